@@ -1,0 +1,73 @@
+# `make demo` and `make test` are all a newcomer needs; `make help` lists the rest.
+#
+# Needs: Python 3.11 or newer (PYTHON=... chooses which), make, a C compiler.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SOURCES := gpulockd client/gpulock tests $(wildcard demo)
+PYTEST_ARGS ?=
+# Far above what the suite takes: it ends a run that hangs, it does not hurry a slow machine.
+TEST_LIMIT ?= 3600
+
+.PHONY: help install demo test lint format gpu-check wheels constraints debian-tools clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+install: $(STAMP) ## create .venv: pinned dependencies, and both distributions in editable form
+
+# Only a pinned artefact whose hash is listed gets in; our own two packages come from this tree.
+$(STAMP): constraints.txt pyproject.toml client/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	    || { echo "gpulockd needs Python 3.11 or newer; choose one with: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r constraints.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation \
+	    -e client -e .
+	@touch $@
+
+demo: install ## the main job in one minute: workers compete, die, time out; the daemon is killed under load
+	$(BIN)/python demo/run.py
+
+test: install ## every test; PYTEST_ARGS='-k journal' narrows
+	timeout --kill-after=30 $(TEST_LIMIT) $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: install ## ruff, strict types, and the import arrows of the house
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy $(SOURCES)
+	$(BIN)/lint-imports
+
+format: install ## let ruff format and fix what it can
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+gpu-check: install ## on a machine with an NVIDIA GPU: the real driver, processes and an orphan
+	$(BIN)/python tests/gpu_check.py
+
+wheels: install ## build both wheels into dist/
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --wheel --outdir dist client
+	$(BIN)/python -m build --no-isolation --wheel --outdir dist .
+
+# `uv` lives in an environment of its own: it writes the pins, nothing else here uses it.
+constraints: ## pin every dependency anew, with hashes, for Python 3.11 and later
+	test -x .venv-pins/bin/uv || { $(PYTHON) -m venv .venv-pins && .venv-pins/bin/python -m pip install --quiet uv; }
+	.venv-pins/bin/uv pip compile pyproject.toml client/pyproject.toml --extra dev \
+	    --universal --python-version 3.11 --upgrade --generate-hashes \
+	    --no-emit-package gpulock \
+	    --custom-compile-command 'make constraints' --quiet --output-file constraints.txt
+
+debian-tools: ## as root on Debian: the tools that some tests need and skip without
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends systemd
+
+clean: ## remove everything that can be made again
+	rm -rf $(VENV) .venv-pins dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov .coverage .coverage.*
+	find gpulockd client tests $(wildcard demo) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""One daemon per host that decides who has which GPU."""

@@ -1,0 +1,1 @@
+"""gpulockctl: look and control, one small file per command."""

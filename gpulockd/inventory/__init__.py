@@ -1,0 +1,1 @@
+"""Which GPUs this host has, and which processes are on them."""

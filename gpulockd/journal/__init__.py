@@ -1,0 +1,1 @@
+"""SQLite record of locks and history: written before anybody is told."""

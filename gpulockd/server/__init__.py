@@ -1,0 +1,1 @@
+"""The Unix socket: connections, the identity that the kernel attests, and the method table."""

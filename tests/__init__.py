@@ -1,0 +1,1 @@
+"""The tests mirror the source; system/, faults/ and packaging/ look at the whole."""

@@ -1,0 +1,1 @@
+"""Tests of the engine, the configuration and the composition root."""

@@ -1,0 +1,1 @@
+"""Tests of the inventory, through the real NVML binding."""
