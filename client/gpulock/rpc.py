@@ -1,0 +1,191 @@
+"""MessagePack-RPC framing without I/O: bytes in, messages out.
+
+The format is the one of the msgpack-rpc specification (https://github.com/msgpack-rpc/msgpack-rpc): a request
+is `[0, msgid, method, params]`, a response `[1, msgid, error, result]`, a notification `[2, method, params]`.
+A frame has no length header: it ends where its MessagePack value ends.
+"""
+
+from __future__ import annotations
+
+import msgpack
+
+from .errors import InvalidRequest, ProtocolError
+from .extent import Extent
+from .record import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any, TypeAlias
+
+REQUEST, RESPONSE, NOTIFICATION = 0, 1, 2
+_MAX_MSGID = 2**32 - 1
+
+
+class Request(NamedTuple):
+    msgid: int
+    method: str
+    params: Mapping[Any, Any]
+
+
+class Response(NamedTuple):
+    msgid: int
+    error: Any
+    result: Any
+
+
+class Notification(NamedTuple):
+    method: str
+    params: Mapping[Any, Any]
+
+
+class BadRequest(NamedTuple):
+    """A request whose sender can still be told by number what is wrong with it."""
+
+    msgid: int
+    error: InvalidRequest
+
+
+Incoming: TypeAlias = "Request | Response | Notification | BadRequest"
+
+
+def request(msgid: int, method: str, params: Mapping[str, Any]) -> bytes:
+    return _pack([REQUEST, msgid, method, [params] if params else []])
+
+
+def response(msgid: int, error: Mapping[str, Any] | None, result: Any) -> bytes:
+    return _pack([RESPONSE, msgid, error, result])
+
+
+def notification(method: str, params: Mapping[str, Any]) -> bytes:
+    return _pack([NOTIFICATION, method, [params] if params else []])
+
+
+class Decoder:
+    """Turns one connection's bytes into messages.
+
+    Between reads it keeps only the bytes of a frame that was cut in two: a `msgpack.Unpacker` kept for each
+    connection would hold some 45 KiB resident. However a stream is cut, the work is linear in its length.
+    """
+
+    __slots__ = ("_extent", "_limit", "_limits", "_rest")
+
+    def __init__(self, limit: int) -> None:
+        """`limit`: the longest frame in bytes."""
+        self._limit = limit
+        self._limits: Mapping[str, Any] = _limits(limit)
+        self._rest: bytes | bytearray = b""
+        self._extent: Extent | None = None
+
+    def feed(self, data: bytes) -> Iterator[Incoming]:
+        """The messages that `data` completes, in order, each decoded when it is asked for.
+
+        The iterator must be run to its end before the next `feed`. Raises `ProtocolError` where the bytes are
+        no MessagePack-RPC or a frame is longer than the limit; nothing can be read from the stream then.
+        """
+        whole: bytes | bytearray = data
+        if self._extent is not None:
+            self._rest += data
+            if not self._reaches(self._extent):
+                return
+            whole, self._rest, self._extent = self._rest, b"", None
+        if len(whole) <= self._limit:
+            # Nearly every read holds exactly one frame, and unpackb is the cheapest way to decode it. What
+            # else there may be (several frames, half a frame, garbage) is told apart by the Unpacker below.
+            try:
+                value = msgpack.unpackb(whole, **self._limits)
+            except _UNDECODABLE:
+                pass
+            else:
+                yield _message(value)
+                return
+        yield from self._several(whole)
+
+    @property
+    def pending(self) -> int:
+        """How many bytes of an unfinished frame are kept."""
+        return len(self._rest)
+
+    def _several(self, data: bytes | bytearray) -> Iterator[Incoming]:
+        unpacker = msgpack.Unpacker(max_buffer_size=len(data), **self._limits)
+        unpacker.feed(data)
+        while True:
+            start = unpacker.tell()
+            try:
+                value = unpacker.unpack()
+            except msgpack.OutOfData:
+                break
+            except _UNDECODABLE as error:
+                why = str(error) or type(error).__name__
+                raise ProtocolError(
+                    f"byte {start} begins no MessagePack value within the limits: {why}",
+                    hint=f"a frame has at most {self._limit} bytes",
+                ) from None
+            if unpacker.tell() - start > self._limit:
+                raise self._too_long()
+            yield _message(value)
+        if start < len(data):
+            self._rest = bytearray(data[start:])
+            self._extent = Extent()
+            self._reaches(self._extent)
+
+    def _reaches(self, extent: Extent) -> bool:
+        complete = extent.ends_in(self._rest)
+        if extent.least > self._limit:
+            raise self._too_long()
+        return complete
+
+    def _too_long(self) -> ProtocolError:
+        return ProtocolError(f"a frame is longer than {self._limit} bytes", hint="send less at once")
+
+
+# What msgpack raises for bytes that are no MessagePack, and for a map whose key Python cannot hash.
+_UNDECODABLE = (ValueError, TypeError, RecursionError)
+
+
+def _limits(frame: int) -> dict[str, Any]:
+    # An array reserves its announced size at once, and may announce another one inside: hence the small ones.
+    return {
+        "strict_map_key": False,
+        "max_str_len": frame,
+        "max_bin_len": frame,
+        "max_ext_len": frame,
+        "max_array_len": frame // 64,
+        "max_map_len": frame // 64,
+    }
+
+
+def _pack(value: list[Any]) -> bytes:
+    packed: bytes = msgpack.packb(value)
+    return packed
+
+
+def _message(value: object) -> Incoming:
+    match value:
+        case [0, int(msgid), str(method), list(params)] if 0 <= msgid <= _MAX_MSGID:
+            return _request(msgid, method, params)
+        case [1, int(msgid), error, result]:
+            return Response(msgid, error, result)
+        case [2, str(method), list(params)]:
+            return Notification(method, _named(params) or {})
+        case [0, int(msgid), *_] if 0 <= msgid <= _MAX_MSGID:
+            return BadRequest(msgid, InvalidRequest("a request is [0, msgid, method, params]", hint=_FORM))
+    raise ProtocolError("a message of unknown form", hint="a message is an array [0, msgid, method, params]")
+
+
+_FORM = "params is an array that holds one map of named parameters, or nothing"
+
+
+def _request(msgid: int, method: str, params: list[Any]) -> Request | BadRequest:
+    named = _named(params)
+    if named is None:
+        return BadRequest(msgid, InvalidRequest(f"the parameters of {method!r} are not named", hint=_FORM))
+    return Request(msgid, method, named)
+
+
+def _named(params: list[Any]) -> Mapping[Any, Any] | None:
+    if not params:
+        return {}
+    if len(params) == 1 and isinstance(params[0], dict):
+        return params[0]
+    return None
