@@ -1,0 +1,181 @@
+"""What can be asked for. `machine.Machine.handle` answers with these; the engine performs them in order.
+
+Records come first in their effect: the engine commits every record of a turn before it performs anything else
+of that turn, so nobody is told what is not yet written.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .model import Lock, Owner, Process, Quarantine
+
+# Records: what the journal keeps.
+
+
+@dataclass(frozen=True, slots=True)
+class LockGranted:
+    lock: Lock
+
+
+@dataclass(frozen=True, slots=True)
+class LockChanged:
+    """Its session key, its end or its state is no longer what the journal has."""
+
+    lock: Lock
+
+
+@dataclass(frozen=True, slots=True)
+class LockEnded:
+    lock: Lock
+    at: float
+    how: str
+    """`released`, `disconnected`, `died`, `abandoned`, or the reason of the recall."""
+    by: str = ""
+    """Who ended it, where that was not its holder."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineSet:
+    gpu: str
+    quarantine: Quarantine | None
+
+
+@dataclass(frozen=True, slots=True)
+class DrainSet:
+    gpu: str
+    reason: str | None
+    by: str
+
+
+Record = LockGranted | LockChanged | LockEnded | QuarantineSet | DrainSet
+RECORDS = (LockGranted, LockChanged, LockEnded, QuarantineSet, DrainSet)
+
+
+# Effects: what the outside is asked to do.
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An error for a client; `code` is one of `gpulock.errors.CODES`."""
+
+    code: str
+    message: str
+    hint: str | None = None
+    data: Mapping[str, object] = field(default_factory=dict)
+
+
+class Refused(Exception):
+    """Carries a `Refusal` out of a function that cannot answer."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The response to a request."""
+
+    session: int
+    msgid: int
+    result: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    session: int
+    msgid: int
+    refusal: Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """A notification to a client that asked for it."""
+
+    session: int
+    method: str
+    params: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    """End a session whose process is dead though its connection is open: a forked child may hold it."""
+
+    session: int
+
+
+class Severity(enum.IntEnum):
+    """As in the `logging` module, which the core does not import."""
+
+    DEBUG = 10
+    INFO = 20
+    WARNING = 30
+    ERROR = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Something happened: for the log, for metrics, and for whoever watches."""
+
+    kind: str
+    """A stable dotted name: `lock.granted`, `request.queued`, `lease.refused`, ..."""
+    message: str
+    severity: Severity = Severity.INFO
+    data: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """Send a signal to a lock's holder, by pidfd."""
+
+    lock: str
+    process: Process
+    signal: int
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Report the exit of a process that has no connection (any more)."""
+
+    process: Process
+
+
+@dataclass(frozen=True, slots=True)
+class Unwatch:
+    """Its exit concerns nobody any more, or its new connection reports it."""
+
+    process: Process
+
+
+@dataclass(frozen=True, slots=True)
+class Inspect:
+    """Find out which processes of the old holder are still on a GPU, and send them `signal` where one is given."""
+
+    gpu: str
+    holder: Owner
+    signal: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimLeases:
+    """Ask for leases on GPUs. A repeated attempt is the same request: it never raises the epoch twice."""
+
+    attempt: int
+    gpus: tuple[str, ...]
+    floor: int
+    """The highest epoch this host knows of; the new one must be larger."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenewLeases:
+    attempt: int
+    epochs: Mapping[str, int]
+
+
+Effect = (
+    Answer | Refuse | Notify | Disconnect | Announce | Signal | Watch | Unwatch | Inspect | ClaimLeases | RenewLeases
+)
+Action = Record | Effect

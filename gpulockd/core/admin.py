@@ -1,0 +1,96 @@
+"""What only administrators may do. Whether a session is one's was decided at the door, by the kernel's word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .actions import DrainSet, Refused, Severity
+from .events import DrainRequested, RevokeRequested, UndrainRequested
+from .lock import recall, who
+from .model import Gpu, Lock, Owner
+from .placement import find, regate
+from .turn import Turn
+from .views import identify
+
+
+def revoked(turn: Turn, event: RevokeRequested) -> None:
+    session = turn.state.sessions[event.session]
+    try:
+        thing = identify(turn.state, event.subject)
+    except Refused as refused:
+        _pass_on(turn, event.session, event.msgid, refused)
+        return
+    if isinstance(thing, Gpu) and thing.lock is not None:
+        thing = turn.state.locks[thing.lock]
+    if not isinstance(thing, Lock):
+        turn.refuse(
+            session.id,
+            event.msgid,
+            "invalid-request",
+            f"there is no lock on {event.subject!r} to take back",
+            "gpulockctl status shows the locks",
+        )
+        return
+    settings = turn.state.settings
+    grace = settings.revoke_grace if event.grace is None else event.grace
+    decided = recall(turn, thing, "revoked", _by(session.owner), event.reason, grace, settings.kill_grace)
+    turn.answer(
+        session.id,
+        event.msgid,
+        lock=thing.id,
+        pid=thing.owner.process.pid,
+        state=thing.state.value,
+        deadline=max(0.0, decided.deadline - turn.now),
+    )
+
+
+def drained(turn: Turn, event: DrainRequested) -> None:
+    by = _by(turn.state.sessions[event.session].owner)
+
+    def drain(gpu: Gpu) -> None:
+        gpu.drained = event.reason
+        turn.do(DrainSet(gpu.uuid, event.reason, by))
+        turn.announce(
+            "gpu.drained",
+            f"GPU {gpu.identity.index} is drained by {by}{': ' + event.reason if event.reason else ''}",
+            Severity.WARNING,
+            gpu=gpu.uuid,
+            by=by,
+            reason=event.reason,
+        )
+
+    _each(turn, event, drain)
+
+
+def undrained(turn: Turn, event: UndrainRequested) -> None:
+    by = _by(turn.state.sessions[event.session].owner)
+
+    def undrain(gpu: Gpu) -> None:
+        if gpu.drained is None:
+            return
+        gpu.drained = None
+        turn.do(DrainSet(gpu.uuid, None, by))
+        turn.announce("gpu.undrained", f"GPU {gpu.identity.index} is back in service, by {by}", gpu=gpu.uuid, by=by)
+
+    _each(turn, event, undrain)
+
+
+def _each(turn: Turn, event: DrainRequested | UndrainRequested, change: Callable[[Gpu], None]) -> None:
+    try:
+        gpus = list(turn.state.gpus.values()) if event.gpu is None else [find(turn.state, event.gpu)]
+    except Refused as refused:
+        _pass_on(turn, event.session, event.msgid, refused)
+        return
+    for gpu in gpus:
+        change(gpu)
+        regate(turn, gpu)
+    turn.answer(event.session, event.msgid, gpus=[gpu.uuid for gpu in gpus])
+
+
+def _pass_on(turn: Turn, session: int, msgid: int, refused: Refused) -> None:
+    refusal = refused.refusal
+    turn.refuse(session, msgid, refusal.code, refusal.message, refusal.hint, **refusal.data)
+
+
+def _by(owner: Owner) -> str:
+    return f"{who(owner)}, uid {owner.uid}"

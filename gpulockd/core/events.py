@@ -1,0 +1,222 @@
+"""What can happen. Each event is one fact from outside; `machine.Machine.handle` is the only reader."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .model import GpuIdentity, GpuProcess, LeaseHolder, Lock, Owner, Process, Quarantine, Sample, Wish
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """The journal's content, once, at the start. `alive` are the processes of its owners that still run."""
+
+    locks: tuple[Lock, ...]
+    quarantines: Mapping[str, Quarantine]
+    drains: Mapping[str, str]
+    highest_token: int
+    alive: frozenset[Process]
+
+
+@dataclass(frozen=True, slots=True)
+class GpusDiscovered:
+    gpus: tuple[GpuIdentity, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GpusSampled:
+    """What the driver says of each GPU now."""
+
+    samples: Mapping[str, Sample]
+
+
+@dataclass(frozen=True, slots=True)
+class GpuInspected:
+    """The answer to `Inspect`: who of the old holder's is still on the GPU. None: the driver never can tell."""
+
+    gpu: str
+    culprits: tuple[GpuProcess, ...] | None
+    fault: str | None = None
+    """Why there was no answer this time; then nothing is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOpened:
+    session: int
+    owner: Owner
+
+
+@dataclass(frozen=True, slots=True)
+class SessionIntroduced:
+    """A `hello`: `key` is the digest of the key it was answered, `reattach` of the one it brought."""
+
+    session: int
+    msgid: int
+    client: str
+    key: str
+    reattach: str | None
+    answer: Mapping[str, object] = field(default_factory=dict)
+    """What the shell adds to the answer: versions, the key in clear, limits."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionClosed:
+    """The connection ended, whatever the reason."""
+
+    session: int
+
+
+@dataclass(frozen=True, slots=True)
+class AcquireRequested:
+    """`max_hold` and `wait_timeout` are None where the client left them to the daemon."""
+
+    session: int
+    msgid: int
+    wish: Wish
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    session: int
+    msgid: int
+    target: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRequested:
+    session: int
+    msgid: int
+    lock: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExtendRequested:
+    session: int
+    msgid: int
+    lock: str | None
+    max_hold: float
+
+
+@dataclass(frozen=True, slots=True)
+class BeatReported:
+    session: int
+    msgid: int
+    lock: str | None
+    progress: float | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeRequested:
+    session: int
+    msgid: int
+    subject: str
+    reason: str
+    grace: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class DrainRequested:
+    session: int
+    msgid: int
+    gpu: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class UndrainRequested:
+    session: int
+    msgid: int
+    gpu: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessExited:
+    """The kernel's word that a watched process is gone."""
+
+    process: Process
+
+
+@dataclass(frozen=True, slots=True)
+class SignalRefused:
+    """A `Signal` could not be delivered to a living process."""
+
+    lock: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeasesClaimed:
+    """The answer to `ClaimLeases`. `sent_at` is when it was sent: a lease ages from there."""
+
+    sent_at: float
+    epochs: Mapping[str, int]
+    refused: Mapping[str, LeaseHolder] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LeasesRenewed:
+    """The answer to `RenewLeases`. `lost` are no longer ours; None: nobody's."""
+
+    sent_at: float
+    kept: frozenset[str]
+    lost: Mapping[str, LeaseHolder | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseOperationFailed:
+    """Neither yes nor no came back, or the store refused to work."""
+
+    sent_at: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseFreed:
+    """Another daemon announced that it let go of these GPUs."""
+
+    gpus: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class JournalFailed:
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRecovered:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlineReached:
+    """The time that `Machine.next_deadline` named has come."""
+
+
+Event = (
+    Restored
+    | GpusDiscovered
+    | GpusSampled
+    | GpuInspected
+    | SessionOpened
+    | SessionIntroduced
+    | SessionClosed
+    | AcquireRequested
+    | CancelRequested
+    | ReleaseRequested
+    | ExtendRequested
+    | BeatReported
+    | RevokeRequested
+    | DrainRequested
+    | UndrainRequested
+    | ProcessExited
+    | SignalRefused
+    | LeasesClaimed
+    | LeasesRenewed
+    | LeaseOperationFailed
+    | LeaseFreed
+    | JournalFailed
+    | JournalRecovered
+    | DeadlineReached
+)

@@ -1,0 +1,186 @@
+"""The leases of the host's GPUs: when to claim, when to renew, and from when on they are too old.
+
+All times come from one number, the TTL, in the manner of sanlock (https://pagure.io/sanlock): a lease is as old as
+the time since its last good renewal was *sent*. It is renewed every fifth of the TTL; without a good renewal there
+is a warning at 0.4, no grant from 0.55 on, and where holders may not outlive the lease they are told at 0.55, sent
+SIGTERM at 0.7 and SIGKILL at 0.8, so that nobody is left when another host could be granted the GPU.
+"""
+
+from __future__ import annotations
+
+import math
+
+from .actions import ClaimLeases, RenewLeases, Severity
+from .deadlines import Alarm
+from .events import LeaseFreed, LeaseOperationFailed, LeasesClaimed, LeasesRenewed
+from .lock import recall
+from .model import COUNTER_BITS, Gpu, LeaseHolder, LeaseState
+from .placement import regate_all
+from .turn import Turn
+
+RENEW, WARN, STOP, TERMINATE, KILL = 0.2, 0.4, 0.55, 0.7, 0.8
+"""Shares of the TTL."""
+RETRY = 1.0
+"""Seconds between two attempts at the least, counted from when the first was sent."""
+
+
+def claim(turn: Turn, _: str = "") -> None:
+    """Asks for the lease of every GPU that this daemon does not have."""
+    lease = turn.state.lease
+    wanted = tuple(uuid for uuid, gpu in turn.state.gpus.items() if gpu.epoch is None)
+    if not wanted or lease.claiming:
+        return
+    lease.claiming = True
+    if not lease.unanswered:
+        lease.attempt += 1
+    lease.unanswered = True
+    turn.do(ClaimLeases(lease.attempt, wanted, max(turn.epoch, turn.state.last_token >> COUNTER_BITS)))
+
+
+def claimed(turn: Turn, event: LeasesClaimed) -> None:
+    state, lease = turn.state, turn.state.lease
+    lease.claiming = lease.unanswered = False
+    for uuid, epoch in event.epochs.items():
+        if (gpu := state.gpus.get(uuid)) is not None:
+            gpu.epoch, gpu.elsewhere = epoch, None
+            turn.epoch = max(turn.epoch, epoch)
+    for uuid, holder in event.refused.items():
+        if (gpu := state.gpus.get(uuid)) is not None:
+            _refused(turn, gpu, holder)
+    if event.epochs:
+        lease.claim_delay = 0.0
+        _fresh(turn, event.sent_at)
+        turn.announce(
+            "lease.claimed",
+            f"leases of {len(event.epochs)} GPU(s) claimed",
+            gpus=sorted(event.epochs),
+            epoch=turn.epoch,
+        )
+    elif lease.state is LeaseState.CLAIMING:
+        lease.why = "another daemon has the lease"
+    if any(gpu.epoch is None for gpu in state.gpus.values()):
+        _claim_later(turn)
+    regate_all(turn)
+
+
+def _refused(turn: Turn, gpu: Gpu, holder: LeaseHolder) -> None:
+    before = gpu.elsewhere
+    gpu.epoch, gpu.elsewhere = None, holder
+    if before is None or (before.host, before.pid) != (holder.host, holder.pid):
+        turn.announce(
+            "lease.refused",
+            f"GPU {gpu.identity.index} ({gpu.uuid}) is leased by host {holder.host}, pid {holder.pid}",
+            Severity.ERROR,
+            gpu=gpu.uuid,
+            host=holder.host,
+            pid=holder.pid,
+        )
+
+
+def _claim_later(turn: Turn) -> None:
+    """When to ask again for what another daemon has: its letting go wakes us, and polling is the fallback."""
+    settings, lease = turn.state.settings, turn.state.lease
+    if lease.claim_delay == 0.0:
+        lease.claim_delay = settings.poll_interval
+        delay = settings.fallback_timeout if settings.use_event_driven else settings.poll_interval
+    else:
+        delay = lease.claim_delay
+        if settings.exponential_backoff:
+            lease.claim_delay = min(2 * lease.claim_delay, settings.max_poll_interval)
+    turn.deadlines.set(Alarm.LEASE_CLAIM, "", turn.now + delay)
+
+
+def freed(turn: Turn, event: LeaseFreed) -> None:
+    if any(turn.state.gpus[uuid].epoch is None for uuid in event.gpus if uuid in turn.state.gpus):
+        claim(turn)
+
+
+def renew(turn: Turn, _: str = "") -> None:
+    lease = turn.state.lease
+    epochs = {uuid: gpu.epoch for uuid, gpu in turn.state.gpus.items() if gpu.epoch is not None}
+    if not epochs or lease.renewing:
+        return
+    lease.renewing = True
+    lease.attempt += 1
+    turn.do(RenewLeases(lease.attempt, epochs))
+
+
+def renewed(turn: Turn, event: LeasesRenewed) -> None:
+    state = turn.state
+    state.lease.renewing = False
+    for uuid, holder in event.lost.items():
+        if (gpu := state.gpus.get(uuid)) is not None:
+            _lost(turn, gpu, holder)
+    if event.kept:
+        _fresh(turn, event.sent_at)
+    if any(gpu.epoch is None and gpu.elsewhere is None for gpu in state.gpus.values()):
+        claim(turn)
+    regate_all(turn)
+
+
+def _lost(turn: Turn, gpu: Gpu, holder: LeaseHolder | None) -> None:
+    """The store no longer has our lease: it was emptied, or another daemon was granted the GPU."""
+    gpu.epoch, gpu.elsewhere = None, holder
+    said = f"it is with host {holder.host}, pid {holder.pid}" if holder else "the store has forgotten it"
+    turn.announce("lease.lost", f"the lease of GPU {gpu.identity.index} is gone: {said}", Severity.ERROR, gpu=gpu.uuid)
+    if holder is not None:
+        _claim_later(turn)
+        if turn.state.settings.on_loss_revoke and gpu.lock is not None:
+            _recall(turn, gpu.lock)
+
+
+def _fresh(turn: Turn, sent_at: float) -> None:
+    """A claim or renewal that was sent at `sent_at` has succeeded."""
+    lease, ttl = turn.state.lease, turn.state.settings.lease_ttl
+    lease.renewed_at = sent_at if lease.renewed_at is None else max(lease.renewed_at, sent_at)
+    if turn.now - lease.renewed_at >= STOP * ttl:
+        renew(turn)  # the answer took so long that the lease is too old already
+        return
+    if lease.state in (LeaseState.LATE, LeaseState.DEGRADED):
+        turn.announce("lease.recovered", f"the lease is renewed again after: {lease.why}")
+    lease.state, lease.why = LeaseState.HELD, ""
+    turn.deadlines.set(Alarm.LEASE_RENEW, "", lease.renewed_at + RENEW * ttl)
+    turn.deadlines.set(Alarm.LEASE_LATE, "", lease.renewed_at + WARN * ttl)
+    turn.deadlines.set(Alarm.LEASE_DEGRADED, "", lease.renewed_at + STOP * ttl)
+
+
+def failed(turn: Turn, event: LeaseOperationFailed) -> None:
+    """No clear answer. A claim or renewal that took its time is repeated at once, a quick refusal after a moment."""
+    lease = turn.state.lease
+    if lease.why != event.why:
+        turn.announce("lease.failed", event.why, Severity.WARNING)
+    lease.why = event.why
+    again = max(turn.now, event.sent_at + RETRY)
+    if lease.claiming:
+        lease.claiming = False
+        turn.deadlines.set(Alarm.LEASE_CLAIM, "", again)
+    if lease.renewing:
+        lease.renewing = False
+        turn.deadlines.set(Alarm.LEASE_RENEW, "", again)
+
+
+def late(turn: Turn, _: str) -> None:
+    lease = turn.state.lease
+    lease.state = LeaseState.LATE
+    lease.why = lease.why or "the store does not answer"
+    turn.announce("lease.late", f"the lease was not renewed: {lease.why}", Severity.WARNING)
+
+
+def degraded(turn: Turn, _: str) -> None:
+    lease = turn.state.lease
+    lease.state = LeaseState.DEGRADED
+    lease.why = lease.why or "the store does not answer"
+    regate_all(turn)
+    turn.announce("lease.degraded", f"nothing is granted any more: {lease.why}", Severity.ERROR)
+    if turn.state.settings.on_loss_revoke:
+        for lock in list(turn.state.locks):
+            _recall(turn, lock)
+
+
+def _recall(turn: Turn, lock_id: str) -> None:
+    """Its holder has to be gone before another host could be granted the GPU."""
+    ttl = turn.state.settings.lease_ttl
+    lease_age = turn.now - (turn.state.lease.renewed_at or turn.now)
+    grace = max(0.0, TERMINATE * ttl - lease_age) if math.isfinite(ttl) else 0.0
+    kill_grace = (KILL - TERMINATE) * ttl if math.isfinite(ttl) else turn.state.settings.kill_grace
+    recall(turn, turn.state.locks[lock_id], "lease-lost", "gpulockd", turn.state.lease.why, grace, kill_grace)

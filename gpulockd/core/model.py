@@ -1,0 +1,296 @@
+"""What there is: GPUs, locks, requests, owners, and the one `State` that holds them.
+
+Everything here is plain data. Times are seconds on one monotonic clock that counts suspend, given from outside.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+COUNTER_BITS = 32
+"""A fencing token is `epoch << 32 | counter`: a new epoch outranks every token of the epochs before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process of this host, for ever: a reused pid has another start time or another boot."""
+
+    pid: int
+    start_time: int
+    """Clock ticks after boot, field 22 of /proc/PID/stat; 0 where the process cannot be seen."""
+    boot_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who is behind a session, as the kernel attests it."""
+
+    process: Process
+    uid: int
+    gid: int
+    user: str = ""
+    command: str = ""
+    container: str = ""
+    admin: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GpuIdentity:
+    """A GPU, or a MIG instance, as the driver describes it."""
+
+    uuid: str
+    index: int
+    name: str
+    memory_total: int
+    """Bytes."""
+    parent: str | None = None
+    """The UUID of the card that a MIG instance is part of."""
+
+
+@dataclass(frozen=True, slots=True)
+class GpuProcess:
+    """A process that the driver sees on a GPU."""
+
+    pid: int
+    memory: int | None
+    """Bytes; None where the driver does not tell."""
+    user: str = ""
+    command: str = ""
+    container: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What the driver said of one GPU at one moment."""
+
+    memory_used: int | None = None
+    utilization: float | None = None
+    """0 to 1."""
+    processes: tuple[GpuProcess, ...] | None = None
+    """None where the driver cannot tell."""
+    kin: frozenset[int] = frozenset()
+    """The pids among `processes` that belong to the GPU's present holder."""
+    fault: str | None = None
+    """Why the GPU cannot be used, in the driver's words; None for a healthy one."""
+
+
+class GpuState(enum.Enum):
+    FREE = "free"
+    HELD = "held"
+    QUARANTINED = "quarantined"
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """Why a GPU is nobody's yet."""
+
+    since: float
+    lock: str
+    """The lock that left something behind."""
+    holder: Owner
+    reason: str
+    culprits: tuple[GpuProcess, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseHolder:
+    """The daemon that has a GPU's lease."""
+
+    host: str
+    pid: int
+    expires_in: float = math.inf
+    """Seconds, when it was asked."""
+
+
+@dataclass(slots=True)
+class Gpu:
+    identity: GpuIdentity
+    state: GpuState = GpuState.FREE
+    lock: str | None = None
+    quarantine: Quarantine | None = None
+    drained: str | None = None
+    """The administrator's reason; None: not drained."""
+    epoch: int | None = None
+    """The lease's epoch; None: this daemon does not have the lease."""
+    elsewhere: LeaseHolder | None = None
+    """Who has the lease instead."""
+    sample: Sample = Sample()
+
+    @property
+    def uuid(self) -> str:
+        return self.identity.uuid
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a request asks for, with every default filled in."""
+
+    count: int
+    selectors: tuple[str, ...] = ()
+    """Empty: any `count` GPUs. Otherwise exactly these, and `count` is their number."""
+    wait_timeout: float = math.inf
+    max_hold: float = math.inf
+    priority: int = 0
+    task: str = ""
+    profile: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    within: str | None = None
+    notify: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Request:
+    """A queued wish for a lock."""
+
+    id: str
+    session: int
+    msgid: int
+    owner: Owner
+    wish: Wish
+    candidates: frozenset[str]
+    """UUIDs it could be granted from."""
+    queued_at: float
+    rank: tuple[float, int]
+    """Its place: smaller goes first. See `queue.rank`."""
+    overtaken: int = 0
+    """How many later requests were granted a GPU that this one could have used."""
+    told_position: int = 0
+    """The position that its client last heard of; 0: none."""
+
+
+class LockState(enum.Enum):
+    HELD = "held"
+    RECALLED = "recalled"
+    """Its holder was told that it loses the lock, and when."""
+    TERMINATING = "terminating"
+    """Its holder was sent SIGTERM."""
+    KILLING = "killing"
+    """Its holder was sent SIGKILL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Why, and at whose word, a lock is being taken back."""
+
+    reason: str
+    """`revoked`, `max-hold`, `lease-lost`."""
+    by: str
+    note: str
+    since: float
+    deadline: float
+    """When the next, harder step is taken."""
+    kill_grace: float
+    """Seconds from SIGTERM to SIGKILL."""
+    obstacle: str = ""
+    """Why its holder could not be ended."""
+
+
+@dataclass(slots=True)
+class Lock:
+    id: str
+    token: int
+    gpus: tuple[str, ...]
+    owner: Owner
+    session: int | None
+    """None: its connection was lost with an earlier daemon; the owner may reattach."""
+    reattach: str | None
+    """Digest of the key that proves a reattaching session."""
+    wish: Wish
+    queued_at: float
+    granted_at: float
+    ends_at: float
+    """When its longest hold ends; may be infinite."""
+    state: LockState = LockState.HELD
+    recall: Recall | None = None
+    depth: int = 1
+    """How many `acquire`s of its own session were answered by it."""
+    beat_at: float | None = None
+    progress: float | None = None
+    note: str = ""
+
+
+@dataclass(slots=True)
+class Session:
+    id: int
+    owner: Owner
+    client: str = ""
+    reattach: str | None = None
+    locks: set[str] = field(default_factory=set)
+    requests: dict[int, str] = field(default_factory=dict)
+    """Waiting requests by message id."""
+
+
+class LeaseState(enum.Enum):
+    CLAIMING = "claiming"
+    """Not asked yet, or not answered."""
+    HELD = "held"
+    LATE = "late"
+    """Not renewed for 0.4 of its TTL: a warning."""
+    DEGRADED = "degraded"
+    """Not renewed for 0.55 of its TTL, or lost: nothing that needs the lease is granted."""
+
+
+@dataclass(slots=True)
+class Lease:
+    """The leases of this host's GPUs, which are claimed and renewed together."""
+
+    state: LeaseState = LeaseState.CLAIMING
+    renewed_at: float | None = None
+    """When the last good claim or renewal was sent."""
+    why: str = ""
+    """What keeps it from being held."""
+    attempt: int = 0
+    claiming: bool = False
+    unanswered: bool = False
+    """Whether the last claim may or may not have been carried out: its repetition is the same attempt."""
+    renewing: bool = False
+    claim_delay: float = 0.0
+    """Seconds between the last two claims of GPUs that another daemon has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the core needs to know of the configuration. Seconds throughout."""
+
+    host: str = "localhost"
+    max_wait_time: float = 1800.0
+    lock_timeout: float = 3600.0
+    hard_timeout: float = 7200.0
+    take_back: bool = True
+    """Whether a lock past its longest hold is taken back, or only reported."""
+    priority_head_start: float = 300.0
+    max_overtakes: int = 16
+    revoke_grace: float = 10.0
+    kill_grace: float = 5.0
+    reattach_grace: float = 60.0
+    quarantine_recheck: float = 1.0
+    kill_orphans: bool = False
+    """Whether what a dead holder left on a GPU is ended, or waited for."""
+    max_requests_per_session: int = 1024
+    lease_ttl: float = math.inf
+    """Infinite where the lease is a kernel lock on this host."""
+    on_loss_revoke: bool = False
+    poll_interval: float = 2.0
+    max_poll_interval: float = 10.0
+    exponential_backoff: bool = True
+    use_event_driven: bool = True
+    fallback_timeout: float = 30.0
+
+
+@dataclass(slots=True)
+class State:
+    """Everything the daemon knows. `Machine` alone changes it."""
+
+    settings: Settings
+    gpus: dict[str, Gpu] = field(default_factory=dict)
+    locks: dict[str, Lock] = field(default_factory=dict)
+    requests: dict[str, Request] = field(default_factory=dict)
+    sessions: dict[int, Session] = field(default_factory=dict)
+    lease: Lease = field(default_factory=Lease)
+    all_gpus: frozenset[str] = frozenset()
+    """The UUIDs of `gpus`: what a request for any GPU is a candidate for."""
+    last_token: int = 0
+    journal_fault: str | None = None

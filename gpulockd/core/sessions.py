@@ -1,0 +1,120 @@
+"""The life of a session: opened, introduced, perhaps reattached to what it held, closed."""
+
+from __future__ import annotations
+
+from .actions import Disconnect, LockChanged, Severity, Unwatch, Watch
+from .deadlines import Alarm
+from .events import ProcessExited, Restored, SessionClosed, SessionIntroduced, SessionOpened
+from .forms import grant_view
+from .lock import end, quarantine, who
+from .model import Lock, Session
+from .placement import Step, move, regate_all
+from .requests import withdraw
+from .turn import Turn
+
+
+def opened(turn: Turn, event: SessionOpened) -> None:
+    turn.state.sessions[event.session] = Session(event.session, event.owner)
+    turn.sessions_of.setdefault(event.owner.process, set()).add(event.session)
+
+
+def introduced(turn: Turn, event: SessionIntroduced) -> None:
+    """A `hello`. Locks that the same process held over a lost connection go on in this session."""
+    session = turn.state.sessions[event.session]
+    session.client = event.client
+    session.reattach = event.key
+    for lock in list(turn.state.locks.values()):
+        if lock.session == session.id:
+            _rekey(turn, lock, session)
+        elif _is_back(lock, session, event.reattach):
+            lock.session = session.id
+            session.locks.add(lock.id)
+            turn.deadlines.clear(Alarm.REATTACH_END, lock.id)
+            turn.do(Unwatch(lock.owner.process))
+            _rekey(turn, lock, session)
+            turn.announce(
+                "lock.reattached", f"{who(lock.owner)} is back for {lock.id}", lock=lock.id, gpus=list(lock.gpus)
+            )
+    locks = [grant_view(turn.state, turn.state.locks[lock], turn.now) for lock in sorted(session.locks)]
+    turn.answer(session.id, event.msgid, **event.answer, session=session.id, locks=locks)
+
+
+def _rekey(turn: Turn, lock: Lock, session: Session) -> None:
+    lock.reattach = session.reattach
+    turn.do(LockChanged(lock))
+
+
+def _is_back(lock: Lock, session: Session, key: str | None) -> bool:
+    return (
+        lock.session is None
+        and key is not None
+        and lock.reattach == key
+        and lock.owner.process == session.owner.process
+    )
+
+
+def closed(turn: Turn, event: SessionClosed) -> None:
+    """The connection is gone: so is everything that hung on it."""
+    if (session := turn.state.sessions.get(event.session)) is not None:
+        _close(turn, session, "disconnected")
+
+
+def _close(turn: Turn, session: Session, how: str) -> None:
+    for request in list(session.requests.values()):
+        withdraw(turn, turn.state.requests[request], how)
+    for lock in sorted(session.locks):
+        end(turn, turn.state.locks[lock], how)
+    del turn.state.sessions[session.id]
+    siblings = turn.sessions_of[session.owner.process]
+    siblings.discard(session.id)
+    if not siblings:
+        del turn.sessions_of[session.owner.process]
+
+
+def exited(turn: Turn, event: ProcessExited) -> None:
+    """The kernel says that a process is dead. Its sessions end with it, even if a child keeps a socket open."""
+    for number in sorted(turn.sessions_of.get(event.process, ())):
+        _close(turn, turn.state.sessions[number], "died")
+        turn.do(Disconnect(number))
+    for lock in list(turn.state.locks.values()):
+        if lock.session is None and lock.owner.process == event.process:
+            end(turn, lock, "died")
+
+
+def restored(turn: Turn, event: Restored) -> None:
+    """What the journal has kept: locks of living owners wait for them, those of dead ones end."""
+    state = turn.state
+    state.last_token = max(state.last_token, event.highest_token)
+    for uuid, reason in event.drains.items():
+        if uuid in state.gpus:
+            state.gpus[uuid].drained = reason
+    for uuid, entry in event.quarantines.items():
+        if uuid in state.gpus:
+            move(turn, state.gpus[uuid], Step.LEAVE_BEHIND)
+            quarantine(turn, state.gpus[uuid], entry)
+    for lock in event.locks:
+        lock.session = None
+        state.locks[lock.id] = lock
+        for uuid in lock.gpus:
+            if uuid in state.gpus:
+                state.gpus[uuid].lock = lock.id
+                move(turn, state.gpus[uuid], Step.GRANT)
+        turn.do(Watch(lock.owner.process))
+        if lock.owner.process not in event.alive:
+            end(turn, lock, "died")
+            continue
+        turn.deadlines.set(Alarm.HOLD_END, lock.id, lock.ends_at)
+        turn.deadlines.set(Alarm.REATTACH_END, lock.id, turn.now + state.settings.reattach_grace)
+        if lock.recall is not None:
+            turn.deadlines.set(Alarm.RECALL_STEP, lock.id, lock.recall.deadline)
+        turn.announce("lock.restored", f"{lock.id} of {who(lock.owner)} is kept for its owner", lock=lock.id)
+    regate_all(turn)
+
+
+def not_back(turn: Turn, lock_id: str) -> None:
+    """The owner lives, but has not come back for its lock within the grace: as if it had disconnected."""
+    lock = turn.state.locks[lock_id]
+    turn.announce(
+        "lock.abandoned", f"{who(lock.owner)} has not come back for {lock.id}", Severity.WARNING, lock=lock.id
+    )
+    end(turn, lock, "abandoned")

@@ -1,0 +1,224 @@
+"""What the daemon needs from outside, as Protocols. Adapters implement them; the engine and `app` use them.
+
+No adapter knows another one. What an adapter has to report on its own account (a process exited, a lease was
+freed elsewhere) it posts as an event, through the `Post` it was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from .core.actions import Announce, Notify, Record, Refusal
+from .core.events import Event
+from .core.model import GpuIdentity, GpuProcess, LeaseHolder, Lock, Owner, Process, Quarantine, Sample, State
+
+Post = Callable[[Event], None]
+"""Hands an event to the engine. Never blocks; call it on the event loop's thread."""
+
+
+View = Callable[[State, float], Mapping[str, object]]
+"""A question to the core's state at a time: pure, and may raise `core.actions.Refused`."""
+
+
+class Mailbox(Protocol):
+    """How a session's requests reach the core, in the order in which they came."""
+
+    def post(self, event: Event) -> None: ...
+
+    def ask(self, session: int, msgid: int, view: View) -> None:
+        """Answers the session with `view` of the state after everything posted before it."""
+        ...
+
+
+class Unavailable(Exception):
+    """Something outside does not work at present: what, why, and what to do."""
+
+
+class StartupRefused(Exception):
+    """The daemon must not start like this. The message says why, `hint` the way out."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class Clock(Protocol):
+    boot_id: str
+
+    def now(self) -> float:
+        """Seconds since boot, suspend included (CLOCK_BOOTTIME)."""
+        ...
+
+    def wall(self) -> float:
+        """Seconds since 1970, for people to read; nothing is decided by it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a journal has kept."""
+
+    locks: tuple[Lock, ...] = ()
+    quarantines: Mapping[str, Quarantine] = field(default_factory=dict)
+    drains: Mapping[str, str] = field(default_factory=dict)
+    highest_token: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A lock of the past. `granted_at` and `ended_at` are wall-clock seconds, for people."""
+
+    lock: str
+    token: int
+    gpus: tuple[str, ...]
+    user: str
+    uid: int
+    pid: int
+    command: str
+    task: str
+    waited: float
+    held: float
+    granted_at: float
+    ended_at: float
+    how: str
+    by: str
+
+
+class Journal(Protocol):
+    def load(self) -> Saved:
+        """Everything kept. Raises `StartupRefused` for a file that cannot be trusted."""
+        ...
+
+    def commit(self, records: Sequence[Record]) -> None:
+        """Writes all records as one transaction, or none.
+
+        Raises `Unavailable`; the same records may then be given again.
+        """
+        ...
+
+    def raise_epoch(self, epoch: int) -> None:
+        """Remembers, through a power cut too, that tokens of this epoch are about to be given out."""
+        ...
+
+    def history(self, limit: int, gpu: str | None, user: str | None, task: str | None) -> list[Ended]: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Epochs of the leases that were granted, and who has the others."""
+
+    epochs: Mapping[str, int]
+    refused: Mapping[str, LeaseHolder]
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    kept: frozenset[str]
+    lost: Mapping[str, LeaseHolder | None]
+
+
+class Leases(Protocol):
+    """The leases of this host's GPUs. Every operation raises `Unavailable` when no clear answer came in time.
+
+    `ttl` is infinite where a lease cannot expire. The same `attempt` number marks the same request.
+    """
+
+    ttl: float
+    kind: str
+    """`redis` or `local`, for people."""
+
+    async def claim(self, attempt: int, gpus: Sequence[str], floor: int) -> Claimed: ...
+
+    async def renew(self, attempt: int, epochs: Mapping[str, int], snapshot: Mapping[str, object]) -> Renewed:
+        """Extends the leases and publishes `snapshot` as what this host says of itself."""
+        ...
+
+    async def release(self, epochs: Mapping[str, int]) -> None:
+        """Lets go, and tells the daemons that wait for these GPUs."""
+        ...
+
+    async def fleet(self) -> list[Mapping[str, object]]:
+        """The snapshot of every host that shares the store, with `age` in seconds."""
+        ...
+
+    async def listen(self, post: Post) -> None:
+        """Posts `LeaseFreed` for as long as it runs; cancelled at the end."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Inventory(Protocol):
+    """The host's GPUs. No call blocks the loop or outlasts its deadline."""
+
+    simulated: bool
+    driver: str
+    """Driver and its version, for people."""
+
+    async def discover(self) -> tuple[GpuIdentity, ...]:
+        """Raises `StartupRefused` where there is no driver or no GPU."""
+        ...
+
+    async def sample(self) -> Mapping[str, Sample]:
+        """Every GPU's state now; a sick or silent one has a `fault`, the others are as they are."""
+        ...
+
+    async def processes(self, gpu: str) -> tuple[GpuProcess, ...] | None:
+        """Who is on the GPU; None where the driver cannot tell.
+
+        Raises `Unavailable` when no answer came: the GPU is sick or silent, and may be tried again.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Processes(Protocol):
+    """Processes of this host, through pidfds."""
+
+    def identify(self, pid: int, uid: int, gid: int, pidfd: int | None) -> Owner:
+        """Who a peer is, as the kernel and /proc say. Takes over `pidfd`, and watches it from here on:
+        `ProcessExited` is posted once when the process ends. Pair each call with one `forget`."""
+        ...
+
+    def watch(self, process: Process) -> bool:
+        """Posts `ProcessExited` when it ends; False: it already has. Pair with `forget`."""
+        ...
+
+    def forget(self, process: Process) -> None: ...
+
+    def alive(self, process: Process) -> bool: ...
+
+    def signal(self, process: Process, signal: int) -> None:
+        """Raises `PermissionError`, or `ProcessLookupError` where it has ended."""
+        ...
+
+    def end(self, stray: GpuProcess, signal: int) -> None:
+        """Signals a process that `kin` named; one that has gone, or that we have no right to, stays as it is."""
+        ...
+
+    def kin(self, holder: Owner, others: Sequence[GpuProcess]) -> tuple[GpuProcess, ...]:
+        """Those of `others` that belong to `holder`: itself, its descendants, its process session."""
+        ...
+
+
+class Clients(Protocol):
+    """The connected clients: what the engine has to say to them."""
+
+    def answer(self, session: int, msgid: int, result: Mapping[str, object]) -> None: ...
+
+    def refuse(self, session: int, msgid: int, refusal: Refusal) -> None: ...
+
+    def notify(self, notice: Notify) -> None: ...
+
+    def disconnect(self, session: int) -> None:
+        """Ends the connection of a session that the core has already closed; it reports nothing back."""
+        ...
+
+
+Observer = Callable[[Announce], None]
+"""Hears of everything that happened, after it was recorded: the log, metrics, `watch`."""
