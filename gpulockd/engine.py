@@ -1,0 +1,297 @@
+"""The only loop: feeds the core, performs its actions, and returns what came of them as events.
+
+What arrives in one turn of the event loop is handled together. All records that the core decides on in that turn
+are committed as one transaction, and only then is anything else of the turn performed: an answer, a signal, a
+notification. That is the second law, and it is kept here and nowhere else. When the journal cannot be written,
+what depends on it stays back, in order, until it can.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import anyio.abc
+
+from .core import views
+from .core.actions import (
+    RECORDS,
+    Action,
+    Announce,
+    Answer,
+    ClaimLeases,
+    Disconnect,
+    Effect,
+    Inspect,
+    Notify,
+    Record,
+    Refuse,
+    Refused,
+    RenewLeases,
+    Signal,
+    Unwatch,
+    Watch,
+)
+from .core.events import (
+    DeadlineReached,
+    Event,
+    GpuInspected,
+    JournalFailed,
+    JournalRecovered,
+    LeaseOperationFailed,
+    LeasesClaimed,
+    LeasesRenewed,
+    ProcessExited,
+    SignalRefused,
+)
+from .core.machine import Machine
+from .core.model import State
+from .ports import Clients, Clock, Inventory, Journal, Leases, Observer, Processes, Unavailable, View
+
+log = logging.getLogger(__name__)
+
+JOURNAL_RETRY = 1.0
+"""Seconds between two attempts to write a journal that failed."""
+
+
+class Question(NamedTuple):
+    """A session's question to the state, in its place among the events."""
+
+    session: int
+    msgid: int
+    view: View
+
+
+class Engine:
+    """Runs a `Machine` between its ports. All methods belong to the event loop's thread."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        *,
+        clock: Clock,
+        journal: Journal,
+        leases: Leases,
+        inventory: Inventory,
+        processes: Processes,
+        clients: Clients,
+        observers: Sequence[Observer] = (),
+        introduce: Callable[[Mapping[str, object]], Mapping[str, object]] = lambda snapshot: snapshot,
+    ) -> None:
+        """`introduce` adds to a host's snapshot what the core does not know: pid, version."""
+        self._machine = machine
+        self._clock = clock
+        self._journal = journal
+        self._leases = leases
+        self._inventory = inventory
+        self._processes = processes
+        self._clients = clients
+        self._observers = observers
+        self._introduce = introduce
+        self._inbox: list[Event | Question] = []
+        self._unwritten: list[Record] = []
+        self._held_back: list[Effect] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._rings_at: float | None = None
+        self._tasks: anyio.abc.TaskGroup | None = None
+        self._turned = asyncio.Event()
+        self._stopped = False
+        self._perform: dict[type, Callable[[Any], None]] = {
+            Answer: lambda action: clients.answer(action.session, action.msgid, action.result),
+            Refuse: lambda action: clients.refuse(action.session, action.msgid, action.refusal),
+            Notify: clients.notify,
+            Disconnect: lambda action: clients.disconnect(action.session),
+            Announce: self._announce,
+            Signal: self._signal,
+            Watch: self._watch,
+            Unwatch: lambda action: processes.forget(action.process),
+            Inspect: lambda action: self._start(self._inspect, action),
+            ClaimLeases: lambda action: self._start(self._claim, action),
+            RenewLeases: lambda action: self._start(self._renew, action),
+        }
+
+    @property
+    def state(self) -> State:
+        """To look at between turns, never to change."""
+        return self._machine.state
+
+    async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Takes events until it is cancelled."""
+        self._loop = asyncio.get_running_loop()
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            if self._inbox:
+                self._loop.call_soon(self._turn)
+            task_status.started()
+            await anyio.sleep_forever()
+
+    def stop(self) -> None:
+        """From here on nothing more happens: closing connections must not look like their clients' going."""
+        self._stopped = True
+        self._inbox.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def post(self, event: Event) -> None:
+        """Hands an event to the core, in the turn that is next."""
+        self._put(event)
+
+    def ask(self, session: int, msgid: int, view: View) -> None:
+        self._put(Question(session, msgid, view))
+
+    def _put(self, item: Event | Question) -> None:
+        if self._stopped:
+            return
+        self._inbox.append(item)
+        if len(self._inbox) == 1 and self._tasks is not None:
+            self._loop.call_soon(self._turn)
+
+    async def turned(self) -> None:
+        """Returns after a turn has run through: proof that the engine makes progress."""
+        self._turned.clear()
+        self.post(DeadlineReached())
+        await self._turned.wait()
+
+    def _turn(self) -> None:
+        if self._stopped:
+            return
+        inbox, self._inbox = self._inbox, []
+        now = self._clock.now()
+        records: list[Record] = []
+        effects: list[Effect] = []
+        for item in inbox:
+            if isinstance(item, Question):
+                effects.append(self._answer_to(item, now))
+            else:
+                _sort(self._machine.handle(item, now), records, effects)
+        self._conclude(records, effects)
+        self._set_timer()
+        self._turned.set()
+
+    def _answer_to(self, question: Question, now: float) -> Effect:
+        try:
+            return Answer(question.session, question.msgid, question.view(self.state, now))
+        except Refused as refused:
+            return Refuse(question.session, question.msgid, refused.refusal)
+
+    def _conclude(self, records: list[Record], effects: list[Effect]) -> None:
+        """Commits, then performs. A turn that recorded nothing waits for no journal."""
+        if records:
+            self._unwritten += records
+            self._held_back += effects
+            if not self._write():
+                return
+            effects, self._held_back = self._held_back, []
+        for effect in effects:
+            self._perform[type(effect)](effect)
+
+    def _write(self) -> bool:
+        try:
+            self._journal.commit(self._unwritten)
+        except Unavailable as error:
+            if self.state.journal_fault is None:
+                self._loop.call_later(JOURNAL_RETRY, self._write_again)
+                _, told = _sorted(self._machine.handle(JournalFailed(str(error)), self._clock.now()))
+                for effect in told:
+                    self._perform[type(effect)](effect)
+            return False
+        self._unwritten.clear()
+        return True
+
+    def _write_again(self) -> None:
+        if self._stopped:
+            return
+        if not self._write():
+            self._loop.call_later(JOURNAL_RETRY, self._write_again)
+            return
+        effects, self._held_back = self._held_back, []
+        for effect in effects:
+            self._perform[type(effect)](effect)
+        self.post(JournalRecovered())
+
+    def _set_timer(self) -> None:
+        at = self._machine.next_deadline
+        if at == self._rings_at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._rings_at = at
+        if at is not None:
+            self._timer = self._loop.call_later(max(0.0, at - self._clock.now()), self._ring)
+
+    def _ring(self) -> None:
+        self._timer = self._rings_at = None
+        self.post(DeadlineReached())
+
+    # What the actions ask for.
+
+    def _announce(self, announce: Announce) -> None:
+        for observe in self._observers:
+            observe(announce)
+
+    def _signal(self, action: Signal) -> None:
+        try:
+            self._processes.signal(action.process, action.signal)
+        except ProcessLookupError:
+            self.post(ProcessExited(action.process))
+        except PermissionError as error:
+            self.post(SignalRefused(action.lock, f"no right to signal pid {action.process.pid}: {error}"))
+
+    def _watch(self, action: Watch) -> None:
+        if not self._processes.watch(action.process):
+            self.post(ProcessExited(action.process))
+
+    def _start(self, function: Callable[[Any], Any], action: Action) -> None:
+        assert self._tasks is not None, "actions are performed only while the engine runs"
+        self._tasks.start_soon(function, action)
+
+    async def _inspect(self, action: Inspect) -> None:
+        try:
+            seen = await self._inventory.processes(action.gpu)
+        except Unavailable as error:
+            self.post(GpuInspected(action.gpu, None, fault=str(error)))
+            return
+        culprits = None if seen is None else self._processes.kin(action.holder, seen)
+        if action.signal is not None:
+            for culprit in culprits or ():
+                self._processes.end(culprit, action.signal)
+        self.post(GpuInspected(action.gpu, culprits))
+
+    async def _claim(self, action: ClaimLeases) -> None:
+        sent_at = self._clock.now()
+        try:
+            claimed = await self._leases.claim(action.attempt, action.gpus, action.floor)
+            if claimed.epochs:
+                self._journal.raise_epoch(max(claimed.epochs.values()))
+        except Unavailable as error:
+            self.post(LeaseOperationFailed(sent_at, str(error)))
+        else:
+            self.post(LeasesClaimed(sent_at, claimed.epochs, claimed.refused))
+
+    async def _renew(self, action: RenewLeases) -> None:
+        sent_at = self._clock.now()
+        snapshot = self._introduce(views.snapshot(self.state, sent_at))
+        try:
+            renewed = await self._leases.renew(action.attempt, action.epochs, snapshot)
+        except Unavailable as error:
+            self.post(LeaseOperationFailed(sent_at, str(error)))
+        else:
+            self.post(LeasesRenewed(sent_at, renewed.kept, renewed.lost))
+
+
+def _sort(actions: Sequence[Action], records: list[Record], effects: list[Effect]) -> None:
+    for action in actions:
+        if isinstance(action, RECORDS):
+            records.append(action)
+        else:
+            effects.append(action)
+
+
+def _sorted(actions: Sequence[Action]) -> tuple[list[Record], list[Effect]]:
+    records: list[Record] = []
+    effects: list[Effect] = []
+    _sort(actions, records, effects)
+    return records, effects
