@@ -19,15 +19,15 @@ LONGEST = 400
 SHAPELESS = {"manager", "handler", "helper", "util", "common", "misc", "stuff"}
 
 # Joined here, so that this file does not say what it looks for.
-INDEX_HOSTS = re.compile(
-    "|".join(("py" + r"pi\.org", "python" + r"hosted\.", "index" + "-url", "npm" + r"js\.org"))
-)
+INDEX_HOSTS = re.compile("|".join(("py" + r"pi\.org", "python" + r"hosted\.", "index" + "-url", "npm" + r"js\.org")))
 # Where people and build machines keep their checkouts. Examples may be about alice and bob.
 MACHINE_PATHS = re.compile(r"(?<![\w.~-])/(?:Users|root|work|workspace|builds|home/(?!alice\b|bob\b))[/\w]")
 UNFINISHED = re.compile("|".join(("TO" + "DO", "FIX" + "ME", "XX" + r"X\b")))
 
 # Distribution -> top-level module, where they differ.
 MODULES = {"nvidia-ml-py": "pynvml", "ruamel.yaml": "ruamel", "prometheus-client": "prometheus_client"}
+# Modules that come with another one and share its version: pydantic pins the core that it needs.
+COME_ALONG = {"pydantic_core"}
 
 
 def committed() -> list[Path]:
@@ -120,6 +120,6 @@ def test_the_client_imports_msgpack_and_nothing_else_from_outside() -> None:
 
 
 def test_the_daemon_imports_what_it_declares_and_declares_what_it_imports() -> None:
-    at_home = sys.stdlib_module_names | {"gpulockd"}
+    at_home = sys.stdlib_module_names | {"gpulockd"} | COME_ALONG
     foreign = {name for path in python_files("gpulockd") for name in imports(path)} - at_home
     assert foreign == declared("pyproject.toml")
