@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from .actions import DrainSet, Refused, Severity
 from .events import DrainRequested, RevokeRequested, UndrainRequested
-from .lock import recall, who
+from .forms import who
 from .model import Gpu, Lock, Owner
 from .placement import find, regate
+from .recall import recall
 from .turn import Turn
 from .views import identify
 

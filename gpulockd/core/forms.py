@@ -151,3 +151,9 @@ def request_view(request: Request, place: int, now: float) -> Document:
 
 def finite(seconds: float) -> float | None:
     return None if math.isinf(seconds) else max(0.0, seconds)
+
+
+def who(owner: Owner) -> str:
+    """An owner for people."""
+    name = owner.user or f"uid {owner.uid}"
+    return f"{name} (pid {owner.process.pid})"

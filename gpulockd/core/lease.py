@@ -13,9 +13,9 @@ import math
 from .actions import ClaimLeases, RenewLeases, Severity
 from .deadlines import Alarm
 from .events import LeaseFreed, LeaseOperationFailed, LeasesClaimed, LeasesRenewed
-from .lock import recall
 from .model import COUNTER_BITS, Gpu, LeaseHolder, LeaseState
 from .placement import regate_all
+from .recall import recall
 from .turn import Turn
 
 RENEW, WARN, STOP, TERMINATE, KILL = 0.2, 0.4, 0.55, 0.7, 0.8

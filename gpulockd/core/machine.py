@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import admin, events, gpus, lease, lock, requests, sessions
+from . import admin, events, gpus, lease, lock, quarantine, recall, requests, sessions
 from .actions import Action, Severity
 from .deadlines import Alarm
 from .model import Settings, State
@@ -63,8 +63,8 @@ REACTIONS: dict[type, Reaction] = {
     events.RevokeRequested: admin.revoked,
     events.DrainRequested: admin.drained,
     events.UndrainRequested: admin.undrained,
-    events.SignalRefused: lock.signal_refused,
-    events.GpuInspected: lock.inspected,
+    events.SignalRefused: recall.signal_refused,
+    events.GpuInspected: quarantine.inspected,
     events.GpusDiscovered: gpus.discovered,
     events.GpusSampled: gpus.sampled,
     events.LeasesClaimed: lease.claimed,
@@ -79,13 +79,13 @@ REACTIONS: dict[type, Reaction] = {
 ALARMS: dict[Alarm, Callable[[Turn, str], None]] = {
     Alarm.LEASE_DEGRADED: lease.degraded,
     Alarm.LEASE_LATE: lease.late,
-    Alarm.HOLD_END: lock.hold_ended,
-    Alarm.RECALL_STEP: lock.harder,
+    Alarm.HOLD_END: recall.hold_ended,
+    Alarm.RECALL_STEP: recall.harder,
     Alarm.REATTACH_END: sessions.not_back,
     Alarm.WAIT_END: requests.timed_out,
     Alarm.LEASE_RENEW: lease.renew,
     Alarm.LEASE_CLAIM: lease.claim,
-    Alarm.QUARANTINE_RECHECK: lock.recheck,
+    Alarm.QUARANTINE_RECHECK: quarantine.recheck,
     Alarm.POSITIONS: requests.tell_positions,
 }
 

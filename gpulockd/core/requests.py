@@ -7,8 +7,8 @@ import math
 from .actions import Notify, Refused, Severity
 from .deadlines import Alarm
 from .events import AcquireRequested, CancelRequested
-from .forms import grant_view
-from .lock import grant, who
+from .forms import grant_view, who
+from .lock import grant
 from .model import Lock, Request, Session
 from .placement import FRESH, candidates, choose, gates, reachable
 from .queue import rank

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from . import quarantine
 from .actions import Disconnect, LockChanged, Severity, Unwatch, Watch
 from .deadlines import Alarm
 from .events import ProcessExited, Restored, SessionClosed, SessionIntroduced, SessionOpened
-from .forms import grant_view
-from .lock import end, quarantine, who
+from .forms import grant_view, who
+from .lock import end
 from .model import Lock, Session
 from .placement import Step, move, regate_all
 from .requests import withdraw
@@ -91,7 +92,7 @@ def restored(turn: Turn, event: Restored) -> None:
     for uuid, entry in event.quarantines.items():
         if uuid in state.gpus:
             move(turn, state.gpus[uuid], Step.LEAVE_BEHIND)
-            quarantine(turn, state.gpus[uuid], entry)
+            quarantine.enter(turn, state.gpus[uuid], entry)
     for lock in event.locks:
         lock.session = None
         state.locks[lock.id] = lock
