@@ -55,7 +55,8 @@ def socket_path(environ: Mapping[str, str] | None = None) -> str:
 class Hello(NamedTuple):
     """Introduces a session. Optional; without it a session has no reattach key."""
 
-    versions: tuple[int, ...] = (VERSION,)
+    versions: tuple[int, ...] = (1,)
+    """Those that the client speaks, in any order; one that names none speaks the first."""
     client: str = ""
     """Name and version of the client program, for people."""
     reattach: str | None = None
