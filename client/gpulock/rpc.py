@@ -160,7 +160,12 @@ def _pack(value: list[Any]) -> bytes:
     return packed
 
 
-def _message(value: object) -> Incoming:
+def _message(value: Any) -> Incoming:
+    # Nearly every message that the daemon reads is a request in order, and a `match` on classes is dear.
+    if type(value) is list and len(value) == 4 and value[0] == REQUEST:
+        _, msgid, method, params = value
+        if type(msgid) is int and 0 <= msgid <= _MAX_MSGID and type(method) is str and type(params) is list:
+            return _request(msgid, method, params)
     match value:
         case [0, int(msgid), str(method), list(params)] if 0 <= msgid <= _MAX_MSGID:
             return _request(msgid, method, params)
@@ -177,10 +182,11 @@ _FORM = "params is an array that holds one map of named parameters, or nothing"
 
 
 def _request(msgid: int, method: str, params: list[Any]) -> Request | BadRequest:
-    named = _named(params)
-    if named is None:
+    if len(params) == 1 and type(params[0]) is dict:
+        return Request(msgid, method, params[0])
+    if params:
         return BadRequest(msgid, InvalidRequest(f"the parameters of {method!r} are not named", hint=_FORM))
-    return Request(msgid, method, named)
+    return Request(msgid, method, {})
 
 
 def _named(params: list[Any]) -> Mapping[Any, Any] | None:
