@@ -1,0 +1,97 @@
+"""The command line: options that every command has, and those of the one that was named."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
+
+from gpulock.durations import parse_duration
+from gpulock.errors import InvalidRequest
+from gpulock.wire import MAX_GPUS
+
+from .catalogue import COMMANDS
+
+if TYPE_CHECKING:
+    from .context import Context
+
+SUBJECT = "GPU (index, UUID or its beginning), lock, request, or pid:N; a number above 1023 is a pid"
+
+_EXIT_CODES = """\
+exit codes: 0; 1 the daemon refused, or a check failed; 2 usage; 69 daemon unreachable; 77 not permitted;
+128+n ended by signal n.  Socket: --socket, $GPULOCK_SOCKET, /run/gpulockd/gpulockd.sock.
+"""
+
+
+class Command(Protocol):
+    """What each file under `commands` has."""
+
+    def configure(self, parser: argparse.ArgumentParser) -> None: ...
+
+    def run(self, context: Context, arguments: Any) -> int:
+        """Returns the exit code. Raises `GpulockError`."""
+        ...
+
+
+def parse(argv: Sequence[str] | None) -> tuple[Command, argparse.Namespace]:
+    """The command and its arguments. Exits with 2, and says why, for a line that makes no sense."""
+    top = argparse.ArgumentParser(
+        prog="gpulockctl",
+        description="Look at gpulockd, and control it.",
+        epilog="commands:\n"
+        + "".join(f"  {name:<10}{summary}\n" for name, summary in COMMANDS.items())
+        + "\n`gpulockctl COMMAND --help` tells more.\n\n"
+        + _EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version and exit")
+    _common(top, None)
+    top.add_argument("command", metavar="COMMAND", choices=COMMANDS)
+    top.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help=argparse.SUPPRESS)
+    chosen = top.parse_args(argv)
+
+    command = cast(Command, importlib.import_module(f"{__package__}.commands.{chosen.command}"))
+    parser = argparse.ArgumentParser(
+        prog=f"gpulockctl {chosen.command}", description=COMMANDS[chosen.command], allow_abbrev=False
+    )
+    _common(parser, argparse.SUPPRESS)  # what stood before the command is not overwritten
+    command.configure(parser)
+    return command, parser.parse_args(chosen.arguments, chosen)
+
+
+class _ShowVersion(argparse.Action):
+    """Looks the version up only when it is asked for: `importlib.metadata` is slow to import."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from .version import version
+
+        print(f"gpulockctl {version()}")
+        parser.exit()
+
+
+def subject(text: str) -> str:
+    """An argument that names one thing. A number that can be no GPU's index is a pid."""
+    return f"pid:{text}" if text.isdecimal() and int(text) >= MAX_GPUS else text
+
+
+def duration(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except InvalidRequest as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _common(parser: argparse.ArgumentParser, default: str | None) -> None:
+    absent: Any = default
+    parser.add_argument("--socket", metavar="PATH", default=absent, help="where the daemon listens")
+    parser.add_argument(
+        "--json", action="store_true", default=absent or False, help="the document itself, with its schema_version"
+    )
+    parser.add_argument(
+        "--color",
+        choices=("auto", "always", "never"),
+        default=absent or "auto",
+        help="auto: on a terminal, unless NO_COLOR is set",
+    )

@@ -1,0 +1,19 @@
+"""The commands: their names, what each is for, and its file, which is imported only when it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+COMMANDS: Mapping[str, str] = {
+    "status": "the host at a glance: GPUs, holders, queue, health",
+    "queue": "who waits, in order",
+    "why": "why a GPU is not granted, or a request or process waits",
+    "describe": "everything about one GPU, lock or request",
+    "events": "what happens, as it happens",
+    "history": "locks that have ended",
+    "revoke": "take a lock back by force (administrators)",
+    "drain": "grant nothing more on a GPU, or on the host (administrators)",
+    "undrain": "take a drain back (administrators)",
+    "config": "the daemon's settings, and where each came from",
+    "doctor": "check this installation, daemon up or down",
+}

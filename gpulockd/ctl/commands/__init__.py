@@ -1,0 +1,1 @@
+"""One file per command, each with `configure` for its arguments and `run`."""

@@ -1,0 +1,98 @@
+"""The daemon and what it says of itself: version, journal, lease, driver, GPUs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpulock.durations import format_duration
+
+from ..version import version
+from .finding import Finding
+
+if TYPE_CHECKING:
+    from gpulock.documents import GpuView, LeaseView, StatusDocument
+
+_LOG = "journalctl -u gpulockd -n 30"
+
+
+def unreachable(why: str, *, systemd: bool, proc: Path = Path("/proc")) -> list[Finding]:
+    """What is known of a daemon that does not answer."""
+    todo = f"systemctl status gpulockd; {_LOG}" if systemd else "start gpulockd, or read why it ended in its log"
+    return [Finding("daemon", "fail", why, todo), _driver_without_daemon(proc)]
+
+
+def check(status: StatusDocument) -> list[Finding]:
+    daemon = status["daemon"]
+    return [
+        _version(daemon["version"], daemon["pid"], daemon["uptime"]),
+        _journal(daemon["journal"]),
+        _lease(status["lease"]),
+        _driver(daemon["driver"], simulated=daemon["simulated"]),
+        *_gpus(status["gpus"]),
+    ]
+
+
+def _version(theirs: str, pid: int, uptime: float) -> Finding:
+    said = f"gpulockd {theirs}, pid {pid}, up {format_duration(uptime)}"
+    if theirs == version():
+        return Finding("daemon", "ok", said)
+    message = f"{said}, but this gpulockctl is {version()}"
+    return Finding("daemon", "warn", message, "systemctl restart gpulockd; locks are kept meanwhile")
+
+
+def _journal(state: str) -> Finding:
+    if state == "ok":
+        return Finding("journal", "ok", "it is written")
+    return Finding(
+        "journal", "fail", f"it cannot be written, so nothing is granted: {state}", "df; journalctl -u gpulockd"
+    )
+
+
+def _lease(lease: LeaseView) -> Finding:
+    age = "" if lease["age"] is None or lease["ttl"] is None else f", renewed {format_duration(lease['age'])} ago"
+    ttl = "" if lease["ttl"] is None else f", good for {format_duration(lease['ttl'])}"
+    said = f"{lease['kind']} lease {lease['state']}{age}{ttl}"
+    if lease["state"] == "held":
+        return Finding("lease", "ok", said)
+    message = f"{said}: {lease['why']}" if lease["why"] else said
+    todo = "is Redis up, and redis.url right? gpulockctl config show" if lease["kind"] == "redis" else _LOG
+    if lease["state"] == "degraded":
+        return Finding("lease", "fail", f"{message}; nothing new is granted", todo)
+    return Finding("lease", "warn", message, todo)
+
+
+def _driver(driver: str, *, simulated: bool) -> Finding:
+    if simulated:
+        return Finding("driver", "warn", "SIMULATED: no hardware is used", "start gpulockd without --simulate")
+    return Finding("driver", "ok", driver)
+
+
+def _driver_without_daemon(proc: Path) -> Finding:
+    try:
+        first = (proc / "driver/nvidia/version").read_text().partition("\n")[0]
+    except OSError:
+        return Finding(
+            "driver",
+            "warn",
+            "no NVIDIA driver is loaded",
+            "install it, or try gpulockd out with: gpulockd --simulate 2",
+        )
+    return Finding("driver", "ok", first.removeprefix("NVRM version: ").strip())
+
+
+def _gpus(gpus: list[GpuView]) -> list[Finding]:
+    if not gpus:
+        return [Finding("gpus", "fail", "the daemon has none", "nvidia-smi -L")]
+    findings = []
+    for gpu in gpus:
+        name, why = f"GPU {gpu['index']}", f"gpulockctl why {gpu['index']}"
+        if gpu["fault"] is not None:
+            findings.append(Finding("gpus", "fail", f"{name} is sick: {gpu['fault']}", why))
+        elif gpu["quarantine"] is not None:
+            pids = ", ".join(str(culprit["pid"]) for culprit in gpu["quarantine"]["culprits"])
+            blame = f"pid {pids} is still on it" if pids else "being looked at"
+            findings.append(Finding("gpus", "warn", f"{name} is in quarantine: {blame}", why))
+        elif gpu["elsewhere"] is not None:
+            findings.append(Finding("gpus", "warn", f"{name} is leased by host {gpu['elsewhere']['host']}", why))
+    return findings or [Finding("gpus", "ok", f"{len(gpus)} in service")]

@@ -1,0 +1,59 @@
+"""Processes and owners in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .amounts import gib
+from .text import Text
+
+if TYPE_CHECKING:
+    from gpulock.documents import GpuView, OwnerView, ProcessView
+
+_LONGEST_USER = 12
+_CARD = 8  # of a UUID's digits, enough to tell GPUs apart
+
+
+def user_of(owner: OwnerView) -> str:
+    return owner["user"] or f"uid {owner['uid']}"
+
+
+def user_width(owners: list[OwnerView]) -> int:
+    """How wide a column of user names gets."""
+    return min(_LONGEST_USER, max((Text(user_of(owner)).width for owner in owners), default=0))
+
+
+def holder(owner: OwnerView, width: int) -> Text:
+    """User and pid; the pids of a column stand under each other."""
+    return Text(user_of(owner), "strong").fill(width) + f" {owner['pid']:>6}"
+
+
+def person(owner: OwnerView) -> str:
+    """`anna, pid 48213 (python train.py)`"""
+    command = f" ({owner['command']})" if owner["command"] else ""
+    inside = f" in container {owner['container']}" if owner["container"] else ""
+    return f"{user_of(owner)}, pid {owner['pid']}{command}{inside}"
+
+
+def process(view: ProcessView) -> str:
+    """`pid 49917 of carol (python), 22 GiB`"""
+    command = f" ({view['command']})" if view["command"] else ""
+    of = f" of {view['user']}" if view["user"] else ""
+    inside = f" in container {view['container']}" if view["container"] else ""
+    memory = f", {gib(view['memory'])} GiB" if view["memory"] is not None else ""
+    return f"pid {view['pid']}{of}{command}{inside}{memory}"
+
+
+def short_uuid(uuid: str) -> str:
+    """`GPU-3f2a81c0`: enough to select it by, too."""
+    kind, dash, rest = uuid.partition("-")
+    return f"{kind}-{rest[:_CARD]}" if dash else uuid[: _CARD + 4]
+
+
+def gpu_names(uuids: list[str], gpus: list[GpuView]) -> str:
+    """`GPU 0, 3`; a GPU that this host does not have (any more) by the beginning of its UUID."""
+    index = {gpu["uuid"]: gpu["index"] for gpu in gpus}
+    known = sorted(index[uuid] for uuid in uuids if uuid in index)
+    strangers = [short_uuid(uuid) for uuid in uuids if uuid not in index]
+    words = [str(each) for each in known]
+    return ", ".join([f"GPU {', '.join(words)}"] * bool(words) + strangers)

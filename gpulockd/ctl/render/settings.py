@@ -1,0 +1,39 @@
+"""Every setting that is in force, and where it came from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .look import Look
+from .table import Column, table
+from .text import Text
+
+if TYPE_CHECKING:
+    from gpulock.documents import ConfigDocument, SettingView
+
+_COLUMNS = (Column("KEY"), Column("VALUE", least=8, filler=True), Column("FROM", least=8))
+
+
+def picture(document: ConfigDocument, look: Look) -> list[Text]:
+    """What was set by somebody stands out; what was left at its default is quiet."""
+    return table(_COLUMNS, [_cells(setting) for setting in document["settings"]], look.width)
+
+
+def _cells(setting: SettingView) -> list[Text]:
+    ours = setting["source"] != "default"
+    return [
+        Text(setting["key"], "strong" if ours else ""),
+        Text(value(setting["value"]), "strong" if ours else ""),
+        Text(setting["source"], "" if ours else "quiet"),
+    ]
+
+
+def value(setting: object) -> str:
+    """A value as one would write it in `config.yml`."""
+    if isinstance(setting, bool):
+        return "true" if setting else "false"
+    if isinstance(setting, float):
+        return "forever" if setting == float("inf") else f"{setting:g}"
+    if isinstance(setting, list):
+        return f"[{', '.join(value(each) for each in setting)}]"
+    return '""' if setting == "" else str(setting)
