@@ -1,0 +1,69 @@
+"""What follows from a configuration: the core's settings, and the view that people get."""
+
+from __future__ import annotations
+
+import math
+import socket
+
+from gpulock.documents import SettingView
+
+from ..core.model import Settings
+from .keys import SETTINGS, value_of
+from .loading import Loaded
+from .masking import masked_url
+from .model import Config, Daemon
+
+
+def host_name(daemon: Daemon) -> str:
+    """The name of this host in the fleet."""
+    return daemon.host or socket.gethostname()
+
+
+def core_settings(config: Config) -> Settings:
+    """The part of `config` that the core decides by."""
+    lock, monitor, redis, daemon = config.gpu_lock, config.gpu_lock_monitor, config.redis, config.daemon
+    return Settings(
+        host=host_name(daemon),
+        max_wait_time=lock.max_wait_time,
+        lock_timeout=lock.lock_timeout,
+        hard_timeout=monitor.timeout_levels.hard_timeout,
+        take_back=monitor.enabled and monitor.auto_recovery,
+        priority_head_start=lock.priority_head_start,
+        max_overtakes=lock.max_overtakes,
+        revoke_grace=daemon.revoke_grace,
+        kill_grace=daemon.kill_grace,
+        reattach_grace=daemon.reattach_grace,
+        quarantine_recheck=config.inventory.quarantine_recheck,
+        kill_orphans=config.inventory.orphans == "kill",
+        max_requests_per_session=daemon.max_requests_per_session,
+        lease_ttl=redis.ttl if redis.url else math.inf,
+        on_loss_revoke=redis.on_loss == "revoke",
+        poll_interval=lock.poll_interval,
+        max_poll_interval=lock.max_poll_interval,
+        exponential_backoff=lock.exponential_backoff,
+        use_event_driven=lock.use_event_driven,
+        fallback_timeout=lock.fallback_timeout,
+    )
+
+
+def settings(loaded: Loaded) -> list[SettingView]:
+    """Every effective value and where it came from, in the order of the model, without passwords."""
+    return [
+        SettingView(key=key, value=_shown(key, value_of(loaded.config, key)), source=loaded.origins[key])
+        for key in SETTINGS
+    ]
+
+
+def _shown(key: str, value: object) -> object:
+    """`value` as it could be written into the file."""
+    match value:
+        case str():
+            return masked_url(value) if key == "redis.url" else value
+        case bool() | int():
+            return value
+        case float():
+            return "forever" if math.isinf(value) else int(value) if value == int(value) else value
+        case tuple():
+            return list(value)
+        case _:
+            return str(value)

@@ -1,0 +1,140 @@
+"""From a file and the environment to one checked `Config`, and where each of its values came from."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from .environment import read_environment, read_redis_address
+from .explain import explain
+from .keys import SETTINGS
+from .model import Config
+from .problems import ConfigError, Place, Problem
+from .rules import DEFAULT, violations
+from .yamlfile import MAX_BYTES, Document, read_document
+
+DEFAULT_FILE = Path("/etc/gpulockd/config.yml")
+
+_Keys = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    config: Config
+    origins: Mapping[str, str]
+    """For each setting `default`, `FILE:LINE:COLUMN` or `environment NAME`."""
+    file: Path | None
+    """What was read; None: there is no file."""
+
+
+def load(path: Path | None, environ: Mapping[str, str], default_file: Path = DEFAULT_FILE) -> Loaded:
+    """The file at `path` (None: `default_file`, if it is there), and over it what `environ` says.
+
+    Raises `ConfigError` with everything that is wrong.
+    """
+    content = _content(path or default_file, must_exist=path is not None)
+    file = None if content is None else path or default_file
+    document = Document({}, {}, {}, ()) if content is None else read_document(content, str(file))
+    gathered = _Gathered(document)
+    gathered.add(environ)
+    return Loaded(gathered.checked(), gathered.origins(), file)
+
+
+def _content(path: Path, *, must_exist: bool) -> bytes | None:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        if not must_exist:
+            return None
+        raise ConfigError([_unreadable(path, "no such file", "check the path after --config")]) from None
+    except OSError as error:
+        raise ConfigError([_unreadable(path, f"cannot be read: {error.strerror or error}")]) from error
+
+
+def _unreadable(path: Path, message: str, hint: str = "") -> Problem:
+    return Problem.at(Place(str(path)), "", message, hint)
+
+
+class _Gathered:
+    """Everything that was given, where, and what is wrong with it."""
+
+    def __init__(self, document: Document) -> None:
+        self._values = document.values
+        self._keys = document.keys
+        self._places = dict(document.places)
+        self._problems = list(document.problems)
+
+    def add(self, environ: Mapping[str, str]) -> None:
+        """Puts what the environment gives over what the file gave."""
+        given, problems = read_environment(environ)
+        self._problems += problems
+        for setting in given:
+            self._put(setting.key, setting.value, setting.place)
+        if not self._redis_is_settled(environ):
+            address, problems = read_redis_address(environ)
+            self._problems += problems
+            if address and not problems:
+                self._put(address.key, address.value, address.place)
+
+    def checked(self) -> Config:
+        """The configuration. Raises `ConfigError`; rules are checked even where single values are wrong."""
+        config = self._parsed()
+        for broken in violations(config, self.origins(), except_for=self._doubtful()):
+            place = self._places[tuple(broken.key.split("."))]
+            self._problems.append(Problem.at(place, broken.key, broken.message, broken.hint))
+        if self._problems:
+            raise ConfigError(self._problems)
+        return config
+
+    def origins(self) -> dict[str, str]:
+        return {key: str(self._places.get(tuple(key.split(".")), DEFAULT)) for key in SETTINGS}
+
+    def _parsed(self) -> Config:
+        """The model of what was given, without the values that are wrong, each of which becomes a problem."""
+        try:
+            return Config.model_validate(self._values)
+        except ValidationError as error:
+            usable = copy.deepcopy(self._values)
+            for details in error.errors():
+                keys = tuple(str(part) for part in details["loc"])
+                place = (self._keys if details["type"] == "extra_forbidden" else self._places)[keys]
+                self._problems.append(Problem.at(place, ".".join(keys), *explain(details)))
+                _remove(usable, keys)
+        return Config.model_validate(usable)
+
+    def _put(self, key: str, value: Any, place: Place) -> None:
+        *sections, name = key.split(".")
+        section: Any = self._values
+        for inner in sections:
+            if section.get(inner) is None:
+                section[inner] = {}
+            section = section[inner]
+            if not isinstance(section, dict):
+                return  # the file has something else there, which is told in its own place
+        section[name] = value
+        self._places[tuple(key.split("."))] = place
+
+    def _redis_is_settled(self, environ: Mapping[str, str]) -> bool:
+        """Whether `redis.url` is set. Its own variable can set it to nothing; the file cannot."""
+        section = self._values.get("redis") or {}
+        return (
+            "GPULOCKD__REDIS__URL" in environ or not isinstance(section, dict) or section.get("url") not in {None, ""}
+        )
+
+    def _doubtful(self) -> set[str]:
+        """Settings whose value is not known, because it or its section is wrong."""
+        wrong = {problem.key for problem in self._problems if problem.key}
+        return {key for key in SETTINGS if any(f"{key}.".startswith(f"{name}.") for name in wrong)}
+
+
+def _remove(values: dict[str, Any], keys: _Keys) -> None:
+    *sections, name = keys
+    for section in sections:
+        values = values[section]
+    del values[name]
