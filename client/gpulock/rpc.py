@@ -109,8 +109,8 @@ class Decoder:
     def _several(self, data: bytes | bytearray) -> Iterator[Incoming]:
         unpacker = msgpack.Unpacker(max_buffer_size=len(data), **self._limits)
         unpacker.feed(data)
+        start = 0
         while True:
-            start = unpacker.tell()
             try:
                 value = unpacker.unpack()
             except msgpack.OutOfData:
@@ -121,8 +121,10 @@ class Decoder:
                     f"byte {start} begins no MessagePack value within the limits: {why}",
                     hint=f"a frame has at most {self._limit} bytes",
                 ) from None
-            if unpacker.tell() - start > self._limit:
+            end = unpacker.tell()
+            if end - start > self._limit:
                 raise self._too_long()
+            start = end
             yield _message(value)
         if start < len(data):
             self._rest = bytearray(data[start:])
@@ -155,8 +157,11 @@ def _limits(frame: int) -> dict[str, Any]:
     }
 
 
+_packer = msgpack.Packer(buf_size=4096)  # `packb` would make one for every message
+
+
 def _pack(value: list[Any]) -> bytes:
-    packed: bytes = msgpack.packb(value)
+    packed: bytes = _packer.pack(value)
     return packed
 
 
