@@ -67,9 +67,7 @@ def what_is_missing() -> str:
     except OSError:
         return f"{sandbox.LIBSECCOMP} is not installed: run `make debian-tools` as root"
     if tuple(map(int, platform.release().split("-")[0].split(".")[:2])) < (6, 3):
-        return (
-            "this kernel is older than 6.3, which brought the prctl that stands for MemoryDenyWriteExecute="
-        )
+        return "this kernel is older than 6.3, which brought the prctl that stands for MemoryDenyWriteExecute="
     return ""
 
 

@@ -97,12 +97,8 @@ def test_sysusers_makes_the_user_and_the_group(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     done = run(tool("systemd-sysusers"), f"--root={tmp_path}", str(UNITS / "sysusers.d/gpulockd.conf"))
     assert done.returncode == 0, done.stderr
-    groups = {
-        line.split(":")[0]: line.split(":")[2] for line in (tmp_path / "etc/group").read_text().splitlines()
-    }
-    users = {
-        line.split(":")[0]: line.split(":") for line in (tmp_path / "etc/passwd").read_text().splitlines()
-    }
+    groups = {line.split(":")[0]: line.split(":")[2] for line in (tmp_path / "etc/group").read_text().splitlines()}
+    users = {line.split(":")[0]: line.split(":") for line in (tmp_path / "etc/passwd").read_text().splitlines()}
     assert users["gpulockd"][3] == groups["gpulock"]
     assert users["gpulockd"][6].endswith("nologin")
 
