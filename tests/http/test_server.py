@@ -1,0 +1,182 @@
+"""The server as its clients meet it, on a loopback port."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+
+from gpulock.documents import StatusDocument
+from gpulockd.http import HttpServer, Metrics
+from gpulockd.http.server import MAX_CONNECTIONS
+from gpulockd.ports import StartupRefused
+
+from .documents import gpu, request, status
+
+HOST = "127.0.0.1"
+
+
+class Source:
+    """What the daemon would say of itself; tests change it."""
+
+    def __init__(self) -> None:
+        self.status = status(gpu(0), queue=[request(1, 2.0)])
+
+    def __call__(self) -> StatusDocument:
+        return self.status
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.create_server((HOST, 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture
+def source() -> Source:
+    return Source()
+
+
+@pytest.fixture
+async def server(port: int, source: Source) -> AsyncIterator[HttpServer]:
+    server = HttpServer(HOST, port, status=source, metrics=Metrics(source))
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def client(port: int, server: HttpServer) -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(f"http://{HOST}:{port}") as session:
+        yield session
+
+
+async def test_status_is_the_status_document(client: aiohttp.ClientSession, source: Source) -> None:
+    async with client.get("/api/v1/status") as response:
+        assert response.status == 200
+        assert response.content_type == "application/json"
+        assert response.headers["Cache-Control"] == "no-store"
+        assert await response.json() == source.status
+
+
+async def test_health_answers_200_or_503(client: aiohttp.ClientSession, source: Source) -> None:
+    async with client.get("/health") as response:
+        assert (response.status, (await response.json())["status"]) == (200, "ok")
+    source.status = status(gpu(0), journal="disk full")
+    async with client.get("/health") as response:
+        assert response.status == 503
+        assert await response.json() == {
+            "schema_version": 1,
+            "status": "unavailable",
+            "reasons": ["the journal cannot be written: disk full"],
+            "host": "athena",
+            "version": "1.2.3",
+            "simulated": True,
+        }
+
+
+async def test_metrics_are_in_the_text_format(client: aiohttp.ClientSession) -> None:
+    async with client.get("/metrics") as response:
+        assert response.status == 200
+        assert response.content_type == "text/plain"
+        assert "gpu_lock_waiters 1.0" in (await response.text()).splitlines()
+    async with client.get("/metrics", headers={"Accept": "application/openmetrics-text"}) as response:
+        assert response.content_type == "application/openmetrics-text"
+        assert (await response.text()).endswith("# EOF\n")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+@pytest.mark.parametrize("path", ["/health", "/api/v1/status", "/metrics"])
+async def test_nothing_can_be_changed(method: str, path: str, client: aiohttp.ClientSession) -> None:
+    async with client.request(method, path) as response:
+        assert response.status == 405
+        assert response.headers["Allow"] == "GET,HEAD"
+        assert await response.json() == {
+            "error": {"message": f"{method} is not possible: HTTP is for reading only", "hint": "use gpulockctl"}
+        }
+
+
+async def test_what_is_not_there_says_what_is(client: aiohttp.ClientSession) -> None:
+    async with client.get("/nowhere") as response:
+        assert response.status == 404
+        assert (await response.json())["error"] == {
+            "message": "there is nothing at /nowhere",
+            "hint": "see /health, /api/v1/status, /metrics",
+        }
+
+
+async def test_head(client: aiohttp.ClientSession) -> None:
+    async with client.head("/health") as response:
+        assert (response.status, await response.read()) == (200, b"")
+
+
+async def test_a_port_in_use_is_refused_with_the_way_out(port: int, server: HttpServer, source: Source) -> None:
+    second = HttpServer(HOST, port, status=source, metrics=Metrics(source))
+    with pytest.raises(StartupRefused, match=rf"cannot listen at {HOST}:{port}: another program listens") as caught:
+        await second.start()
+    assert caught.value.hint == "choose another http.port; 0 turns HTTP off"
+    await second.stop()
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid"])
+async def test_an_address_of_somebody_else_is_refused(host: str, port: int, source: Source) -> None:
+    with pytest.raises(StartupRefused, match=r"http\.host and http\.port: cannot listen") as caught:
+        await HttpServer(host, port, status=source, metrics=Metrics(source)).start()
+    assert "http.host must be an address of this host" in caught.value.hint
+
+
+async def test_port_0_turns_it_off(source: Source) -> None:
+    server = HttpServer("192.0.2.1", 0, status=source, metrics=Metrics(source))
+    await server.start()
+    await server.stop()
+
+
+async def test_after_stop_the_port_is_free_again(port: int, source: Source) -> None:
+    for _ in range(2):
+        server = HttpServer(HOST, port, status=source, metrics=Metrics(source))
+        await server.start()
+        async with aiohttp.ClientSession() as client, client.get(f"http://{HOST}:{port}/health") as response:
+            assert response.status == 200
+        await server.stop()
+        await server.stop()
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(HOST, port)
+
+
+async def test_stop_does_not_wait_for_idle_connections(port: int, source: Source) -> None:
+    server = HttpServer(HOST, port, status=source, metrics=Metrics(source))
+    await server.start()
+    reader, writer = await asyncio.open_connection(HOST, port)
+    writer.write(b"GET /health HT")
+    await asyncio.wait_for(server.stop(), 10)
+    assert await reader.read() == b""
+    writer.close()
+
+
+async def test_too_many_connections_are_sent_away_until_others_leave(port: int, server: HttpServer) -> None:
+    idle = [await asyncio.open_connection(HOST, port) for _ in range(MAX_CONNECTIONS)]
+    reader, writer = await asyncio.open_connection(HOST, port)
+    assert (await reader.read()).startswith(b"HTTP/1.1 503 ")
+    writer.close()
+    for _, each in idle:
+        each.close()
+
+    async def health() -> int:
+        async with aiohttp.ClientSession() as client, client.get(f"http://{HOST}:{port}/health") as response:
+            return response.status
+
+    async with asyncio.timeout(10):
+        while await health() != 200:
+            pass  # the server has not seen them leave yet
+
+
+async def test_garbage_hurts_nobody_else(port: int, client: aiohttp.ClientSession) -> None:
+    reader, writer = await asyncio.open_connection(HOST, port)
+    writer.write(b"\x00\xff" * 10_000 + b"\r\n\r\n")
+    assert (await reader.read()).startswith(b"HTTP/1.0 400 ")
+    writer.close()
+    async with client.get("/health") as response:
+        assert response.status == 200
