@@ -1,0 +1,130 @@
+"""What the core announces and shows is what is counted and judged here: names cannot drift apart."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from gpulock.documents import DaemonView, StatusDocument
+from gpulockd.core import events, views
+from gpulockd.http.health import health_of
+from gpulockd.http.metrics import ENDS, OUTCOMES, Metrics
+
+from ..core.script import (
+    Host,
+    Step,
+    acquire,
+    cancel,
+    clear,
+    dies,
+    disconnects,
+    drains,
+    happens,
+    hello,
+    lease_fails,
+    passes,
+    release,
+    revokes,
+)
+from .test_metrics import samples_of
+
+DAEMON = DaemonView(pid=1, version="1.2.3", uptime=5.0, simulated=True, driver="", socket="", sessions=0, journal="ok")
+
+
+def status_of(host: Host) -> StatusDocument:
+    return cast(StatusDocument, {**views.status(host.state, host.now), "daemon": DAEMON})
+
+
+def after(host: Host, *steps: Step) -> Metrics:
+    """The metrics of a daemon on which the steps happened; what the core asks for does not matter here."""
+    for step in steps:
+        step(host)
+    metrics = Metrics(lambda: status_of(host))
+    for announce in host.announced:
+        metrics.observe(announce)
+    return metrics
+
+
+def counts(metrics: Metrics, name: str, label: str, values: tuple[str, ...]) -> dict[str, float]:
+    samples = samples_of(metrics)
+    found = {value: samples[f"{name}_total", ((label, value),)] for value in values}
+    return {value: count for value, count in found.items() if count}
+
+
+def test_every_end_of_a_request_is_counted_under_its_name() -> None:
+    metrics = after(
+        Host(gpus=1),
+        acquire("anna"),
+        acquire("ben", wait=0),
+        acquire("cleo", wait=5),
+        passes(6),
+        acquire("dora"),
+        cancel("dora"),
+        acquire("emil"),
+        disconnects("emil"),
+    )
+    assert counts(metrics, "gpu_lock_acquisitions", "outcome", OUTCOMES) == {
+        "granted": 1,
+        "busy": 1,
+        "timeout": 1,
+        "cancelled": 1,
+        "withdrawn": 1,
+    }
+
+
+def test_a_request_that_only_the_lease_stands_against_is_refused() -> None:
+    metrics = after(Host(gpus=1, claimed=False), acquire("anna", wait=0))
+    assert counts(metrics, "gpu_lock_acquisitions", "outcome", OUTCOMES) == {"refused": 1}
+
+
+def test_every_end_of_a_lock_is_counted_under_its_name() -> None:
+    metrics = after(
+        Host(gpus=1, lease_ttl=15.0, on_loss_revoke=True, hard_timeout=10_000.0),
+        *(acquire("anna"), release("anna")),
+        *(acquire("ben"), disconnects("ben"), clear(0)),
+        *(acquire("cleo"), dies("cleo"), clear(0)),
+        *(acquire("dora"), revokes("root", "lock of dora"), release("dora"), clear(0)),
+        *(acquire("emil", hold=1.0), passes(1), release("emil"), clear(0)),
+        *(acquire("fritz"), lease_fails(), passes(9), release("fritz")),
+    )
+    assert counts(metrics, "gpu_lock_ends", "how", ENDS) == {
+        "released": 1,
+        "disconnected": 1,
+        "died": 1,
+        "revoked": 1,
+        "max-hold": 1,
+        "lease-lost": 1,
+    }
+
+
+def test_a_lock_whose_owner_does_not_come_back_is_abandoned() -> None:
+    before = Host(gpus=1)
+    for step in (hello("anna", "key"), acquire("anna")):
+        step(before)
+    lock = before.lock("anna")
+    restored = events.Restored((lock,), {}, {}, lock.token, frozenset({lock.owner.process}))
+    metrics = after(Host(gpus=1), happens(restored), passes(61))
+    assert counts(metrics, "gpu_lock_ends", "how", ENDS) == {"abandoned": 1}
+
+
+def test_gauges_follow_the_queue() -> None:
+    host = Host(gpus=2)
+    samples = samples_of(after(host, acquire("anna"), acquire("ben", 2), passes(3), acquire("cleo", 2), passes(1)))
+    assert samples["gpu_lock_waiters", ()] == 2
+    assert samples["gpu_lock_oldest_waiter_age_seconds", ()] == 4
+    held = [value for (name, _), value in samples.items() if name == "gpu_lock_held"]
+    assert sorted(held) == [0, 1]
+
+
+def test_health_follows_the_lease_the_journal_and_the_gpus() -> None:
+    host = Host(gpus=2, lease_ttl=15.0)
+    assert health_of(status_of(host))["status"] == "ok"
+    for step in (acquire("anna"), drains("root", "0")):
+        step(host)
+    assert health_of(status_of(host))["status"] == "ok"
+    drains("root", "1")(host)
+    assert health_of(status_of(host))["reasons"] == ["GPU 0: drained: cleaning", "GPU 1: drained: cleaning"]
+    for step in (lease_fails("no answer"), passes(9)):
+        step(host)
+    assert health_of(status_of(host))["reasons"] == ["the lease is degraded: no answer"]
+    assert health_of(status_of(Host(gpus=1, claimed=False)))["status"] == "unavailable"
+    assert health_of(status_of(Host(gpus=0)))["reasons"][-1] == "there is no GPU"
