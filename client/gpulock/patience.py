@@ -1,0 +1,49 @@
+"""How long a waiting `acquire` bears with a daemon that is away. Pure: the shells say what time it is."""
+
+from __future__ import annotations
+
+from .clock import backoff
+from .errors import LockTimeout
+
+SLACK = 5.0
+"""Seconds past the wait after which a daemon that keeps its connection and says nothing is given up."""
+
+
+class Patience:
+    """One wait: until when for the lock, and until when for the daemon."""
+
+    def __init__(self, wait: float | None, unavailable_timeout: float, moment: float) -> None:
+        """`wait`: the request's own, None where the daemon decides; `moment`: now."""
+        self._began = moment
+        self._end = None if wait is None else moment + wait
+        self._daemon_until = moment + (unavailable_timeout if wait is None else min(wait, unavailable_timeout))
+        self._pauses = backoff()
+
+    @property
+    def until(self) -> float | None:
+        """When to stop reading: the daemon itself ends the wait, so this comes after it."""
+        return None if self._end is None else self._end + SLACK
+
+    def left(self, moment: float) -> float | None:
+        """Seconds that the request may still wait."""
+        return None if self._end is None else max(0.0, self._end - moment)
+
+    def heard(self, moment: float, max_wait: float) -> None:
+        """The daemon was there, and went away: now it is waited for as long as the request may wait.
+
+        `max_wait` stands in for a wait that was left to the daemon.
+        """
+        self._daemon_until = moment + max_wait if self._end is None else self._end
+        self._pauses = backoff()
+
+    def pause(self, moment: float) -> float | None:
+        """Seconds until the next try to reach it; None: it has been away for too long."""
+        pause = next(self._pauses)
+        return pause if moment + pause <= self._daemon_until else None
+
+    def silence(self, moment: float) -> LockTimeout:
+        """The error for a daemon that has said nothing by `until`."""
+        return LockTimeout(
+            f"the daemon has not answered within {moment - self._began:.1f} s",
+            hint="it hangs or is stopped: systemctl status gpulockd",
+        )

@@ -1,0 +1,387 @@
+"""What one client session is, without a socket: pure state, no I/O, no clock, no thread.
+
+A session has one lock at most, and outlives its connection: when that breaks, the shell makes another one, says
+`connected`, and the session goes on where it was. The shells (`connection.py`, `aio.py`) move bytes: what
+`take_outgoing` gives goes out, what comes in goes to `receive`.
+
+    phase     what ends it                                       next
+    -------   ------------------------------------------------   -------
+    idle      acquire                                            waiting
+    waiting   granted                                            held
+              refused, timed out                                 idle
+    held      release                                            idle
+              release while there is no connection               leaving
+              the daemon no longer knows the lock, or is away    lost
+    leaving   reattached, and let go; or away for too long       idle
+    lost      release                                            idle
+
+A lock that is being taken back (`loss` is set) stays `held`: its holder has until the deadline to let go.
+"""
+
+from __future__ import annotations
+
+from . import wire
+from .errors import DaemonUnavailable, GpulockError, LockLost, ProtocolError, from_wire
+from .record import NamedTuple
+from .rpc import Decoder, Notification, Response, request
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Literal, TypeAlias
+
+    from .documents import EventView
+
+    Phase: TypeAlias = Literal["idle", "waiting", "held", "leaving", "lost"]
+
+REATTACH_GRACE = 60.0
+"""How long a daemon may be away before a lock counts as lost, unless its `hello` said otherwise."""
+MAX_WAIT = 1800.0
+"""How long a request waits for a daemon that went away, where the caller named no wait of its own."""
+
+
+class Gpu(NamedTuple):
+    """A GPU that a lock holds."""
+
+    index: int  # type: ignore[assignment]  # nobody looks for the place of an item in it
+    uuid: str
+    name: str = ""
+    memory_total: int = 0
+    """Bytes."""
+
+
+class Grant(NamedTuple):
+    """What the daemon granted."""
+
+    lock: str
+    token: int
+    gpus: tuple[Gpu, ...]
+    env: Mapping[str, str]
+    max_hold: float | None
+    nested: bool
+
+
+class Queued(NamedTuple):
+    """Where a waiting request stands."""
+
+    position: int
+    ahead: int
+    eta: float | None
+    """Seconds, where the daemon can tell."""
+    holders: tuple[Mapping[str, Any], ...]
+    """Who holds what it waits for: gpu, user, pid, task, held_for, each."""
+
+
+class Loss(NamedTuple):
+    """Why a lock is lost."""
+
+    lock: str
+    reason: str
+    by: str = ""
+    note: str = ""
+    deadline: float | None = None
+    """Seconds from the notice until the daemon ends the holder; None where it is not the daemon's doing."""
+
+    def error(self) -> LockLost:
+        who = f" by {self.by}" if self.by else ""
+        why = f": {self.note}" if self.note else ""
+        return LockLost(
+            f"lock {self.lock} was lost{who} ({self.reason}){why}",
+            hint="what was done under it since then was not protected; acquire again",
+            data={"lock": self.lock, "reason": self.reason, "by": self.by, "note": self.note},
+        )
+
+
+class Warned(NamedTuple):
+    """The daemon warns the holder: the lock is held for long, or its task has not been heard of."""
+
+    level: str
+    params: Mapping[str, Any]
+
+
+class Happened(NamedTuple):
+    """An event of the daemon, for a session that watches."""
+
+    event: EventView
+
+
+class ReleaseFailed(NamedTuple):
+    """The daemon's answer to a release that nobody waited for was an error."""
+
+    error: GpulockError
+
+
+Notice: TypeAlias = "Queued | Loss | Warned | Happened | ReleaseFailed"
+
+
+class Session:
+    """One client session's state. Not thread-safe: its shell lets one thread in at a time."""
+
+    def __init__(self, client: str = "") -> None:
+        """`client`: name and version of the program, for people."""
+        self.phase: Phase = "idle"
+        self.grant: Grant | None = None
+        """The lock, from its grant to the next `acquire`."""
+        self.loss: Loss | None = None
+        self.refusal: GpulockError | None = None
+        """Why the last `acquire` got no lock."""
+        self.key: str | None = None
+        """Proves to a restarted daemon that a lock is this session's."""
+        self.grace = REATTACH_GRACE
+        """Seconds that the lock outlives its connection."""
+        self.max_wait = MAX_WAIT
+        """Seconds that a request waits for a daemon that went away, if it named no wait of its own."""
+        self.connection_up = False
+        self.heard = False
+        """Whether the daemon has said anything since the last `acquire` began."""
+        self._client = client
+        self._decoder = Decoder(wire.MAX_REPLY_BYTES)
+        self._outgoing = b""
+        self._msgid = 0
+        self._hello: int | None = None
+        self._acquire: int | None = None
+        self._wish: wire.Acquire = wire.Acquire()
+        self._releases: dict[int, str] = {}
+        self._doubtful: set[str] = set()
+        self._calls: set[int] = set()
+        self._ignored: set[int] = set()
+        self._answers: dict[int, Response] = {}
+
+    # The connection
+
+    def connected(self, wait_left: float | None = None) -> None:
+        """There is a new connection. `wait_left` are the seconds that a waiting `acquire` may still take."""
+        self._decoder = Decoder(wire.MAX_REPLY_BYTES)
+        self.connection_up = True
+        self._outgoing = b""
+        hello = wire.write(wire.Hello(client=self._client, reattach=self.key))
+        self._hello = self._request("hello", hello)
+        if self.phase == "waiting":
+            self._wish = self._wish._replace(wait_timeout=wait_left)
+            if self.key is None:
+                self._ask()
+            # Otherwise an earlier daemon may have granted the lock with its last breath: `hello` will tell.
+
+    @property
+    def introduced(self) -> bool:
+        """Whether the daemon has answered this connection's `hello`."""
+        return self.connection_up and self._hello is None
+
+    @property
+    def releasing(self) -> bool:
+        """Whether a release has not been answered yet."""
+        return bool(self._releases)
+
+    def disconnected(self) -> None:
+        """The connection is gone, and everything asked on it with it."""
+        self.connection_up = False
+        self._outgoing = b""
+        self._hello = self._acquire = None
+        self._doubtful.update(self._releases.values())
+        self._releases.clear()
+        self._ignored.clear()
+        if self.phase == "idle" and self._doubtful:
+            self.phase = "leaving"
+        gone = {"code": DaemonUnavailable.code, "message": "the connection to the daemon broke before it answered"}
+        self._answers.update((msgid, Response(msgid, gone, None)) for msgid in self._calls)
+        self._calls.clear()
+
+    def take_outgoing(self) -> bytes:
+        """The bytes to send now."""
+        outgoing, self._outgoing = self._outgoing, b""
+        return outgoing
+
+    def receive(self, data: bytes) -> list[Notice]:
+        """Takes in what the daemon sent, and returns what the holder or waiter should hear of.
+
+        Raises `ProtocolError`, or the error with which the daemon ends the connection; it is of no more use
+        then.
+        """
+        notices: list[Notice] = []
+        self.heard = True
+        for message in self._decoder.feed(data):
+            if type(message) is Response:
+                if (notice := self._answered(message)) is not None:
+                    notices.append(notice)
+            elif type(message) is Notification:
+                if (notice := self._notified(message)) is not None:
+                    notices.append(notice)
+            else:
+                raise ProtocolError("the daemon sent a request", hint="is this gpulockd's socket?")
+        return notices
+
+    # What the caller wants
+
+    def acquire(self, wish: wire.Acquire) -> None:
+        assert self.phase == "idle", f"a session has one lock at most; this one is {self.phase}"
+        self.phase, self.grant, self.loss, self.refusal = "waiting", None, None, None
+        self.heard = False
+        self._wish = wish
+        if self.connection_up:
+            self._ask()
+
+    def release(self) -> None:
+        """Lets go of the lock. The answer is not waited for: what comes of it is a `ReleaseFailed` later."""
+        if self.phase == "held" and self.grant is not None:
+            if self.introduced:
+                self._let_go(self.grant.lock)
+                self.phase = "idle"
+            else:
+                self.phase = "leaving"
+        elif self.phase == "lost":
+            self.phase = "idle"
+
+    def call(self, method: str, params: Mapping[str, Any]) -> int:
+        """Asks anything else; returns the number under which `answer` gives the response."""
+        msgid = self._request(method, params)
+        self._calls.add(msgid)
+        return msgid
+
+    def answer(self, msgid: int) -> Response | None:
+        """The response to that call, once; None: not yet."""
+        return self._answers.pop(msgid, None)
+
+    def forget(self, msgid: int) -> None:
+        """Nobody waits for the response to that call any more."""
+        self._answers.pop(msgid, None)
+        if msgid in self._calls:
+            self._calls.remove(msgid)
+            self._ignored.add(msgid)
+
+    def give_up(self) -> Loss | None:
+        """The daemon stayed away for longer than `grace`: the lock is lost."""
+        if self.phase == "leaving":
+            self.phase = "idle"
+        elif self.phase == "held":
+            return self._lose("daemon-away", f"the daemon has been away for {self.grace:.0f} s")
+        return None
+
+    # What came
+
+    def _answered(self, response: Response) -> Notice | None:
+        msgid = response.msgid
+        if msgid == self._acquire:
+            self._acquire = None
+            self._settle(response)
+        elif msgid in self._releases:
+            del self._releases[msgid]
+            if response.error is not None:
+                return ReleaseFailed(from_wire(response.error))
+        elif msgid in self._calls:
+            self._calls.remove(msgid)
+            self._answers[msgid] = response
+        elif msgid in self._ignored:
+            self._ignored.remove(msgid)
+        elif msgid == self._hello:
+            self._hello = None
+            return self._introduced(response)
+        else:
+            raise ProtocolError(f"an answer to a request {msgid} that was never made")
+        return None
+
+    def _notified(self, message: Notification) -> Notice | None:
+        params = message.params
+        match message.method:
+            case "queued" if self.phase == "waiting":
+                return _read_queued(params)
+            case "lost" if self.phase == "held" and self.grant and params.get("lock") == self.grant.lock:
+                self.loss = _read_loss(params)
+                return self.loss
+            case "warning":
+                return Warned(str(params.get("level", "")), params)
+            case "event":
+                return Happened(params)  # type: ignore[arg-type]  # the daemon's word
+            case "error":
+                raise from_wire(params)
+        return None  # of a lock that was let go meanwhile, or of a later version's kind
+
+    def _settle(self, response: Response) -> None:
+        if response.error is not None:
+            self.phase, self.refusal = "idle", from_wire(response.error)
+        else:
+            self._granted(response.result)
+
+    def _granted(self, result: object) -> None:
+        self.grant = _read_grant(result)
+        # A nested lock is another session's; there is nothing here to keep or to give back.
+        self.phase = "idle" if self.grant.nested else "held"
+
+    def _introduced(self, response: Response) -> Loss | None:
+        answer = response.result if isinstance(response.result, dict) else {}
+        self.key = answer.get("reattach") or None
+        self.grace = float(answer.get("reattach_grace", self.grace))
+        self.max_wait = float((answer.get("limits") or {}).get("max_wait_time", self.max_wait))
+        kept = [_read_grant(lock) for lock in answer.get("locks") or ()]
+        # A daemon that was killed may not have read a release any more.
+        for grant in kept:
+            if grant.lock in self._doubtful or self.phase == "leaving":
+                self._let_go(grant.lock)
+        kept = [grant for grant in kept if grant.lock not in self._doubtful]
+        self._doubtful.clear()
+        if self.phase == "leaving":
+            self.phase = "idle"
+        elif self.phase == "waiting" and self._acquire is None:
+            if kept:
+                self.grant, self.phase = kept[0], "held"
+            else:
+                self._ask()
+        elif self.phase == "held" and self.grant and self.grant.lock not in [grant.lock for grant in kept]:
+            unknown = "the daemon does not know it any more"
+            note = from_wire(response.error).message if response.error is not None else unknown
+            return self._lose("not-reattached", note)
+        return None
+
+    def _lose(self, reason: str, note: str) -> Loss | None:
+        """The new loss; none where the holder has already been told of one."""
+        told, self.phase = self.loss, "lost"
+        if told is None and self.grant is not None:
+            self.loss = Loss(self.grant.lock, reason, note=note)
+            return self.loss
+        return None
+
+    def _let_go(self, lock: str) -> None:
+        self._releases[self._request("release", {"lock": lock})] = lock
+
+    def _ask(self) -> None:
+        self._acquire = self._request("acquire", wire.write(self._wish))
+
+    def _request(self, method: str, params: Mapping[str, Any]) -> int:
+        self._msgid = msgid = self._msgid % 0xFFFFFFFF + 1
+        self._outgoing += request(msgid, method, params)
+        return msgid
+
+
+def _read_grant(result: object) -> Grant:
+    try:
+        return Grant(
+            result["lock"],  # type: ignore[index]
+            result["token"],  # type: ignore[index]
+            tuple(
+                Gpu(gpu["index"], gpu["uuid"], gpu.get("name", ""), gpu.get("memory_total", 0))
+                for gpu in result["gpus"]  # type: ignore[index]
+            ),
+            result["env"],  # type: ignore[index]
+            result.get("max_hold"),  # type: ignore[attr-defined]
+            bool(result.get("nested")),  # type: ignore[attr-defined]
+        )
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ProtocolError(f"the daemon granted a lock of unknown form: {result!r}") from error
+
+
+def _read_queued(params: Mapping[str, Any]) -> Queued:
+    return Queued(
+        int(params.get("position", 0)),
+        int(params.get("ahead", 0)),
+        params.get("eta"),
+        tuple(params.get("holders") or ()),
+    )
+
+
+def _read_loss(params: Mapping[str, Any]) -> Loss:
+    return Loss(
+        str(params.get("lock", "")),
+        str(params.get("reason", "lost")),
+        str(params.get("by") or ""),
+        str(params.get("note") or ""),
+        params.get("deadline"),
+    )

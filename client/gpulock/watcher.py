@@ -1,0 +1,146 @@
+"""The one thread that looks after the locks that this process holds.
+
+It notices what comes unasked: `lost`, warnings, the end of a connection; it reconnects, reattaches, and calls
+back. It starts with the first lock. Threads that acquire and release put their connection into its epoll set
+themselves and take it out again, so that neither wakes it.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import threading
+
+from . import forks
+from .clock import now
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .connection import Connection
+    from .session import Notice
+
+_NONE = -1
+
+
+class Watch:
+    """A connection under watch. `tell` is called on the watcher's thread with whatever its holder should hear."""
+
+    def __init__(self, connection: Connection, tell: Callable[[Notice], object]) -> None:
+        self.connection = connection
+        self.tell = tell
+        self.registered = _NONE
+
+
+class _Watcher:
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._registered: dict[int, Watch] = {}
+        self._due: set[Watch] = set()
+        """Those that want attention at some time, whatever their socket says."""
+        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._epoll.register(self._bell, select.EPOLLIN)
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def add(self, watch: Watch) -> None:
+        connection = watch.connection
+        if (fd := connection.fileno()) != _NONE:
+            watch.registered = fd
+            self._registered[fd] = watch
+            self._epoll.register(fd, select.EPOLLIN)
+        if _pause(watch) is not None:
+            self._due.add(watch)
+            os.eventfd_write(self._bell, 1)
+        if self._thread is None:
+            self._start()
+
+    def remove(self, watch: Watch) -> bool:
+        watched = watch.registered != _NONE or watch in self._due
+        self._due.discard(watch)
+        if watch.registered != _NONE:
+            del self._registered[watch.registered]
+            self._epoll.unregister(watch.registered)
+            watch.registered = _NONE
+        return watched
+
+    def abandon(self) -> None:
+        self._epoll.close()
+        os.close(self._bell)
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="gpulock-watcher", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            pauses = [_pause(watch) for watch in self._due.copy()]
+            for fd, _ in self._epoll.poll(min((pause for pause in pauses if pause is not None), default=None)):
+                if (watch := self._registered.get(fd)) is not None:
+                    self._attend(watch)
+                elif fd == self._bell:
+                    os.eventfd_read(self._bell)
+            for watch in self._due.copy():
+                if _pause(watch) == 0:
+                    self._attend(watch)
+
+    def _attend(self, watch: Watch) -> None:
+        connection = watch.connection
+        with connection.mutex:
+            # Out of the epoll set before it may be closed: a forked child can keep a closed socket in it.
+            if not self.remove(watch):
+                return  # its holder let go of it meanwhile
+            connection.attend()
+            notices = connection.take_notices()
+            if connection.session.phase in ("held", "leaving"):
+                self.add(watch)
+            else:
+                connection.close()
+        for notice in notices:
+            _tell(watch, notice)
+
+
+def _pause(watch: Watch) -> float | None:
+    """Seconds until it wants attention; None: when its socket says so."""
+    connection = watch.connection
+    if connection.has_notices:
+        return 0.0
+    return None if connection.retry_at is None else max(0.0, connection.retry_at - now())
+
+
+def _tell(watch: Watch, notice: Notice) -> None:
+    try:
+        watch.tell(notice)
+    except BaseException:  # noqa: BLE001  # a caller's callback must not end the watch of the other locks
+        threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
+
+
+_watcher: _Watcher | None = None
+
+
+def watch(watch: Watch) -> None:
+    """Begins to look after a connection. Its mutex must be held, here and for `forget`."""
+    global _watcher  # noqa: PLW0603  # one thread in a process
+    if _watcher is None:
+        _watcher = _Watcher()
+    _watcher.add(watch)
+
+
+def forget(watch: Watch) -> None:
+    """Stops to; nothing more is told of it, but for what is being told just now."""
+    if _watcher is not None:
+        _watcher.remove(watch)
+
+
+def _reset() -> None:
+    global _watcher  # noqa: PLW0603
+    if _watcher is not None:
+        _watcher.abandon()
+        _watcher = None
+
+
+forks.in_child(_reset)
