@@ -1,0 +1,76 @@
+"""Hears what other daemons release, for as long as the daemon lives, whatever becomes of the connection.
+
+Nothing depends on it: what is not heard is found by the next claim. So a fault here is logged and waited out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import aclosing
+
+from ..core.events import LeaseFreed
+from ..ports import Post, Unavailable
+from .client import Client
+from .faults import FAULTS, explain
+from .scripts import Release
+
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 10.0
+"""Seconds between two attempts to connect."""
+
+log = logging.getLogger(__name__)
+
+
+class Announcements:
+    """The releases of all daemons but one."""
+
+    def __init__(self, client: Client, channel: str, instance: str, server: object, timeout: float) -> None:
+        """`instance` is whose releases are not worth telling; `timeout` is in seconds."""
+        self._client = client
+        self._channel = channel
+        self._instance = instance
+        self._server = server
+        self._timeout = timeout
+        self._pause = _FIRST_PAUSE
+        self._told = ""
+
+    async def listen(self, post: Post) -> None:
+        """Posts `LeaseFreed` until it is cancelled."""
+        while True:
+            try:
+                await self._hear(post)
+            except FAULTS as error:
+                self._tell(explain(error, self._server, self._timeout))
+            await asyncio.sleep(self._pause)
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+
+    async def _hear(self, post: Post) -> None:
+        async with asyncio.timeout(self._timeout):
+            await self._client.initialize()
+        async with aclosing(self._client.pubsub()) as subscription:
+            async with asyncio.timeout(self._timeout):
+                await subscription.subscribe(self._channel)
+                while await subscription.get_message(timeout=None) is None:
+                    pass  # The answer to the subscription, or an error.
+            self._connected()
+            while True:
+                message = await subscription.get_message(ignore_subscribe_messages=True, timeout=None)
+                if message is None:
+                    continue
+                release = Release.parse(message["data"])
+                if release is None:
+                    log.warning("a message on %s is from no gpulockd: %r", self._channel, message["data"])
+                elif release.instance != self._instance:
+                    post(LeaseFreed(release.gpus))
+
+    def _connected(self) -> None:
+        self._pause = _FIRST_PAUSE
+        if self._told:
+            log.info("releases of other daemons are heard again")
+            self._told = ""
+
+    def _tell(self, fault: Unavailable) -> None:
+        if str(fault) != self._told:
+            log.warning("releases of other daemons are not heard, only found by polling: %s", fault)
+            self._told = str(fault)
