@@ -1,1 +1,7 @@
 """SQLite record of locks and history: written before anybody is told."""
+
+from __future__ import annotations
+
+from .sqlite import SqliteJournal
+
+__all__ = ["SqliteJournal"]

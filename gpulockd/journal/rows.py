@@ -1,0 +1,191 @@
+"""How locks, quarantines and history stand in the tables, and how they are read back."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from ..core.model import GpuProcess, Lock, LockState, Owner, Process, Quarantine, Recall, Wish
+from ..ports import Ended
+
+Value = str | int | float | None
+
+LOCK_COLUMNS = (
+    "token", "id", "pid", "start_time", "boot_id", "uid", "gid", "user", "command", "container", "admin", "reattach",
+    "wish", "queued_at", "granted_at", "ends_at", "state", "recall", "depth", "beat_at", "progress", "note",
+)  # fmt: skip
+QUARANTINE_COLUMNS = ("gpu", "since", "lock", "holder", "reason", "culprits")
+HISTORY_COLUMNS = (
+    "token", "lock", "gpus", "user", "uid", "pid", "command", "task", "waited", "held", "granted_at", "ended_at",
+    "how", "ended_by",
+)  # fmt: skip
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+def lock_row(lock: Lock) -> tuple[Value, ...]:
+    owner = lock.owner
+    return (
+        lock.token,
+        lock.id,
+        owner.process.pid,
+        owner.process.start_time,
+        owner.process.boot_id,
+        owner.uid,
+        owner.gid,
+        owner.user,
+        owner.command,
+        owner.container,
+        owner.admin,
+        lock.reattach,
+        _wish_text(lock.wish),
+        lock.queued_at,
+        lock.granted_at,
+        _finite(lock.ends_at),
+        lock.state.value,
+        None if lock.recall is None else _recall_text(lock.recall),
+        lock.depth,
+        lock.beat_at,
+        lock.progress,
+        lock.note,
+    )
+
+
+def read_lock(row: sqlite3.Row, gpus: tuple[str, ...]) -> Lock:
+    """Its connection is not known: it went with the daemon that wrote the row."""
+    return Lock(
+        id=row["id"],
+        token=row["token"],
+        gpus=gpus,
+        owner=Owner(
+            process=Process(row["pid"], row["start_time"], row["boot_id"]),
+            uid=row["uid"],
+            gid=row["gid"],
+            user=row["user"],
+            command=row["command"],
+            container=row["container"],
+            admin=bool(row["admin"]),
+        ),
+        session=None,
+        reattach=row["reattach"],
+        wish=_read_wish(json.loads(row["wish"])),
+        queued_at=row["queued_at"],
+        granted_at=row["granted_at"],
+        ends_at=_endless(row["ends_at"]),
+        state=LockState(row["state"]),
+        recall=None if row["recall"] is None else _read_recall(json.loads(row["recall"])),
+        depth=row["depth"],
+        beat_at=row["beat_at"],
+        progress=row["progress"],
+        note=row["note"],
+    )
+
+
+def quarantine_row(gpu: str, quarantine: Quarantine) -> tuple[Value, ...]:
+    return (
+        gpu,
+        quarantine.since,
+        quarantine.lock,
+        _encode(asdict(quarantine.holder)),
+        quarantine.reason,
+        _encode([asdict(culprit) for culprit in quarantine.culprits]),
+    )
+
+
+def read_quarantine(row: sqlite3.Row) -> Quarantine:
+    holder: dict[str, Any] = json.loads(row["holder"])
+    return Quarantine(
+        since=row["since"],
+        lock=row["lock"],
+        holder=Owner(**{**holder, "process": Process(**holder["process"])}),
+        reason=row["reason"],
+        culprits=tuple(GpuProcess(**culprit) for culprit in json.loads(row["culprits"])),
+    )
+
+
+def history_row(ended: Ended) -> tuple[Value, ...]:
+    return (
+        ended.token,
+        ended.lock,
+        _encode(ended.gpus),
+        ended.user,
+        ended.uid,
+        ended.pid,
+        ended.command,
+        ended.task,
+        ended.waited,
+        ended.held,
+        ended.granted_at,
+        ended.ended_at,
+        ended.how,
+        ended.by,
+    )
+
+
+def read_ended(row: sqlite3.Row) -> Ended:
+    return Ended(
+        lock=row["lock"],
+        token=row["token"],
+        gpus=tuple(json.loads(row["gpus"])),
+        user=row["user"],
+        uid=row["uid"],
+        pid=row["pid"],
+        command=row["command"],
+        task=row["task"],
+        waited=row["waited"],
+        held=row["held"],
+        granted_at=row["granted_at"],
+        ended_at=row["ended_at"],
+        how=row["how"],
+        by=row["ended_by"],
+    )
+
+
+def _wish_text(wish: Wish) -> str:
+    return _encode(
+        {
+            "count": wish.count,
+            "selectors": wish.selectors,
+            "wait_timeout": _finite(wish.wait_timeout),
+            "max_hold": _finite(wish.max_hold),
+            "priority": wish.priority,
+            "task": wish.task,
+            "profile": wish.profile,
+            "labels": dict(wish.labels),
+            "within": wish.within,
+            "notify": sorted(wish.notify),
+        }
+    )
+
+
+def _read_wish(kept: Mapping[str, Any]) -> Wish:
+    return Wish(
+        **{
+            **kept,
+            "selectors": tuple(kept["selectors"]),
+            "wait_timeout": _endless(kept["wait_timeout"]),
+            "max_hold": _endless(kept["max_hold"]),
+            "notify": frozenset(kept["notify"]),
+        }
+    )
+
+
+def _recall_text(recall: Recall) -> str:
+    return _encode({**asdict(recall), "deadline": _finite(recall.deadline)})
+
+
+def _read_recall(kept: Mapping[str, Any]) -> Recall:
+    return Recall(**{**kept, "deadline": _endless(kept["deadline"])})
+
+
+def _finite(seconds: float) -> float | None:
+    """JSON has no infinity, and NULL is what people expect of `no end`."""
+    return None if seconds == math.inf else seconds
+
+
+def _endless(seconds: float | None) -> float:
+    return math.inf if seconds is None else seconds

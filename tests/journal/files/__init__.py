@@ -1,0 +1,1 @@
+"""Journals as earlier versions wrote them, and what is in them."""

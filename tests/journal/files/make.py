@@ -1,0 +1,76 @@
+"""Writes `vN.sqlite`, N being the present schema: run it once, before a new schema is released.
+
+    .venv/bin/python -m tests.journal.files.make
+
+The files of older schemas stay as they are. `CONTENT` and `HISTORY` are what every one of them must load as; when a
+new schema keeps more than they say, its file gets content of its own beside them.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+from gpulockd.core.actions import DrainSet, LockEnded, LockGranted, QuarantineSet
+from gpulockd.journal import SqliteJournal
+from gpulockd.journal.database import schema_steps
+from gpulockd.ports import Ended, Saved
+from tests.journal.samples import EPOCH, SetClock, lock, owner, quarantine, recalled, token
+
+CONTENT = Saved(
+    locks=(lock(2, "GPU-c", "GPU-a"), recalled(3)),
+    quarantines={"GPU-q": quarantine()},
+    drains={"GPU-d": "fan is loud"},
+    highest_token=token(4),
+)
+HISTORY = tuple(
+    Ended(
+        lock=f"L{EPOCH}-{number}",
+        token=token(number),
+        gpus=(f"GPU-{number}",),
+        user="ada",
+        uid=1000,
+        pid=4242,
+        command=owner().command,
+        task="ocr",
+        waited=10.0,
+        held=10.0,
+        granted_at=SetClock().booted_at + 990.0,
+        ended_at=SetClock().booted_at + 1000.0,
+        how="revoked",
+        by="root",
+    )
+    for number in (4, 1)
+)
+
+
+def main() -> int:
+    file = Path(__file__).with_name(f"v{len(schema_steps())}.sqlite")
+    if file.exists():
+        print(f"{file} is there already: files of released schemas stay as they are", file=sys.stderr)
+        return 1
+    with tempfile.TemporaryDirectory() as directory:
+        with closing(SqliteJournal(Path(directory), SetClock())) as journal:
+            journal.raise_epoch(EPOCH)
+            journal.commit(
+                [
+                    LockGranted(lock(1)),
+                    LockGranted(lock(2, "GPU-c", "GPU-a")),
+                    LockGranted(recalled(3)),
+                    LockGranted(lock(4)),
+                    LockEnded(lock(1), 1000.0, "revoked", "root"),
+                    LockEnded(lock(4), 1000.0, "revoked", "root"),
+                    QuarantineSet("GPU-q", quarantine()),
+                    DrainSet("GPU-d", "fan is loud", "root"),
+                ]
+            )
+        shutil.copyfile(journal.file, file)
+    print(file)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""Locks and quarantines to write down, and a clock that a test sets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gpulockd.core.model import (
+    COUNTER_BITS,
+    GpuProcess,
+    Lock,
+    LockState,
+    Owner,
+    Process,
+    Quarantine,
+    Recall,
+    Wish,
+)
+
+BOOT = "6f6dc0a5-7c3e-4ac8-8f0a-4a1f8f6a0b11"
+NEXT_BOOT = "0c5b5f57-90a0-4a0c-a9c4-1d8f8d8d7c22"
+EPOCH = 3
+
+
+@dataclass
+class SetClock:
+    """Implements `ports.Clock`."""
+
+    boot_id: str = BOOT
+    uptime: float = 1000.0
+    booted_at: float = 1_700_000_000.0
+
+    def now(self) -> float:
+        return self.uptime
+
+    def wall(self) -> float:
+        return self.booted_at + self.uptime
+
+
+def token(number: int, epoch: int = EPOCH) -> int:
+    return (epoch << COUNTER_BITS) + number
+
+
+def owner(pid: int = 4242, boot_id: str = BOOT) -> Owner:
+    return Owner(
+        process=Process(pid, 987654, boot_id),
+        uid=1000,
+        gid=100,
+        user="ada",
+        command="python train.py --epochs 10",
+        container="docker:3f4c0e6d1b2a",
+    )
+
+
+def lock(number: int = 1, *gpus: str, task: str = "ocr", pid: int = 4242, epoch: int = EPOCH) -> Lock:
+    """Granted to ada at 990 s after 10 s in the queue, for an hour."""
+    return Lock(
+        id=f"L{epoch}-{number}",
+        token=token(number, epoch),
+        gpus=gpus or (f"GPU-{number}",),
+        owner=owner(pid),
+        session=None,
+        reattach="ab" * 32,
+        wish=Wish(count=max(len(gpus), 1), task=task, max_hold=3600.0, labels={"job": "17"}),
+        queued_at=980.0,
+        granted_at=990.0,
+        ends_at=4590.0,
+    )
+
+
+def recalled(number: int) -> Lock:
+    """One whose every field is other than its default."""
+    taken = lock(number)
+    taken.wish = Wish(
+        count=2,
+        selectors=("0", "GPU-b"),
+        wait_timeout=60.0,
+        max_hold=120.0,
+        priority=-3,
+        task="transcribe",
+        profile="night",
+        labels={"größe": "XL"},
+        within="L2-9",
+        notify=frozenset({"lost", "queued"}),
+    )
+    taken.state = LockState.TERMINATING
+    taken.recall = Recall("revoked", "root", "maintenance", 995.0, 1005.0, kill_grace=5.0, obstacle="not permitted")
+    taken.depth, taken.beat_at, taken.progress, taken.note = 2, 994.5, 0.25, "page 7"
+    return taken
+
+
+def quarantine(lock_id: str = "L3-1") -> Quarantine:
+    return Quarantine(
+        since=999.0,
+        lock=lock_id,
+        holder=owner(),
+        reason="processes of its last holder are still on it",
+        culprits=(GpuProcess(4243, 1 << 30, "ada", "python worker.py", ""), GpuProcess(4244, None)),
+    )

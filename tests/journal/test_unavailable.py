@@ -1,0 +1,130 @@
+"""When the file cannot be written: nothing is half written, the error says what to do, and trying again works."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from gpulockd.core.actions import LockEnded, LockGranted, Record
+from gpulockd.journal import SqliteJournal
+from gpulockd.ports import StartupRefused, Unavailable
+
+from .limits import no_file_longer_than
+from .samples import EPOCH, NEXT_BOOT, SetClock, lock, token
+
+TURN: list[Record] = [LockEnded(lock(1), 1000.0, "released"), LockGranted(lock(2)), LockGranted(lock(3))]
+
+
+def fails(journal: SqliteJournal, records: list[Record] = TURN) -> str:
+    """The error of a commit that wrote nothing."""
+    before = journal.load()
+    with pytest.raises(Unavailable) as failure:
+        journal.commit(records)
+    assert str(failure.value).startswith(f"cannot write the journal {journal.file}: ")
+    assert journal.load() == before
+    return str(failure.value)
+
+
+def test_a_write_that_the_kernel_refuses_changes_nothing_and_can_be_repeated(journal: SqliteJournal) -> None:
+    journal.commit([LockGranted(lock(1))])
+
+    with no_file_longer_than(journal.file.with_name("journal.sqlite-wal").stat().st_size + 5000):
+        for _ in range(3):
+            assert "dmesg" in fails(journal)
+    journal.commit(TURN)
+
+    assert journal.load().locks == (lock(2), lock(3))
+    assert [ended.token for ended in journal.history(5)] == [token(1)]
+
+
+def test_a_file_that_somebody_else_has_locked_is_named(journal: SqliteJournal) -> None:
+    journal.commit([LockGranted(lock(1))])
+
+    with closing(sqlite3.connect(journal.file, isolation_level=None)) as meddler:
+        meddler.execute("BEGIN IMMEDIATE")
+        assert f"`fuser {journal.file}`" in fails(journal)
+        with pytest.raises(Unavailable, match="fuser"):
+            journal.raise_epoch(EPOCH + 1)
+        meddler.execute("ROLLBACK")
+        journal.commit(TURN)
+
+    assert journal.load().locks == (lock(2), lock(3))
+
+
+def test_a_history_that_cannot_be_read_is_unavailable(journal: SqliteJournal) -> None:
+    with closing(sqlite3.connect(journal.file, isolation_level=None)) as meddler:
+        meddler.execute("DROP TABLE history")
+
+    with pytest.raises(Unavailable, match=r"cannot read the journal .*restart the daemon to have it examined"):
+        journal.history(1)
+
+
+def test_who_only_reads_is_in_nobodys_way(journal: SqliteJournal) -> None:
+    journal.commit([LockGranted(lock(1))])
+
+    with closing(sqlite3.connect(journal.file, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        seen = reader.execute("SELECT id FROM locks").fetchall()
+        journal.commit(TURN)
+        assert reader.execute("SELECT id FROM locks").fetchall() == seen
+
+
+def test_a_start_that_cannot_write_is_refused(state_dir: Path, clock: SetClock) -> None:
+    SqliteJournal(state_dir, clock).close()
+    clock.boot_id = NEXT_BOOT
+    with (
+        closing(sqlite3.connect(state_dir / "journal.sqlite", isolation_level=None)) as meddler,
+        pytest.raises(StartupRefused, match="database is locked"),
+    ):
+        meddler.execute("BEGIN IMMEDIATE")
+        SqliteJournal(state_dir, clock)
+
+    SqliteJournal(state_dir, clock).close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB of this test's own."""
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k,mode=0700", "tmpfs", tmp_path], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"no right to mount here: {mounted.stderr.decode().strip()}")
+    try:
+        yield tmp_path
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
+@pytest.mark.root
+def test_a_full_disk_is_named_and_granting_goes_on_when_there_is_room(small_disk: Path, clock: SetClock) -> None:
+    with closing(SqliteJournal(small_disk / "state", clock)) as journal:
+        journal.raise_epoch(EPOCH)
+        journal.commit([LockGranted(lock(1))])
+        ballast = small_disk / "ballast"
+        ballast.write_bytes(b"\0" * 16384)
+        with pytest.raises(OSError, match="No space left"), ballast.open("ab", buffering=0) as file:
+            while True:
+                file.write(b"\0" * 4096)
+
+        assert f"free some space on the file system of {small_disk / 'state'}" in fails(journal)
+        ballast.unlink()
+        journal.commit(TURN)
+
+        assert journal.load().locks == (lock(2), lock(3))
+
+
+@pytest.mark.root
+def test_a_disk_that_turned_read_only_is_named(small_disk: Path, clock: SetClock) -> None:
+    with closing(SqliteJournal(small_disk / "state", clock)) as journal:
+        journal.raise_epoch(EPOCH)
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+
+    with pytest.raises(StartupRefused, match="Read-only file system") as refusal:
+        SqliteJournal(small_disk / "state", clock)
+    assert "daemon.state_dir" in refusal.value.hint
