@@ -83,6 +83,12 @@ def duration(text: str) -> float:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)
+
+
 def _common(parser: argparse.ArgumentParser, default: str | None) -> None:
     absent: Any = default
     parser.add_argument("--socket", metavar="PATH", default=absent, help="where the daemon listens")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from . import daemon
+import gpulock
+
 from .render.look import Look
 
 if TYPE_CHECKING:
@@ -23,11 +24,11 @@ class Context(NamedTuple):
 
     def ask(self, method: str, **params: object) -> Any:
         """The daemon's answer to one request. Raises what the daemon answered, or `DaemonUnavailable`."""
-        with self.connect() as connection:
-            return connection.call(method, **params)
+        with self.client() as client:
+            return client.call(method, **params)
 
-    def connect(self) -> daemon.Connection:
-        return daemon.Connection(self.socket)
+    def client(self) -> gpulock.Client:
+        return gpulock.Client(self.socket)
 
     def answer(self, document: Mapping[str, Any], picture: Callable[[Look], Iterable[Text]]) -> None:
         """Prints `document` as JSON where that was asked for, else as its `picture`."""

@@ -22,9 +22,8 @@ from .render.ticking import later
 from .screen import Screen
 
 if TYPE_CHECKING:
+    import gpulock
     from gpulock.documents import StatusDocument
-
-    from .daemon import Connection
 
 TICK = 1.0
 """Seconds between two pictures when nothing happens."""
@@ -36,22 +35,33 @@ def watch(context: Context) -> int:
     """Shows the host until Ctrl-C. Where there is no terminal: one picture, or JSON line, after each change."""
     if context.as_json or not context.look.terminal:
         _stream(context)
-    with contextlib.suppress(KeyboardInterrupt), _ended_by_signal(), Screen(context.out) as screen:
-        _Watch(context, screen).run()
+    else:
+        with contextlib.suppress(KeyboardInterrupt), _ended_by_signal(), Screen(context.out) as screen:
+            _Watch(context, screen).run()
     return 0
 
 
-def _stream(context: Context) -> NoReturn:
-    with context.connect() as connection:
-        connection.call("watch")
-        while True:
-            status: StatusDocument = connection.call("status")
+def _stream(context: Context) -> None:
+    with context.client() as client:
+        for status in _news(client):
+            if status is None:
+                continue
             if context.as_json:
                 context.emit(status, one_line=True)
             else:
                 context.show([*picture(status, context.look), Text()])
-            connection.events(within=None)
-            _breathe(connection, time.monotonic())
+
+
+def _news(client: gpulock.Client) -> Iterator[StatusDocument | None]:
+    """The host's status after each change; None in between, several times a second."""
+    changed, asked_at = True, -BREATHER
+    for event in client.watch(every=BREATHER):
+        changed = changed or event is not None
+        if changed and time.monotonic() - asked_at >= BREATHER:
+            changed, asked_at = False, time.monotonic()
+            yield client.status()
+        else:
+            yield None
 
 
 class _Watch:
@@ -59,49 +69,44 @@ class _Watch:
         self._context = context
         self._screen = screen
         self._status: StatusDocument | None = None
-        self._asked_at = 0.0
+        self._heard_at = 0.0
+        self._drawn = 0
+        """At which tick since then the picture was drawn."""
 
     def run(self) -> NoReturn:
         """Raises `DaemonUnavailable` if there was no daemon to begin with; one that goes away is waited for."""
         while True:
             try:
-                with self._context.connect() as connection:
-                    connection.call("watch")
-                    self._follow(connection)
+                with self._context.client() as client:
+                    self._follow(client)
             except DaemonUnavailable as error:
                 if self._status is None:
                     raise
                 self._draw(error)
                 time.sleep(TICK)
 
-    def _follow(self, connection: Connection) -> NoReturn:
-        while True:
-            self._status = connection.call("status")
-            self._asked_at = time.monotonic()
-            self._draw()
-            while not connection.events(within=self._until_tick()):
+    def _follow(self, client: gpulock.Client) -> None:
+        for status in _news(client):
+            if status is not None:
+                self._status, self._heard_at = status, time.monotonic()
                 self._draw()
-            _breathe(connection, self._asked_at)
+            elif self._tick() != self._drawn:
+                self._draw()
 
-    def _until_tick(self) -> float:
-        """Until a whole number of seconds has passed since the answer, so that the clocks run evenly."""
-        return TICK - (time.monotonic() - self._asked_at) % TICK
+    def _tick(self) -> int:
+        return int((time.monotonic() - self._heard_at) / TICK)
 
     def _draw(self, away: DaemonUnavailable | None = None) -> None:
         assert self._status is not None
+        self._drawn = self._tick()
+        passed = self._drawn * TICK
         look = look_of(self._context.out, os.environ)._replace(colour=self._context.look.colour)
-        passed = time.monotonic() - self._asked_at
         if away is None:
-            lines = picture(later(self._status, passed) if passed >= TICK else self._status, look)
+            lines = picture(later(self._status, passed) if passed else self._status, look)
         else:
             notice = f"As it was {passed:.0f}s ago: {away.message}. Trying again."
             lines = [*Text(notice, "bad").wrap(look.width), *picture(self._status, look)]
         self._screen.draw(lines, look)
-
-
-def _breathe(connection: Connection, since: float) -> None:
-    time.sleep(max(0.0, since + BREATHER - time.monotonic()))
-    connection.events(within=0.0)  # what came meanwhile is in the next answer, too
 
 
 @contextlib.contextmanager

@@ -32,9 +32,9 @@ def examine(context: Context) -> list[Finding]:
     findings = endpoint.check(Path(context.socket), systemd=systemd)
     pid = None
     try:
-        with context.connect() as connection:
-            status = connection.call("status")
-            settings = {each["key"]: each["value"] for each in connection.call("config")["settings"]}
+        with context.client() as client:
+            status = client.call("status")
+            settings = {each["key"]: each["value"] for each in client.call("config")["settings"]}
     except GpulockError as error:
         findings += service.unreachable(error.message, systemd=systemd)
     else:

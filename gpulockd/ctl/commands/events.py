@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import fnmatch
 
+from ..arguments import positive
 from ..context import Context
 from ..render.happening import line
 
@@ -13,21 +14,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kind", metavar="GLOB", default="*", help="only events of this kind, such as 'lock.*' or gpu.quarantined"
     )
-    parser.add_argument("--count", metavar="N", type=int, help="leave after so many")
+    parser.add_argument("--count", metavar="N", type=positive, help="leave after so many")
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
-    left = arguments.count
-    with context.connect() as connection:
-        connection.call("watch")
-        while left is None or left > 0:
-            for event in connection.events(within=None):
-                if not fnmatch.fnmatchcase(event["kind"], arguments.kind):
-                    continue
-                if context.as_json:
-                    context.emit(event, one_line=True)
-                else:
-                    context.show([line(event)])
-                if left is not None and (left := left - 1) <= 0:
-                    break
+    shown = 0
+    with context.client() as client:
+        for event in client.watch():
+            if event is None or not fnmatch.fnmatchcase(event["kind"], arguments.kind):
+                continue
+            if context.as_json:
+                context.emit(event, one_line=True)
+            else:
+                context.show([line(event)])
+            shown += 1
+            if shown == arguments.count:
+                break
     return 0

@@ -16,12 +16,12 @@ _EARLIEST = 1_735_689_600.0  # 2025-01-01: a wall clock before that was never se
 
 def check() -> list[Finding]:
     return [
-        _boottime(time.clock_gettime(time.CLOCK_BOOTTIME), time.clock_gettime(time.CLOCK_MONOTONIC)),
-        _wall(time.time(), _synchronised()),
+        boottime(time.clock_gettime(time.CLOCK_BOOTTIME), time.clock_gettime(time.CLOCK_MONOTONIC)),
+        wall(time.time(), synchronised()),
     ]
 
 
-def _boottime(boottime: float, monotonic: float) -> Finding:
+def boottime(boottime: float, monotonic: float) -> Finding:
     """CLOCK_BOOTTIME is CLOCK_MONOTONIC and the time spent suspended; it can never be behind it."""
     suspended = boottime - monotonic
     if suspended < -1.0:
@@ -31,20 +31,20 @@ def _boottime(boottime: float, monotonic: float) -> Finding:
     return Finding("clock", "ok", f"up {format_duration(boottime)} by CLOCK_BOOTTIME{slept}")
 
 
-def _wall(now: float, synchronised: bool | None) -> Finding:
+def wall(now: float, in_step: bool | None) -> Finding:
     """Nothing is decided by the wall clock, so whatever is wrong with it is a warning."""
     if now < _EARLIEST:
         said = time.strftime("%Y-%m-%d", time.gmtime(now))
         return Finding("wall clock", "warn", f"it says {said}: history will be misdated", "timedatectl set-ntp true")
-    if synchronised is None:
+    if in_step is None:
         return Finding("wall clock", "skip", "whether it is synchronised cannot be told here")
-    if not synchronised:
+    if not in_step:
         message = "not synchronised: times in history and log may be off; locks and leases do not depend on it"
         return Finding("wall clock", "warn", message, "timedatectl set-ntp true")
     return Finding("wall clock", "ok", "synchronised")
 
 
-def _synchronised() -> bool | None:
+def synchronised() -> bool | None:
     """None where nobody can tell."""
     timedatectl = shutil.which("timedatectl")
     if timedatectl is None:

@@ -17,12 +17,12 @@ _SHOWN_HOLDERS = 4
 
 _COLUMNS = (
     Column("HOST"),
-    Column("GPUS", least=8, most=64),
+    Column("GPUS", least=4, most=64),
     Column("HELD", align="right"),
     Column("FREE", align="right"),
-    Column("WAITING", align="right"),
-    Column("HOLDERS", least=10, most=60, drop=1, filler=True),
-    Column("DAEMON", drop=2),
+    Column("WAITING", align="right", drop=2),
+    Column("HOLDERS", least=24, most=60, drop=3, filler=True),
+    Column("DAEMON", drop=4),
     Column("AGE", align="right"),
 )
 
@@ -32,13 +32,8 @@ def picture(status: StatusDocument, look: Look) -> list[Text]:
     if not hosts:
         return [Text("No host has reported itself yet.", "quiet")]
     rows = [_cells(host, status) for host in hosts]
-    return [
-        _summary(hosts),
-        Text(),
-        *table(_COLUMNS, rows, look.width),
-        Text(),
-        join("   ", ["■ held", "□ free", Text("▲ out of service")]).styled("quiet"),
-    ]
+    legend = Text("■ held   □ free   ▲ out of service", "quiet")
+    return [_summary(hosts).cut(look.width), Text(), *table(_COLUMNS, rows, look.width), Text(), legend]
 
 
 def _summary(hosts: list[HostView]) -> Text:

@@ -18,16 +18,15 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     Column("ENDED"),
-    Column("LOCK", drop=7),
-    Column("GPU", most=24, least=4),
-    Column("USER", least=4, most=12),
-    Column("PID", align="right", drop=5),
-    Column("COMMAND", least=10, most=60, drop=8),
-    Column("TASK", least=6, most=20, drop=3, filler=True),
-    Column("WAITED", align="right", drop=4),
+    Column("LOCK", drop=5),
+    Column("GPU", least=4, most=24),
+    Column("USER", most=12),
+    Column("PID", align="right", drop=4),
+    Column("COMMAND", least=16, most=60, drop=7),
+    Column("TASK", least=6, most=20, drop=3),
+    Column("WAITED", align="right", drop=6),
     Column("HELD", align="right"),
-    Column("HOW", drop=1),
-    Column("BY", least=4, most=30, drop=6),
+    Column("HOW", least=24, drop=1, filler=True),
 )
 _DAY = 86400
 
@@ -62,9 +61,12 @@ def _cells(lock: EndedView, indices: Mapping[str, int], now: float) -> list[Text
         Text(lock["task"]),
         Text(brief(lock["waited"])),
         Text(brief(lock["held"])),
-        Text(lock["how"], "quiet" if lock["how"] == "released" else "warn"),
-        Text(lock["by"], "quiet"),
+        Text(lock["how"], "quiet" if lock["how"] == "released" else "warn") + _by(lock["by"]),
     ]
+
+
+def _by(who: str) -> Text:
+    return Text(f" by {who}" if who else "", "quiet")
 
 
 def _numbers_first(name: str) -> tuple[int, str]:

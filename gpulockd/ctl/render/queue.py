@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 _COLUMNS = (
     Column("#", align="right"),
     Column("REQUEST", drop=4),
-    Column("WANTS", least=6, most=24, drop=3),
+    Column("WANTS", least=12, most=24, drop=3),
     Column("WAITING"),
-    Column("COMMAND", least=10, most=72, drop=6),
+    Column("COMMAND", least=16, most=72, drop=6),
     Column("CONTAINER", least=12, most=24, drop=8),
     Column("TASK", least=6, most=20, drop=2, filler=True),
     Column("PRIORITY", align="right", drop=7),
@@ -36,7 +36,7 @@ def picture(document: QueueDocument, look: Look) -> list[Text]:
     users = user_width([request["owner"] for request in queue])
     longest = max(request["waited"] for request in queue)
     head = Text(f"{count(len(queue), 'request')}, the longest for {brief(longest)}", "strong")
-    return [head, Text(), *table(_COLUMNS, [_cells(request, users) for request in queue], look.width)]
+    return [head.cut(look.width), Text(), *table(_COLUMNS, [_cells(request, users) for request in queue], look.width)]
 
 
 def _cells(request: RequestView, users: int) -> list[Text]:

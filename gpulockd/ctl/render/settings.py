@@ -11,12 +11,13 @@ from .text import Text
 if TYPE_CHECKING:
     from gpulock.documents import ConfigDocument, SettingView
 
-_COLUMNS = (Column("KEY"), Column("VALUE", least=8, filler=True), Column("FROM", least=8))
+_COLUMNS = (Column("KEY"), Column("VALUE"), Column("FROM"))
 
 
-def picture(document: ConfigDocument, look: Look) -> list[Text]:
-    """What was set by somebody stands out; what was left at its default is quiet."""
-    return table(_COLUMNS, [_cells(setting) for setting in document["settings"]], look.width)
+def picture(document: ConfigDocument, _: Look) -> list[Text]:
+    """What was set by somebody stands out; what was left at its default is quiet. Nothing is cut, however wide."""
+    rows = [_cells(setting) for setting in document["settings"]]
+    return table(_COLUMNS, rows, sum(sum(cell.width for cell in row) for row in rows))
 
 
 def _cells(setting: SettingView) -> list[Text]:

@@ -50,12 +50,13 @@ def picture(status: StatusDocument, look: Look) -> list[Text]:
         lines += [Text(), *draw(waiting.COLUMNS, wait_rows, wait_grid, width)]
     if rest := len(status["queue"]) - len(shown):
         lines.append(Text(f"and {rest} more: gpulockctl queue", "quiet"))
-    return lines + _pointer(status["gpus"])
+    return lines + _pointer(status["gpus"], width)
 
 
-def _pointer(shown: list[GpuView]) -> list[Text]:
+def _pointer(shown: list[GpuView], width: int) -> list[Text]:
     """Where to read on about a GPU in trouble."""
     troubled = next((gpu for gpu in shown if gpus.standing(gpu).word in _TROUBLE), None)
     if troubled is None:
         return []
-    return [Text(), Text(f"What stands in the way, and what to do: gpulockctl why {troubled['index']}", "quiet")]
+    todo = f"What stands in the way, and what to do: gpulockctl why {troubled['index']}"
+    return [Text(), *Text(todo, "quiet").wrap(width)]

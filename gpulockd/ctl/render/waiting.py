@@ -28,9 +28,10 @@ def wish(request: RequestView, gpus: list[GpuView]) -> str:
     if not request["selectors"]:
         return count(request["count"], "GPU")
     index = {gpu["uuid"]: str(gpu["index"]) for gpu in gpus}
-    return "GPU " + ", ".join(
-        index.get(each, each if each.isdecimal() else short_uuid(each)) for each in request["selectors"]
-    )
+    names = [index.get(each, each) for each in request["selectors"]]
+    if all(name.isdecimal() for name in names):
+        return f"GPU {', '.join(names)}"
+    return ", ".join(f"GPU {name}" if name.isdecimal() else short_uuid(name) for name in names)
 
 
 def cells(request: RequestView, gpus: list[GpuView], users: int, *, spacious: bool) -> list[Text]:

@@ -1,0 +1,131 @@
+"""What people see, held as text in `golden/`: read those files to judge it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from gpulock.documents import DescribeDocument, StatusDocument
+from gpulockd.ctl.render import facts, findings, fleet, happening, history, queue, reasons, settings
+from gpulockd.ctl.render.look import Look
+from gpulockd.ctl.render.status import picture
+from gpulockd.ctl.render.text import Text
+
+from . import documents
+from .conftest import Golden
+
+NARROW, USUAL, WIDE = Look(width=50), Look(width=80), Look(width=140)
+BOTH = pytest.mark.parametrize("look", [USUAL, WIDE], ids=["80", "140"])
+
+HOSTS: list[Callable[[], StatusDocument]] = [
+    documents.idle,
+    documents.one_gpu,
+    documents.busy,
+    documents.troubled,
+    documents.crowded,
+    documents.mig,
+]
+
+
+@BOTH
+@pytest.mark.parametrize("host", HOSTS, ids=lambda host: host.__name__)
+def test_status(host: Callable[[], StatusDocument], look: Look, golden: Golden) -> None:
+    golden(f"status-{host.__name__}-{look.width}", picture(host(), look))
+
+
+def test_status_on_a_narrow_terminal(golden: Golden) -> None:
+    golden("status-busy-50", picture(documents.busy(), NARROW))
+
+
+def test_status_without_unicode(golden: Golden) -> None:
+    lines = [*picture(documents.mig(), USUAL), Text(), *picture(documents.busy(), USUAL)]
+    golden("status-ascii-80", "".join(line.written(colour=False, unicode=False) + "\n" for line in lines))
+
+
+def test_status_in_colour(golden: Golden) -> None:
+    lines = picture(documents.troubled(), USUAL)
+    coloured = "".join(line.written(colour=True, unicode=True) + "\n" for line in lines)
+    golden("status-colour-80", coloured.replace("\x1b", "␛"))
+
+
+@BOTH
+def test_fleet(look: Look, golden: Golden) -> None:
+    golden(f"fleet-{look.width}", fleet.picture(documents.fleet(), look))
+
+
+@BOTH
+def test_queue(look: Look, golden: Golden) -> None:
+    golden(f"queue-{look.width}", queue.picture(documents.queue(), look))
+
+
+@BOTH
+def test_history(look: Look, golden: Golden) -> None:
+    indices = {documents.uuid(index): index for index in range(8)}
+    golden(f"history-{look.width}", history.picture(documents.history(), look, indices, documents.NOON))
+
+
+@BOTH
+def test_settings(look: Look, golden: Golden) -> None:
+    golden(f"config-{look.width}", settings.picture(documents.settings(), look))
+
+
+def test_why(golden: Golden) -> None:
+    golden("why-60", reasons.picture(documents.why(), Look(width=60)))
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        documents.described_gpu,
+        documents.described_quarantine,
+        documents.described_lock,
+        documents.described_request,
+    ],
+    ids=lambda described: described.__name__.removeprefix("described_"),
+)
+def test_describe(described: Callable[[], DescribeDocument], golden: Golden) -> None:
+    golden(f"describe-{described.__name__.removeprefix('described_')}-80", facts.picture(described(), USUAL))
+
+
+def test_events(golden: Golden) -> None:
+    seen = [
+        happening.line(
+            {"kind": kind, "message": message, "severity": severity, "at": documents.NOON + place, "data": {}}
+        )
+        for place, (kind, message, severity) in enumerate(
+            [
+                ("lock.granted", "L3-22 granted to anna (pid 48213)", "DEBUG"),
+                ("gpu.drained", "GPU 3 is drained by root (pid 2211), uid 0", "warning"),
+                ("lease.degraded", "nothing is granted any more: Redis did not answer", "error"),
+                ("a.kind.longer.than.its.column", "is not cut", "info"),
+            ]
+        )
+    ]
+    golden("events", seen)
+
+
+def test_findings(golden: Golden) -> None:
+    from gpulockd.ctl.doctor.finding import Finding
+
+    found = [
+        Finding("socket", "ok", "/run/gpulockd/gpulockd.sock (mode 0660, owner root, group gpulock)"),
+        Finding("access", "fail", "anna may not connect: not a member of gpulock", "usermod -aG gpulock anna"),
+        Finding("daemon", "warn", "gpulockd 0.1.0, pid 812, up 3d 4h, but this gpulockctl is 0.2.0 " * 2, "restart"),
+        Finding("units", "skip", "this host was not started by systemd"),
+    ]
+    golden("doctor-80", findings.picture(found, USUAL))
+
+
+@pytest.mark.parametrize("width", [40, 47, 60, 79, 80, 100, 111, 112, 140, 300])
+@pytest.mark.parametrize("host", HOSTS, ids=lambda host: host.__name__)
+def test_no_line_is_wider_than_the_terminal(host: Callable[[], StatusDocument], width: int) -> None:
+    assert max(line.width for line in picture(host(), Look(width=width))) <= width
+    assert max(line.width for line in fleet.picture(documents.fleet(), Look(width=width))) <= width
+    assert max(line.width for line in queue.picture(documents.queue(), Look(width=width))) <= width
+
+
+def test_an_empty_fleet_queue_and_history_say_so() -> None:
+    assert [line.plain for line in queue.picture({"schema_version": 1, "queue": []}, USUAL)] == ["Nobody waits."]
+    assert "No lock" in history.picture({"schema_version": 1, "locks": []}, USUAL, {}, 0.0)[0].plain
+    assert "No host" in fleet.picture(documents.busy(), USUAL)[0].plain
