@@ -1,4 +1,4 @@
-"""The daemon in figures, after Prometheus's rules: gauges read off the state at each scrape, counters kept here.
+"""The daemon in figures, after Prometheus's rules: gauges read off the status at each scrape, counters kept here.
 
 Labels have few values, all known beforehand, and every counter is there from the start, at 0: a rate over a
 series that begins at 1 would miss its first event. No pid, user or lock id is a label.
@@ -7,7 +7,7 @@ series that begins at 1 would miss its first event. No pid, user or lock id is a
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
@@ -32,15 +32,12 @@ _OUTCOME_OF = {
 }
 
 
-class Metrics(Collector):
-    """Counts what is announced, and reads the rest from `status` when it is asked."""
+class Metrics:
+    """Counts what is announced; the rest is in the status of the moment."""
 
-    def __init__(self, status: Callable[[], StatusDocument]) -> None:
-        self._status = status
+    def __init__(self) -> None:
         self._outcomes = dict.fromkeys(OUTCOMES, 0)
         self._ends = dict.fromkeys(ENDS, 0)
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(self)
 
     def observe(self, announce: Announce) -> None:
         """A `ports.Observer`."""
@@ -52,19 +49,29 @@ class Metrics(Collector):
             how = announce.data.get("how")
             self._ends[how if isinstance(how, str) and how in self._ends else "other"] += 1
 
-    def exposition(self, accept: str) -> tuple[bytes, str]:
-        """Everything, in the format that the `Accept` header asks for, and that format's content type."""
+    def exposition(self, status: StatusDocument, accept: str) -> tuple[bytes, str]:
+        """Everything, in the format that an `Accept` header asks for, and that format's content type."""
         encode, content_type = choose_encoder(accept)
-        return encode(self._registry), content_type
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Scrape(self._families(status)))
+        return encode(registry), content_type
 
-    def collect(self) -> Iterator[Metric]:
-        """What `prometheus_client` asks of a collector."""
-        status = self._status()
+    def _families(self, status: StatusDocument) -> Iterator[Metric]:
         yield from _build(status)
         yield from _gpus(status)
         yield from _queue(status)
         yield _counter("gpu_lock_acquisitions", "Requests that came to an end.", "outcome", self._outcomes)
         yield _counter("gpu_lock_ends", "Locks that came to an end.", "how", self._ends)
+
+
+class _Scrape(Collector):
+    """The figures of one scrape, in the form that `prometheus_client` collects."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
 
 
 def _build(status: StatusDocument) -> Iterator[Metric]:

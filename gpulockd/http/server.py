@@ -83,7 +83,7 @@ class HttpServer:
         return _json(self._status())
 
     async def _show_metrics(self, request: web.Request) -> web.Response:
-        body, content_type = self._metrics.exposition(request.headers.get("Accept", ""))
+        body, content_type = self._metrics.exposition(self._status(), request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
 
 

@@ -16,8 +16,8 @@ from .documents import gpu, in_quarantine, request, status
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
-def samples_of(metrics: Metrics) -> Samples:
-    text = metrics.exposition("")[0].decode()
+def samples_of(metrics: Metrics, document: StatusDocument | None = None) -> Samples:
+    text = metrics.exposition(document or status(), "")[0].decode()
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in text_string_to_metric_families(text)
@@ -25,18 +25,17 @@ def samples_of(metrics: Metrics) -> Samples:
     }
 
 
-def test_gauges_are_the_state_at_the_time_of_the_scrape() -> None:
-    now: list[StatusDocument] = [status(gpu(0), gpu(1, state="held", lock="L1-1"), in_quarantine(2))]
-    metrics = Metrics(lambda: now[0])
-    samples = samples_of(metrics)
+def test_gauges_are_the_status_of_the_moment() -> None:
+    metrics = Metrics()
+    samples = samples_of(metrics, status(gpu(0), gpu(1, state="held", lock="L1-1"), in_quarantine(2)))
     assert [samples["gpu_lock_held", (("gpu", f"GPU-{index}"),)] for index in range(3)] == [0, 1, 0]
     assert samples["gpu_lock_waiters", ()] == 0
     assert samples["gpu_lock_oldest_waiter_age_seconds", ()] == 0
     assert samples["gpu_lock_gpu_info", (("gpu", "GPU-1"), ("index", "1"), ("name", "Simulated"))] == 1
     assert samples["gpulockd_build_info", (("python", platform.python_version()), ("version", "1.2.3"))] == 1
 
-    now[0] = status(gpu(0, state="held", lock="L1-2"), queue=[request(1, 7.5), request(2, 90.25)])
-    samples = samples_of(metrics)
+    later = status(gpu(0, state="held", lock="L1-2"), queue=[request(1, 7.5), request(2, 90.25)])
+    samples = samples_of(metrics, later)
     assert samples["gpu_lock_held", (("gpu", "GPU-0"),)] == 1
     assert ("gpu_lock_held", (("gpu", "GPU-1"),)) not in samples
     assert samples["gpu_lock_waiters", ()] == 2
@@ -44,7 +43,7 @@ def test_gauges_are_the_state_at_the_time_of_the_scrape() -> None:
 
 
 def test_counters_are_there_from_the_start() -> None:
-    samples = samples_of(Metrics(status))
+    samples = samples_of(Metrics())
     for outcome in OUTCOMES:
         assert samples["gpu_lock_acquisitions_total", (("outcome", outcome),)] == 0
     for how in ENDS:
@@ -67,7 +66,7 @@ def test_counters_are_there_from_the_start() -> None:
     ],
 )
 def test_each_announcement_counts_once(kind: str, data: dict[str, object], counted: tuple[str, str, str]) -> None:
-    metrics = Metrics(status)
+    metrics = Metrics()
     before = samples_of(metrics)
     metrics.observe(Announce(kind, "", data=data))
     name, label, value = counted
@@ -77,19 +76,19 @@ def test_each_announcement_counts_once(kind: str, data: dict[str, object], count
 
 
 def test_other_announcements_are_not_counted() -> None:
-    metrics = Metrics(status)
+    metrics = Metrics()
     before = samples_of(metrics)
     metrics.observe(Announce("lease.late", "the lease was not renewed"))
     assert samples_of(metrics) == before
 
 
 def test_two_daemons_in_one_process_do_not_share_figures() -> None:
-    one, other = Metrics(status), Metrics(status)
+    one, other = Metrics(), Metrics()
     one.observe(Announce("lock.granted", ""))
     assert samples_of(other)["gpu_lock_acquisitions_total", (("outcome", "granted"),)] == 0
 
 
 def test_a_scraper_can_have_openmetrics() -> None:
-    body, content_type = Metrics(status).exposition("application/openmetrics-text; version=1.0.0")
+    body, content_type = Metrics().exposition(status(), "application/openmetrics-text; version=1.0.0")
     assert content_type.startswith("application/openmetrics-text")
     assert body.endswith(b"# EOF\n")

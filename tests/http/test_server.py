@@ -42,7 +42,7 @@ def source() -> Source:
 
 @pytest.fixture
 async def server(port: int, source: Source) -> AsyncIterator[HttpServer]:
-    server = HttpServer(HOST, port, status=source, metrics=Metrics(source))
+    server = HttpServer(HOST, port, status=source, metrics=Metrics())
     await server.start()
     yield server
     await server.stop()
@@ -114,7 +114,7 @@ async def test_head(client: aiohttp.ClientSession) -> None:
 
 
 async def test_a_port_in_use_is_refused_with_the_way_out(port: int, server: HttpServer, source: Source) -> None:
-    second = HttpServer(HOST, port, status=source, metrics=Metrics(source))
+    second = HttpServer(HOST, port, status=source, metrics=Metrics())
     with pytest.raises(StartupRefused, match=rf"cannot listen at {HOST}:{port}: another program listens") as caught:
         await second.start()
     assert caught.value.hint == "choose another http.port; 0 turns HTTP off"
@@ -124,19 +124,19 @@ async def test_a_port_in_use_is_refused_with_the_way_out(port: int, server: Http
 @pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid"])
 async def test_an_address_of_somebody_else_is_refused(host: str, port: int, source: Source) -> None:
     with pytest.raises(StartupRefused, match=r"http\.host and http\.port: cannot listen") as caught:
-        await HttpServer(host, port, status=source, metrics=Metrics(source)).start()
+        await HttpServer(host, port, status=source, metrics=Metrics()).start()
     assert "http.host must be an address of this host" in caught.value.hint
 
 
 async def test_port_0_turns_it_off(source: Source) -> None:
-    server = HttpServer("192.0.2.1", 0, status=source, metrics=Metrics(source))
+    server = HttpServer("192.0.2.1", 0, status=source, metrics=Metrics())
     await server.start()
     await server.stop()
 
 
 async def test_after_stop_the_port_is_free_again(port: int, source: Source) -> None:
     for _ in range(2):
-        server = HttpServer(HOST, port, status=source, metrics=Metrics(source))
+        server = HttpServer(HOST, port, status=source, metrics=Metrics())
         await server.start()
         async with aiohttp.ClientSession() as client, client.get(f"http://{HOST}:{port}/health") as response:
             assert response.status == 200
@@ -147,7 +147,7 @@ async def test_after_stop_the_port_is_free_again(port: int, source: Source) -> N
 
 
 async def test_stop_does_not_wait_for_idle_connections(port: int, source: Source) -> None:
-    server = HttpServer(HOST, port, status=source, metrics=Metrics(source))
+    server = HttpServer(HOST, port, status=source, metrics=Metrics())
     await server.start()
     reader, writer = await asyncio.open_connection(HOST, port)
     writer.write(b"GET /health HT")

@@ -38,7 +38,7 @@ def after(host: Host, *steps: Step) -> Metrics:
     """The metrics of a daemon on which the steps happened; what the core asks for does not matter here."""
     for step in steps:
         step(host)
-    metrics = Metrics(lambda: status_of(host))
+    metrics = Metrics()
     for announce in host.announced:
         metrics.observe(announce)
     return metrics
@@ -108,7 +108,8 @@ def test_a_lock_whose_owner_does_not_come_back_is_abandoned() -> None:
 
 def test_gauges_follow_the_queue() -> None:
     host = Host(gpus=2)
-    samples = samples_of(after(host, acquire("anna"), acquire("ben", 2), passes(3), acquire("cleo", 2), passes(1)))
+    metrics = after(host, acquire("anna"), acquire("ben", 2), passes(3), acquire("cleo", 2), passes(1))
+    samples = samples_of(metrics, status_of(host))
     assert samples["gpu_lock_waiters", ()] == 2
     assert samples["gpu_lock_oldest_waiter_age_seconds", ()] == 4
     held = [value for (name, _), value in samples.items() if name == "gpu_lock_held"]
