@@ -233,6 +233,8 @@ class Engine:
             observe(announce)
 
     def _signal(self, action: Signal) -> None:
+        if action.lock not in self.state.locks:
+            return  # its holder let go in this very turn
         try:
             self._processes.signal(action.process, action.signal)
         except ProcessLookupError:
@@ -254,7 +256,7 @@ class Engine:
         except Unavailable as error:
             self.post(GpuInspected(action.gpu, None, fault=str(error)))
             return
-        culprits = None if seen is None else self._processes.kin(action.holder, seen)
+        culprits = None if seen is None else self._processes.kin(action.holder, self._processes.annotate(seen))
         if action.signal is not None:
             for culprit in culprits or ():
                 self._processes.end(culprit, action.signal)

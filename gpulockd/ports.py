@@ -205,6 +205,10 @@ class Processes(Protocol):
         """Those of `others` that belong to `holder`: itself, its descendants, its process session."""
         ...
 
+    def annotate(self, processes: Sequence[GpuProcess]) -> tuple[GpuProcess, ...]:
+        """The same, with user, command and container where they can be told."""
+        ...
+
 
 class Clients(Protocol):
     """The connected clients: what the engine has to say to them."""

@@ -1,0 +1,248 @@
+"""The composition root: makes every part, joins them, starts them in order, and ends them in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import cast
+
+import anyio
+
+from gpulock.documents import DaemonView, StatusDocument
+
+from . import config as configuration, logs
+from .clock import BootClock
+from .config import Loaded
+from .core import views
+from .core.events import Event, GpusDiscovered, Restored
+from .core.machine import Machine
+from .core.model import LeaseState
+from .engine import Engine
+from .http import HttpServer, Metrics
+from .inventory.nvidia import NvmlInventory
+from .inventory.simulated import SimulatedInventory
+from .journal import SqliteJournal
+from .leases.identity import Identity
+from .leases.local import LocalLeases
+from .leases.redis import RedisLeases
+from .monitor import Sampler
+from .notify import keep_watchdog_quiet, notify
+from .ports import Inventory, Leases, Saved, Unavailable
+from .processes import LinuxProcesses
+from .server import Limits, Server, Sessions, Sources, Watchers
+
+log = logs.log
+
+FIRST_CLAIM_PATIENCE = 3.0
+"""Seconds that clients wait at the door for the first answer about the leases, so that none is refused for it."""
+FRESH = 1.0
+"""Seconds for which a sample of the GPUs is good enough for somebody who asks."""
+
+
+def open_inventory(section: configuration.Inventory, host: str) -> Inventory:
+    if section.simulate:
+        return SimulatedInventory(section.simulate, host)
+    return NvmlInventory(section.nvml_timeout)
+
+
+def open_leases(section: configuration.Redis, state_dir: Path, host: str) -> Leases:
+    identity = Identity.of_this_process(host)
+    if not section.url:
+        return LocalLeases(state_dir, identity)
+    return RedisLeases(
+        section.url, section.namespace, section.ttl, section.operation_timeout, identity, section.password_file
+    )
+
+
+def is_administrator(admins: tuple[str | int, ...]) -> Callable[[int, str], bool]:
+    """Root, the daemon's own user, and whoever the configuration names."""
+    own = os.geteuid()
+    return lambda uid, user: uid in (0, own) or user in admins or uid in admins
+
+
+@dataclass(slots=True)
+class Daemon:
+    """A daemon whose parts are made and joined, and of which nothing runs yet."""
+
+    clock: BootClock
+    started_at: float
+    journal: SqliteJournal
+    inventory: Inventory
+    leases: Leases
+    processes: LinuxProcesses
+    engine: Engine
+    server: Server
+    sampler: Sampler
+    http: HttpServer
+
+
+@contextlib.asynccontextmanager
+async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
+    """Makes the parts and, in the end, lets go of what they took. Raises `StartupRefused`."""
+    config = loaded.config
+    host = configuration.host_name(config.daemon)
+    clock = BootClock()
+    started_at = clock.now()
+    async with contextlib.AsyncExitStack() as stack:
+        journal = SqliteJournal(config.daemon.state_dir, clock)
+        stack.callback(journal.close)
+        inventory = open_inventory(config.inventory, host)
+        stack.push_async_callback(inventory.close)
+        leases = open_leases(config.redis, config.daemon.state_dir, host)
+        stack.push_async_callback(leases.close)
+
+        def post(event: Event) -> None:
+            engine.post(event)
+
+        def daemon_view() -> DaemonView:
+            """What a status says of the daemon itself."""
+            return {
+                "pid": os.getpid(),
+                "version": version("gpulockd"),
+                "uptime": clock.now() - started_at,
+                "simulated": inventory.simulated,
+                "driver": inventory.driver,
+                "socket": server.path,
+                "sessions": len(engine.state.sessions),
+                "journal": engine.state.journal_fault or "ok",
+            }
+
+        def status() -> StatusDocument:
+            return cast(StatusDocument, {**views.status(engine.state, clock.now()), "daemon": daemon_view()})
+
+        processes = LinuxProcesses(post, clock, is_administrator(config.daemon.admins))
+        stack.callback(processes.close)
+        settings = configuration.core_settings(config)
+        metrics = Metrics()
+        sessions, watchers = Sessions(), Watchers(clock.wall)
+        engine = Engine(
+            Machine(settings),
+            clock=clock,
+            journal=journal,
+            leases=leases,
+            inventory=inventory,
+            processes=processes,
+            clients=sessions,
+            observers=(logs.observe, metrics.observe, watchers.observe),
+            introduce=lambda snapshot: _introduced(snapshot, inventory.simulated),
+        )
+        sampler = Sampler(inventory, processes, clock, post, lambda: engine.state)
+        server = Server(
+            str(config.daemon.socket),
+            mailbox=engine,
+            sessions=sessions,
+            watchers=watchers,
+            processes=processes,
+            settings=settings,
+            sources=Sources(
+                settings=lambda: [dict(setting) for setting in configuration.settings(loaded)],
+                history=lambda asked: journal.history(asked.limit, asked.gpu, asked.user, asked.task),
+                fleet=leases.fleet,
+                daemon=lambda: dict(daemon_view()),
+                refresh=lambda: sampler.look(max_age=FRESH),
+            ),
+            limits=Limits(config.daemon.max_sessions, config.daemon.max_sessions_per_user),
+            version=version("gpulockd"),
+            announce=logs.observe,
+        )
+        http = HttpServer(config.http.host, config.http.port, status=status, metrics=metrics)
+        yield Daemon(clock, started_at, journal, inventory, leases, processes, engine, server, sampler, http)
+
+
+async def serve(loaded: Loaded) -> None:
+    """Runs the daemon until SIGTERM or SIGINT. Raises `StartupRefused` where it must not start."""
+    async with assembled(loaded) as daemon:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            await _first_events(daemon)
+            async with anyio.create_task_group() as tasks:
+                await tasks.start(daemon.engine.run)
+                tasks.start_soon(daemon.leases.listen, daemon.engine.post)
+                tasks.start_soon(daemon.sampler.run, loaded.config.gpu_lock_monitor.monitor_interval)
+                await _first_claim(daemon.engine)
+                await daemon.http.start()
+                daemon.server.start()
+                tasks.start_soon(keep_watchdog_quiet, daemon.engine.turned)
+                _ready(daemon)
+                async for received in signals:
+                    log.info("%s: stopping", signal.Signals(received).name)
+                    break
+                notify("STOPPING=1")
+                await _stop(daemon)
+                tasks.cancel_scope.cancel()
+
+
+async def _first_events(daemon: Daemon) -> None:
+    """What the driver and the journal say, before anybody else has a word."""
+    gpus = await daemon.inventory.discover()
+    saved: Saved = daemon.journal.load()
+    owners = {lock.owner.process for lock in saved.locks}
+    alive = frozenset(process for process in owners if daemon.processes.alive(process))
+    daemon.engine.post(GpusDiscovered(gpus))
+    daemon.engine.post(Restored(saved.locks, saved.quarantines, saved.drains, saved.highest_token, alive))
+
+
+async def _first_claim(engine: Engine) -> None:
+    """Waits until the leases were granted, refused, or could not be asked for."""
+    with anyio.move_on_after(FIRST_CLAIM_PATIENCE):
+        while True:
+            await engine.turned()
+            lease = engine.state.lease
+            if lease.state is not LeaseState.CLAIMING or lease.why:
+                return
+            await anyio.sleep(0.005)
+
+
+def _ready(daemon: Daemon) -> None:
+    gpus = len(daemon.engine.state.gpus)
+    kind = "simulated GPUs" if daemon.inventory.simulated else f"GPUs ({daemon.inventory.driver})"
+    log.info(
+        "gpulockd %s serves %d %s at %s, lease: %s, after %.0f ms",
+        version("gpulockd"),
+        gpus,
+        kind,
+        daemon.server.path,
+        daemon.leases.kind,
+        1000 * (daemon.clock.now() - daemon.started_at),
+    )
+    notify(f"READY=1\nSTATUS={gpus} {kind}, lease: {daemon.leases.kind}")
+
+
+async def _stop(daemon: Daemon) -> None:
+    """Locks outlive the daemon: they are in the journal, and their owners come back for them. The leases go only
+    where no lock needs them."""
+    state = daemon.engine.state
+    daemon.engine.stop()
+    daemon.server.stop()
+    await daemon.http.stop()
+    epochs = {uuid: gpu.epoch for uuid, gpu in state.gpus.items() if gpu.epoch is not None}
+    if epochs and not state.locks:
+        try:
+            await daemon.leases.release(epochs)
+        except Unavailable as error:
+            log.warning("the leases stay until they expire: %s", error)
+
+
+def _introduced(snapshot: Mapping[str, object], simulated: bool) -> Mapping[str, object]:
+    return {**snapshot, "pid": os.getpid(), "version": version("gpulockd"), "simulated": simulated}
+
+
+def run(loaded: Loaded) -> None:
+    """`serve`, on uvloop where it is installed."""
+    logs.configure(loaded.config.daemon.log_level)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(serve(loaded))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        log.info("uvloop is not installed: the daemon runs on asyncio's own loop, some 20 %% slower")
+        return None
+    return uvloop.new_event_loop

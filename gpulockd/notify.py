@@ -1,0 +1,42 @@
+"""What the daemon tells systemd: readiness, status, and that it is alive.
+
+The protocol is one datagram to the socket that `$NOTIFY_SOCKET` names: sd_notify(3).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+
+def notify(message: str) -> None:
+    """Sends `message`; nothing where nobody listens."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        sock.connect(address)
+        sock.send(message.encode())
+
+
+def watchdog_interval() -> float | None:
+    """Seconds between two signs of life, half of what systemd allows; None: it does not watch this process."""
+    allowed, watched = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
+    if not allowed.isdecimal() or int(allowed) == 0 or watched not in ("", str(os.getpid())):
+        return None
+    return int(allowed) / 1e6 / 2
+
+
+async def keep_watchdog_quiet(progress: Callable[[], Awaitable[None]]) -> None:
+    """Tells systemd that the daemon lives for as long as `progress` returns; a stuck engine stays silent."""
+    interval = watchdog_interval()
+    while interval is not None:
+        await progress()
+        notify("WATCHDOG=1")
+        await anyio.sleep(interval)
