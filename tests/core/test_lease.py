@@ -1,0 +1,214 @@
+"""The lease's chain of deadlines. With a TTL of 15 s: warn at 6, stop at 8.25, terminate at 10.5, kill at 12."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import pytest
+
+from gpulockd.core.events import LeaseFreed
+from gpulockd.core.model import LeaseHolder, LeaseState
+
+from .script import (
+    RENEW,
+    Host,
+    acquire,
+    claim,
+    claimed,
+    granted,
+    happens,
+    lease_fails,
+    lost,
+    passes,
+    play,
+    refused,
+    release,
+    released,
+    renewed,
+    signalled,
+    so,
+    uuid,
+)
+
+TTL = 15.0
+ELSEWHERE = LeaseHolder("other-host", 4242)
+
+
+def redis_host(gpus: int = 1, **settings: Any) -> Host:
+    return Host(gpus=gpus, lease_ttl=TTL, **settings)
+
+
+def test_a_lease_is_renewed_every_fifth_of_its_ttl() -> None:
+    play(
+        redis_host(),
+        passes(2.9),
+        passes(0.1), RENEW,
+        renewed(),
+        passes(3), RENEW,
+        renewed(),
+    )  # fmt: skip
+
+
+def test_a_local_lease_needs_no_renewal() -> None:
+    play(Host(gpus=1), passes(1e6), acquire("anna"), granted("anna", 0))
+
+
+def chain(host: Host) -> Host:
+    """Up to the moment at which nothing is granted any more."""
+    return play(
+        host,
+        passes(3), RENEW,
+        passes(1),
+        lease_fails("timed out after 1 s"),
+        passes(0), RENEW,
+        passes(2),
+        so(lambda host: host.state.lease.state is LeaseState.LATE),
+    )  # fmt: skip
+
+
+def test_late_warns_and_grants_and_degraded_does_not_grant() -> None:
+    host = chain(redis_host())
+    play(
+        host,
+        acquire("anna"), granted("anna", 0),
+        release("anna"), released("anna"),
+        passes(2.24),
+        acquire("ben"), granted("ben", 0),
+        release("ben"), released("ben"),
+        passes(0.02),
+        so(lambda host: host.state.lease.state is LeaseState.DEGRADED),
+        acquire("cleo"),
+        acquire("dora", wait=0), refused("dora", "lease-unavailable"),
+        renewed(ago=0.5), granted("cleo", 0),
+        so(lambda host: host.state.lease.state is LeaseState.HELD),
+    )  # fmt: skip
+    kinds = [kind for kind in host.kinds() if kind.startswith("lease.")]
+    assert kinds == ["lease.claimed", "lease.failed", "lease.late", "lease.degraded", "lease.recovered"]
+
+
+def test_a_leases_age_counts_from_when_its_renewal_was_sent() -> None:
+    host = play(
+        redis_host(),
+        passes(3), RENEW,
+        passes(0.9),
+        renewed(ago=0.9),
+        passes(8.25 - 0.9 - 0.01), RENEW,
+        acquire("anna"), granted("anna", 0),
+        release("anna"), released("anna"),
+        passes(0.02),
+        acquire("ben", wait=0), refused("ben", "lease-unavailable"),
+    )  # fmt: skip
+    assert host.state.lease.state is LeaseState.DEGRADED
+
+
+def test_a_daemon_that_was_frozen_does_not_grant_on_a_lease_that_ran_out_meanwhile() -> None:
+    def wakes_up_and_reads_its_socket(host: Host) -> object:
+        host.now += 60
+        return acquire("anna", wait=0)(host)
+
+    host = redis_host()
+    host.connect("anna")
+    play(host, wakes_up_and_reads_its_socket, RENEW, refused("anna", "lease-unavailable"))
+
+
+def test_an_answer_that_comes_too_late_is_no_renewal() -> None:
+    play(
+        redis_host(),
+        passes(3), RENEW,
+        passes(9),
+        renewed(ago=9), RENEW,
+        acquire("anna", wait=0), refused("anna", "lease-unavailable"),
+    )  # fmt: skip
+
+
+def test_keep_leaves_holders_alone_when_the_store_is_gone() -> None:
+    host = redis_host()
+    play(host, acquire("anna", notify=frozenset({"lost"})), granted("anna", 0))
+    chain(host)
+    play(host, passes(600))
+    assert host.lock("anna").recall is None
+
+
+def test_revoke_has_every_holder_gone_before_the_ttl_ends() -> None:
+    host = redis_host(on_loss_revoke=True)
+    play(host, acquire("anna", notify=frozenset({"lost"})), granted("anna", 0))
+    pid = host.process("anna").pid
+    started = host.now
+    chain(host)
+    play(
+        host,
+        passes(started + 0.55 * TTL - host.now), lost("anna", "lease-lost"),
+        passes(0.15 * TTL), signalled(pid, int(signal.SIGTERM)),
+        passes(0.10 * TTL), signalled(pid, int(signal.SIGKILL)),
+    )  # fmt: skip
+    assert host.now - started == pytest.approx(0.8 * TTL)
+
+
+def test_a_gpu_that_another_host_has_is_not_granted() -> None:
+    host = Host(gpus=2, claimed=False, lease_ttl=TTL)
+    play(
+        host,
+        claimed(1, 1, refused={0: ELSEWHERE}),
+        acquire("anna"), granted("anna", 1),
+        acquire("ben", ("0",), wait=0), refused("ben", "lease-unavailable"),
+    )  # fmt: skip
+    refusals = [announce for announce in host.announced if announce.kind == "lease.refused"]
+    assert "other-host, pid 4242" in refusals[0].message
+
+
+def test_a_lease_that_another_host_has_is_asked_for_again_when_it_is_freed() -> None:
+    host = Host(gpus=1, claimed=False, lease_ttl=TTL)
+    play(
+        host,
+        claimed(1, refused={0: ELSEWHERE}),
+        passes(5),
+        happens(LeaseFreed(frozenset({uuid(0)}))), claim(0, floor=0),
+        claimed(7, 0),
+        acquire("anna"), granted("anna", 0),
+    )  # fmt: skip
+    assert host.lock("anna").token >> 32 == 7
+
+
+def test_polling_is_the_fallback_and_backs_off() -> None:
+    again = claimed(1, refused={0: ELSEWHERE})
+    host = Host(gpus=1, claimed=False, lease_ttl=TTL, poll_interval=2, max_poll_interval=5, fallback_timeout=30)
+    play(host, again, passes(29.9), passes(0.1), claim(0, floor=0))
+    play(host, again, passes(2), claim(0, floor=0), again, passes(4), claim(0, floor=0))
+    play(host, again, passes(4.9), passes(0.1), claim(0, floor=0), again, passes(5), claim(0, floor=0))
+    assert host.kinds().count("lease.refused") == 1
+
+
+def test_without_events_polling_begins_at_once() -> None:
+    host = Host(gpus=1, claimed=False, lease_ttl=TTL, use_event_driven=False, exponential_backoff=False)
+    again = claimed(1, refused={0: ELSEWHERE})
+    play(host, again, passes(2), claim(0, floor=0), again, passes(2), claim(0, floor=0))
+
+
+def test_a_store_that_forgot_the_lease_is_claimed_again_with_a_higher_epoch() -> None:
+    host = redis_host()
+    play(host, acquire("anna"), granted("anna", 0))
+    before = host.lock("anna").token
+    play(
+        host,
+        passes(3), RENEW,
+        renewed(lost={0: None}), claim(0, floor=1),
+        acquire("ben", wait=9999),
+        release("anna"), released("anna"),
+        claimed(2, 0), granted("ben", 0),
+    )  # fmt: skip
+    assert host.lock("ben").token > before
+    assert host.lock("ben").token >> 32 == 2
+
+
+def test_a_failed_claim_is_repeated_as_the_same_attempt() -> None:
+    host = Host(gpus=1, claimed=False, lease_ttl=TTL)
+    first = host.state.lease.attempt
+    play(host, lease_fails("connection refused", ago=0.1), passes(0.8), passes(0.1), claim(0, floor=0))
+    assert host.state.lease.attempt == first
+    play(host, claimed(3, 0), passes(3), RENEW)
+    assert host.state.lease.attempt == first + 1
+
+
+def test_renewals_do_not_overlap() -> None:
+    play(redis_host(), passes(3), RENEW, passes(3), passes(0.5))

@@ -1,0 +1,275 @@
+"""Who is granted what, and when: `core.requests` with `core.queue` and `core.placement`."""
+
+from __future__ import annotations
+
+import pytest
+
+from .script import (
+    Host,
+    acquire,
+    answered,
+    cancel,
+    clear,
+    disconnects,
+    drains,
+    granted,
+    inspect,
+    nested,
+    passes,
+    play,
+    queued,
+    refused,
+    release,
+    released,
+    so,
+    undrains,
+    uuid,
+)
+
+
+def test_a_free_gpu_is_granted_at_once() -> None:
+    play(Host(gpus=1), acquire("anna"), granted("anna", 0))
+
+
+def test_first_come_first_served() -> None:
+    play(
+        Host(gpus=1),
+        acquire("anna"), granted("anna", 0),
+        acquire("ben"),
+        acquire("cleo"),
+        release("anna"), released("anna"), granted("ben", 0),
+        release("ben"), released("ben"), granted("cleo", 0),
+    )  # fmt: skip
+
+
+def test_higher_priority_goes_first_but_not_for_ever() -> None:
+    play(
+        Host(gpus=1, priority_head_start=300),
+        acquire("anna"), granted("anna", 0),
+        acquire("early and low", wait=9999),
+        passes(200),
+        acquire("high", priority=1, wait=9999),
+        passes(200),
+        acquire("late and high", priority=1, wait=9999),
+        release("anna"), released("anna"), granted("high", 0),
+        release("high"), released("high"), granted("early and low", 0),
+        release("early and low"), released("early and low"), granted("late and high", 0),
+    )  # fmt: skip
+
+
+def test_several_gpus_come_all_at_once_or_not_at_all() -> None:
+    play(
+        Host(gpus=2),
+        acquire("anna"), granted("anna", 0),
+        acquire("big", 2),
+        so(lambda host: host.state.gpus[uuid(1)].lock is None),
+        release("anna"), released("anna"), granted("big", 0, 1),
+    )  # fmt: skip
+
+
+def test_a_big_request_is_overtaken_only_so_often() -> None:
+    host = Host(gpus=2, max_overtakes=2)
+    play(
+        host,
+        acquire("anna", wait=9999), granted("anna", 0),
+        acquire("big", 2),
+        acquire("one"), granted("one", 1),
+        release("one"), released("one"),
+        acquire("two"), granted("two", 1),
+        release("two"), released("two"),
+        acquire("three"),
+        so(lambda host: host.state.gpus[uuid(1)].lock is None),
+        release("anna"), released("anna"), granted("big", 0, 1),
+        release("big"), released("big"), granted("three", 0),
+    )  # fmt: skip
+
+
+def test_nothing_is_kept_for_a_request_that_waiting_cannot_serve() -> None:
+    play(
+        Host(gpus=2, max_overtakes=0),
+        drains("root", "0"), answered("root"),
+        acquire("big", 2),
+        acquire("small"), granted("small", 1),
+        release("small"), released("small"),
+        undrains("root", "0"), answered("root"), granted("big", 0, 1),
+    )  # fmt: skip
+
+
+def test_requests_for_different_gpus_do_not_wait_for_each_other() -> None:
+    play(
+        Host(gpus=2),
+        acquire("anna", ("0",)), granted("anna", 0),
+        acquire("ben", ("0",)),
+        acquire("cleo", ("1",)), granted("cleo", 1),
+        release("anna"), released("anna"), granted("ben", 0),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("selector", ["1", uuid(1), uuid(1)[:12], "00000001", uuid(1).upper()[:12]])
+def test_a_gpu_is_named_by_index_uuid_or_prefix(selector: str) -> None:
+    play(Host(gpus=2), acquire("anna", (selector,)), granted("anna", 1))
+
+
+@pytest.mark.parametrize(
+    ("gpus", "code"),
+    [
+        (("7",), "unknown-gpu"),
+        (("nonsense",), "unknown-gpu"),
+        (("GPU-",), "unknown-gpu"),  # the beginning of both
+        (("0", uuid(0)), "unsatisfiable"),
+        (3, "unsatisfiable"),
+    ],
+)
+def test_what_can_never_be_granted_is_refused_at_once(gpus: int | tuple[str, ...], code: str) -> None:
+    play(Host(gpus=2), acquire("anna", gpus), refused("anna", code))
+
+
+def test_who_does_not_wait_is_told_at_once() -> None:
+    play(
+        Host(gpus=1),
+        acquire("anna"), granted("anna", 0),
+        acquire("ben", wait=0), refused("ben", "busy"),
+        release("anna"), released("anna"),
+        acquire("ben", wait=0), granted("ben", 0),
+    )  # fmt: skip
+
+
+def test_a_wait_ends_when_its_time_is_over() -> None:
+    host = play(
+        Host(gpus=1),
+        acquire("anna"), granted("anna", 0),
+        acquire("ben", wait=5),
+        acquire("cleo", wait=50),
+        passes(4.9),
+        passes(0.1), refused("ben", "wait-timeout"),
+        release("anna"), released("anna"), granted("cleo", 0),
+    )  # fmt: skip
+    assert "request.timed-out" in host.kinds()
+
+
+def test_who_is_due_at_the_moment_of_a_release_has_timed_out() -> None:
+    def release_late(host: Host) -> object:
+        host.now += 5
+        return release("anna")(host)
+
+    play(
+        Host(gpus=1),
+        acquire("anna"), granted("anna", 0),
+        acquire("ben", wait=5),
+        release_late, refused("ben", "wait-timeout"), released("anna"),
+    )  # fmt: skip
+
+
+def test_a_cancelled_request_is_answered_and_forgotten() -> None:
+    play(
+        Host(gpus=1),
+        acquire("anna"), granted("anna", 0),
+        acquire("ben", msgid=9),
+        cancel("ben", 9), refused("ben", "cancelled"), answered("ben"),
+        cancel("ben", 9), refused("ben", "invalid-request"),
+        release("anna"), released("anna"),
+    )  # fmt: skip
+
+
+def test_a_client_that_goes_leaves_no_request() -> None:
+    play(
+        Host(gpus=1),
+        acquire("anna"), granted("anna", 0),
+        acquire("ben"),
+        disconnects("ben"),
+        so(lambda host: not host.state.requests),
+        release("anna"), released("anna"),
+    )  # fmt: skip
+
+
+def test_a_message_id_in_use_is_refused() -> None:
+    play(
+        Host(gpus=1),
+        acquire("anna"), granted("anna", 0),
+        acquire("ben", msgid=4),
+        acquire("ben", msgid=4), refused("ben", "invalid-request"),
+    )  # fmt: skip
+
+
+def test_a_session_has_so_many_waiting_requests_and_no_more() -> None:
+    play(
+        Host(gpus=1, max_requests_per_session=2),
+        acquire("anna"), granted("anna", 0),
+        acquire("ben"),
+        acquire("ben"),
+        acquire("ben"), refused("ben", "limit-exceeded"),
+    )  # fmt: skip
+
+
+def test_a_holder_that_asks_again_is_answered_by_its_own_lock() -> None:
+    play(
+        Host(gpus=2),
+        acquire("anna"), granted("anna", 0),
+        acquire("anna"), nested("anna", 0),
+        release("anna"), released("anna"),
+        so(lambda host: host.state.gpus[uuid(0)].lock is not None),
+        release("anna"), released("anna"),
+        so(lambda host: host.state.gpus[uuid(0)].lock is None),
+    )  # fmt: skip
+
+
+def test_a_holder_that_asks_for_more_is_refused_at_once() -> None:
+    play(
+        Host(gpus=3),
+        acquire("anna"), granted("anna", 0),
+        acquire("anna", 2), refused("anna", "nested-request"),
+        acquire("anna", ("0", "1")), refused("anna", "nested-request"),
+        acquire("anna", ("2",)), granted("anna", 2),
+    )  # fmt: skip
+
+
+def test_a_child_of_the_holder_is_answered_by_the_lock_it_runs_under() -> None:
+    host = play(Host(gpus=1), acquire("anna", uid=1000), granted("anna", 0))
+    lock = host.lock("anna").id
+    play(
+        host,
+        acquire("child", uid=1000, within=lock), nested("child", 0),
+        acquire("other user", uid=2000, within=lock, wait=0), refused("other user", "busy"),
+        disconnects("child"),
+        so(lambda host: host.state.gpus[uuid(0)].lock == lock),
+        acquire("late child", within="L0-0", wait=0), refused("late child", "busy"),
+    )  # fmt: skip
+
+
+def test_a_second_waiting_request_of_a_session_never_waits_for_itself() -> None:
+    play(
+        Host(gpus=1),
+        acquire("anna"), granted("anna", 0),
+        acquire("ben", msgid=1),
+        acquire("ben", msgid=2),
+        release("anna"), released("anna"), granted("ben", 0), nested("ben", 0),
+    )  # fmt: skip
+
+
+def test_positions_are_told_to_those_who_asked_when_they_change() -> None:
+    wants = frozenset({"queued"})
+    play(
+        Host(gpus=1),
+        acquire("anna"), granted("anna", 0),
+        acquire("ben"),
+        acquire("cleo", notify=wants),
+        passes(0), queued("cleo", 2),
+        passes(30),
+        release("anna"), released("anna"), granted("ben", 0),
+        passes(0.5),
+        passes(0.5), queued("cleo", 1),
+        release("ben"), released("ben"), granted("cleo", 0),
+        passes(30),
+    )  # fmt: skip
+
+
+def test_locks_freed_by_disconnects_go_on_in_order() -> None:
+    play(
+        Host(gpus=2),
+        acquire("anna", 2), granted("anna", 0, 1),
+        acquire("ben"),
+        acquire("cleo"),
+        disconnects("anna"), inspect(0), inspect(1),
+        clear(1), granted("ben", 1),
+        clear(0), granted("cleo", 0),
+    )  # fmt: skip

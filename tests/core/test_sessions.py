@@ -1,0 +1,197 @@
+"""Sessions: opened, introduced, restored over a daemon's death, closed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from gpulockd.core.events import GpusDiscovered, Restored
+from gpulockd.core.machine import Machine
+from gpulockd.core.model import Lock, Process, Quarantine, Settings
+
+from .script import (
+    Host,
+    acquire,
+    claim,
+    claimed,
+    clear,
+    dies,
+    disconnect,
+    disconnects,
+    ended,
+    granted,
+    happens,
+    hello,
+    identity,
+    inspect,
+    passes,
+    play,
+    release,
+    released,
+    so,
+    unwatch,
+    uuid,
+    watch,
+    welcomed,
+)
+
+
+def after_restart(before: Host, *, alive: bool = True, now: float = 5.0, **settings: Any) -> tuple[Host, Restored]:
+    """A new daemon on the journal of an old one: the host, and the event that it begins with."""
+    host = Host(gpus=0, claimed=False)
+    host.machine = Machine(replace(Settings(host="testhost"), **settings))
+    host.now = before.now + now
+    host.names = {}
+    host.handle(GpusDiscovered(tuple(identity(index) for index in range(len(before.state.gpus)))))
+    kept: tuple[Lock, ...] = tuple(replace(lock, session=None) for lock in before.state.locks.values())
+    owners = frozenset(lock.owner.process for lock in kept) if alive else frozenset()
+    entries: dict[str, Quarantine] = {
+        gpu.uuid: gpu.quarantine for gpu in before.state.gpus.values() if gpu.quarantine is not None
+    }
+    drains = {gpu.uuid: gpu.drained for gpu in before.state.gpus.values() if gpu.drained is not None}
+    return host, Restored(kept, entries, drains, before.state.last_token, owners)
+
+
+def test_a_client_that_disconnects_gives_up_its_lock() -> None:
+    host = play(
+        Host(gpus=1),
+        acquire("anna"), granted("anna", 0),
+        acquire("ben"),
+        disconnects("anna"), inspect(0),
+        clear(0), granted("ben", 0),
+    )  # fmt: skip
+    assert ended(host) == [("anna", "disconnected")]
+
+
+def test_the_death_of_the_process_ends_its_sessions_though_a_socket_stays_open() -> None:
+    host = play(
+        Host(gpus=1),
+        acquire("anna"), granted("anna", 0),
+        acquire("ben"),
+        dies("anna"), inspect(0), disconnect("anna"),
+        so(lambda host: len(host.state.sessions) == 1),
+        clear(0), granted("ben", 0),
+    )  # fmt: skip
+    assert ended(host) == [("anna", "died")]
+
+
+def test_one_process_may_have_several_sessions() -> None:
+    host = Host(gpus=2)
+    process = Process(500, 1, "boot-1")
+    host.connect("one", process=process)
+    host.connect("two", process=process)
+    play(
+        host,
+        acquire("one"), granted("one", 0),
+        acquire("two"), granted("two", 1),
+        disconnects("one"), inspect(0),
+        clear(0),
+        so(lambda host: host.state.gpus[uuid(1)].lock is not None),
+        dies("two"), inspect(1), disconnect("two"),
+    )  # fmt: skip
+
+
+def test_what_a_dead_session_still_had_on_its_way_changes_nothing() -> None:
+    host = Host(gpus=1)
+    play(host, acquire("anna"), granted("anna", 0))
+    late = host.session("anna")
+    play(host, dies("anna"), inspect(0), disconnect("anna"))
+    from gpulockd.core.events import AcquireRequested, SessionClosed
+    from gpulockd.core.model import Wish
+
+    play(host, happens(AcquireRequested(late, 9, Wish(1))), happens(SessionClosed(late)))
+
+
+def test_a_lock_is_kept_for_its_living_owner_who_comes_back_by_its_key() -> None:
+    before = play(Host(gpus=1), hello("anna", "key-1"), welcomed("anna"), acquire("anna"), granted("anna", 0))
+    lock, process = before.lock("anna"), before.process("anna")
+    host, start = after_restart(before)
+    play(
+        host,
+        happens(start), watch(process.pid), claim(0, floor=1),
+        claimed(2, 0),
+        acquire("ben", wait=9999),
+        so(lambda host: host.lock("anna").session is None),
+    )  # fmt: skip
+    host.connect("anna", process=process)
+    play(
+        host,
+        hello("anna", "key-2", reattach="key-1"), unwatch(process.pid), welcomed("anna", 0),
+        passes(600),
+        release("anna"), released("anna"), granted("ben", 0),
+    )  # fmt: skip
+    assert host.lock("ben").token > lock.token
+    assert host.lock("ben").token >> 32 == 2
+
+
+def test_neither_another_process_nor_another_key_gets_the_lock() -> None:
+    before = play(Host(gpus=1), hello("anna", "key-1"), welcomed("anna"), acquire("anna"), granted("anna", 0))
+    process = before.process("anna")
+    host, start = after_restart(before)
+    play(host, happens(start), watch(process.pid), claim(0, floor=1), claimed(2, 0))
+    host.connect("anna", process=process)
+    play(
+        host,
+        hello("thief", "key-9", reattach="key-1"), welcomed("thief"),
+        hello("anna", "key-8", reattach="wrong"), welcomed("anna"),
+        hello("anna", "key-7"), welcomed("anna"),
+        hello("anna", "key-2", reattach="key-1"), unwatch(process.pid), welcomed("anna", 0),
+    )  # fmt: skip
+
+
+def test_the_lock_of_a_dead_owner_is_released_at_the_start() -> None:
+    before = play(Host(gpus=1), acquire("anna"), granted("anna", 0))
+    pid = before.process("anna").pid
+    host, start = after_restart(before, alive=False)
+    play(
+        host,
+        happens(start), watch(pid), unwatch(pid), inspect(0), claim(0, floor=1),
+        claimed(2, 0),
+        acquire("ben"),
+        clear(0), granted("ben", 0),
+    )  # fmt: skip
+    assert ended(host) == [("anna", "died")]
+
+
+def test_an_owner_that_dies_before_it_comes_back_is_noticed() -> None:
+    before = play(Host(gpus=1), acquire("anna"), granted("anna", 0))
+    pid = before.process("anna").pid
+    host, start = after_restart(before)
+    play(
+        host,
+        happens(start), watch(pid), claim(0, floor=1),
+        claimed(2, 0),
+        dies("anna"), unwatch(pid), inspect(0),
+    )  # fmt: skip
+
+
+def test_an_owner_that_does_not_come_back_counts_as_disconnected() -> None:
+    before = play(Host(gpus=1), acquire("anna"), granted("anna", 0))
+    pid = before.process("anna").pid
+    host, start = after_restart(before, reattach_grace=60)
+    play(
+        host,
+        happens(start), watch(pid), claim(0, floor=1),
+        claimed(2, 0),
+        passes(59.9),
+        passes(0.1), unwatch(pid), inspect(0),
+    )  # fmt: skip
+    assert ended(host) == [("anna", "abandoned")]
+
+
+def test_quarantines_and_drains_outlive_the_daemon() -> None:
+    before = play(
+        Host(gpus=2),
+        acquire("anna"), granted("anna", 0),
+        disconnects("anna"), inspect(0),
+    )  # fmt: skip
+    before.state.gpus[uuid(1)].drained = "cleaning"
+    host, start = after_restart(before)
+    play(
+        host,
+        happens(start), inspect(0), claim(0, 1, floor=1),
+        claimed(2, 0, 1),
+        acquire("ben"),
+        clear(0), granted("ben", 0),
+        so(lambda host: host.state.gpus[uuid(1)].drained == "cleaning"),
+    )  # fmt: skip
