@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .amounts import brief, gib, percent
-from .gpus import recall_in_words, standing
+from .gpus import standing
 from .look import Look
+from .notes import recall
 from .people import person, process
 from .text import Text, join
 from .waiting import wish
@@ -100,15 +101,14 @@ def _lock(lock: LockView) -> list[Fact]:
         facts.append(
             ("last beat", join(", ", [f"{brief(lock['beat_age'])} ago", percent(lock["progress"]), lock["note"]]))
         )
-    if lock["recall"] is not None:
-        facts.append(("recall", Text(recall_in_words(lock), "warn")))
+    facts.append(("recall", Text(recall(lock), "warn")))
     return facts
 
 
 def _request(request: RequestView) -> list[Fact]:
     return [
         ("position", str(request["position"])),
-        ("wants", wish(request, [])),
+        ("wants", wish(request)),
         ("owner", person(request["owner"])),
         ("task", request["task"]),
         ("priority", str(request["priority"])),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from .amounts import brief, count
+from .amounts import brief
 from .gpus import model, standing
 from .text import Text, join
 
@@ -73,8 +73,3 @@ def _lease(lease: LeaseView) -> Text:
 
 def _journal(journal: str) -> Text:
     return Text("journal ok", "quiet") if journal == "ok" else Text("journal failing", "bad")
-
-
-def headcount(status: StatusDocument) -> str:
-    """`4 GPUs, 2 waiting`, for a title."""
-    return f"{count(len(status['gpus']), 'GPU')}, {len(status['queue'])} waiting"

@@ -8,7 +8,7 @@ from .amounts import gib
 from .text import Text
 
 if TYPE_CHECKING:
-    from gpulock.documents import GpuView, OwnerView, ProcessView
+    from gpulock.documents import OwnerView, ProcessView
 
 _LONGEST_USER = 12
 _CARD = 8  # of a UUID's digits, enough to tell GPUs apart
@@ -48,12 +48,3 @@ def short_uuid(uuid: str) -> str:
     """`GPU-3f2a81c0`: enough to select it by, too."""
     kind, dash, rest = uuid.partition("-")
     return f"{kind}-{rest[:_CARD]}" if dash else uuid[: _CARD + 4]
-
-
-def gpu_names(uuids: list[str], gpus: list[GpuView]) -> str:
-    """`GPU 0, 3`; a GPU that this host does not have (any more) by the beginning of its UUID."""
-    index = {gpu["uuid"]: gpu["index"] for gpu in gpus}
-    known = sorted(index[uuid] for uuid in uuids if uuid in index)
-    strangers = [short_uuid(uuid) for uuid in uuids if uuid not in index]
-    words = [str(each) for each in known]
-    return ", ".join([f"GPU {', '.join(words)}"] * bool(words) + strangers)

@@ -43,7 +43,7 @@ def _cells(request: RequestView, users: int) -> list[Text]:
     return [
         Text(str(request["position"]), "strong"),
         Text(request["id"]),
-        Text(wish(request, [])),
+        Text(wish(request)),
         holder(request["owner"], users),
         Text(request["owner"]["command"], "quiet"),
         Text(request["owner"]["container"], "quiet"),
