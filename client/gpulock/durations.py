@@ -15,7 +15,10 @@ def parse_duration(value: float | str) -> float:
 
     Raises `InvalidRequest` for anything that is not a duration, negative ones and NaN among them.
     """
-    seconds = _seconds(value) if isinstance(value, str) else float(value)
+    try:
+        seconds = _seconds(value) if isinstance(value, str) else float(value)
+    except OverflowError:  # an integer beyond every float
+        seconds = FOREVER
     if math.isnan(seconds) or seconds < 0:
         raise InvalidRequest(f"a duration cannot be {value!r}", hint="write 30s, 5m, 2h, or seconds as a number >= 0")
     return seconds

@@ -186,7 +186,7 @@ METHODS: Mapping[str, type[NamedTuple]] = {
 Check: TypeAlias = "Callable[[object], Any]"
 
 
-def read(kind: type[Message], params: Mapping[object, object]) -> Message:
+def read(kind: type[Message], params: Mapping[Any, object]) -> Message:
     """`params` as a `kind`.
 
     Raises `InvalidRequest` that names the parameter, what stood there and what belongs there.
@@ -194,11 +194,11 @@ def read(kind: type[Message], params: Mapping[object, object]) -> Message:
     checks = _CHECKS[kind]
     values: dict[str, Any] = {}
     for name, value in params.items():
-        check = checks.get(name)  # type: ignore[call-overload]
+        check = checks.get(name)
         if check is None:
             raise _unknown(name, checks)
         try:
-            values[name] = check(value)  # type: ignore[index]
+            values[name] = check(value)
         except InvalidRequest as error:
             raise InvalidRequest(f"parameter {name!r}: {error.message}", hint=error.hint) from None
     try:
