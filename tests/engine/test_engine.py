@@ -1,0 +1,251 @@
+"""The engine: what it commits before what it tells, and what comes back as the next event."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Mapping
+
+import pytest
+
+from gpulockd import engine
+from gpulockd.core.actions import Refusal, Refused
+from gpulockd.core.events import JournalFailed, ReleaseRequested, RevokeRequested, SessionClosed
+from gpulockd.core.model import GpuProcess, GpuState, LeaseHolder, State
+from tests.support.waiting import eventually
+
+from .world import World
+
+ANNA, BEN = 1, 2
+
+
+async def test_a_grant_is_recorded_before_it_is_told() -> None:
+    async with World().running() as world:
+        world.connect(ANNA)
+        world.acquire(ANNA)
+        await world.settled()
+        assert world.log == ["commit granted:L1-1", "answer 1/1 L1-1"]
+
+
+async def test_what_arrives_in_one_turn_is_committed_once() -> None:
+    async with World().running() as world:
+        for session in (ANNA, BEN):
+            world.connect(session)
+            world.acquire(session)
+        world.engine.post(ReleaseRequested(ANNA, 2, None))
+        await world.settled()
+        assert world.commits == [["granted:L1-1", "granted:L1-2", "ended:L1-1"]]
+        assert world.log[1:] == ["answer 1/1 L1-1", "answer 2/1 L1-2", "answer 1/2 L1-1"]
+
+
+async def test_a_release_is_recorded_before_the_next_owner_is_told() -> None:
+    async with World().running() as world:
+        for session in (ANNA, BEN):
+            world.connect(session)
+            world.acquire(session, count=2)
+        await world.settled()
+        world.log.clear()
+        world.engine.post(ReleaseRequested(ANNA, 2, None))
+        await world.settled()
+        assert world.log == ["commit ended:L1-1 granted:L1-2", "answer 1/2 L1-1", "answer 2/1 L1-2"]
+
+
+async def test_while_the_journal_fails_nothing_is_told_that_depends_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "JOURNAL_RETRY", 0.01)
+    async with World().running() as world:
+        world.connect(ANNA)
+        world.connect(BEN)
+        world.journal_broken = True
+        world.acquire(ANNA)
+        await world.settled()
+        assert set(world.log) == {"commit failed"}
+
+        world.acquire(BEN)
+        await world.settled()
+        assert world.log[-1] == "refuse 2/1 journal-unavailable"
+        assert "the disk is full" in str(world.engine.state.journal_fault)
+
+        world.journal_broken = False
+        await eventually(lambda: world.engine.state.journal_fault is None)
+        told = [line for line in world.log if line != "commit failed"]
+        assert told == ["refuse 2/1 journal-unavailable", "commit granted:L1-1", "answer 1/1 L1-1"]
+
+
+async def test_the_records_of_a_failing_journal_are_kept_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "JOURNAL_RETRY", 0.01)
+    async with World().running() as world:
+        world.connect(ANNA)
+        world.acquire(ANNA)
+        await world.settled()
+        world.journal_broken = True
+        world.engine.post(ReleaseRequested(ANNA, 2, None))
+        await world.settled()
+        world.engine.post(SessionClosed(ANNA))
+        world.connect(BEN)
+        await world.settled()
+        world.commits.clear()
+        world.journal_broken = False
+        await eventually(lambda: world.engine.state.journal_fault is None)
+        assert world.commits == [["ended:L1-1"]]
+
+
+async def test_a_question_is_answered_in_its_place_among_the_events() -> None:
+    def holders(state: State, now: float) -> Mapping[str, object]:
+        del now
+        return {"lock": ",".join(state.locks)}
+
+    async with World().running() as world:
+        world.connect(ANNA)
+        world.engine.ask(ANNA, 7, holders)
+        world.acquire(ANNA)
+        world.engine.ask(ANNA, 8, holders)
+        await world.settled()
+        assert world.log == ["commit granted:L1-1", "answer 1/7", "answer 1/1 L1-1", "answer 1/8 L1-1"]
+
+
+async def test_a_question_without_an_answer_is_refused() -> None:
+    def nothing(state: State, now: float) -> Mapping[str, object]:
+        del state, now
+        raise Refused(Refusal("unknown-gpu", "no such GPU"))
+
+    async with World().running() as world:
+        world.connect(ANNA)
+        world.engine.ask(ANNA, 7, nothing)
+        await world.settled()
+        assert world.log == ["refuse 1/7 unknown-gpu"]
+
+
+async def test_the_timer_rings_at_the_next_deadline() -> None:
+    async with World().running() as world:
+        world.connect(ANNA)
+        world.acquire(ANNA, count=2)
+        world.connect(BEN)
+        world.acquire(BEN, wait_timeout=0.02)
+        await world.settled()
+        world.time += 0.02
+        await eventually(lambda: "refuse 2/1 wait-timeout" in world.log)
+
+
+async def test_an_epoch_is_durable_before_it_is_used() -> None:
+    world = World()
+    async with world.running():
+        assert world.engine.state.gpus["GPU-0"].epoch == 1
+    other = World()
+    other.epoch_broken = True
+    async with other.running():
+        assert other.engine.state.gpus["GPU-0"].epoch is None
+        assert "the disk is full" in other.engine.state.lease.why
+
+
+async def test_leases_are_renewed_with_what_the_host_says_of_itself() -> None:
+    async with World(lease_ttl=15.0).running() as world:
+        world.time += 3
+        await world.settled()
+        assert world.log == ["renew, waiting 0"]
+        assert world.engine.state.lease.renewed_at == 103.0
+
+        world.lease_broken = True
+        world.time += 3
+        await world.settled()
+        assert world.engine.state.lease.why == "no answer within 1 s"
+
+
+async def test_a_refused_lease_keeps_a_gpu_from_being_granted() -> None:
+    world = World()
+    world.refused = {"GPU-0": LeaseHolder("other", 42)}
+    async with world.running():
+        world.connect(ANNA)
+        world.acquire(ANNA, selectors=("0",), wait_timeout=0.0)
+        await world.settled()
+        assert world.log == ["refuse 1/1 lease-unavailable"]
+
+
+async def test_a_gpu_left_without_a_word_is_inspected_before_the_next_grant() -> None:
+    async with World(quarantine_recheck=1.0).running() as world:
+        world.connect(ANNA)
+        world.acquire(ANNA, count=2)
+        await world.settled()
+        world.on_gpu = (GpuProcess(4711, 1),)
+        world.engine.post(SessionClosed(ANNA))
+        await world.settled()
+        states = {gpu.state for gpu in world.engine.state.gpus.values()}
+        assert states == {GpuState.QUARANTINED}
+
+        world.inspection_fails = True
+        world.time += 1
+        await world.settled()
+        assert {gpu.state for gpu in world.engine.state.gpus.values()} == {GpuState.QUARANTINED}
+
+        world.inspection_fails = False
+        world.on_gpu = ()
+        world.time += 1
+        await world.settled()
+        assert {gpu.state for gpu in world.engine.state.gpus.values()} == {GpuState.FREE}
+
+
+async def test_strays_are_signalled_where_that_is_wanted() -> None:
+    async with World(kill_orphans=True, quarantine_recheck=1.0).running() as world:
+        world.connect(ANNA)
+        world.acquire(ANNA)
+        await world.settled()
+        world.on_gpu = (GpuProcess(4711, 1),)
+        world.engine.post(SessionClosed(ANNA))
+        await world.settled()
+        world.time += 1
+        await world.settled()
+        assert f"signal {int(signal.SIGTERM)} to stray 4711" in world.log
+
+
+async def test_a_holder_that_does_not_let_go_is_signalled() -> None:
+    async with World(revoke_grace=1.0, kill_grace=1.0).running() as world:
+        anna = world.connect(ANNA)
+        world.connect(BEN)
+        world.acquire(ANNA)
+        await world.settled()
+        world.engine.post(RevokeRequested(BEN, 5, "0", "", None))
+        await world.settled()
+        world.time += 1
+        await world.settled()
+        assert world.log[-1] == f"signal {int(signal.SIGTERM)} to {anna.pid}"
+
+        world.no_right_to.add(anna.pid)
+        world.time += 1
+        await world.settled()
+        recall = world.engine.state.locks["L1-1"].recall
+        assert recall is not None
+        assert "no right to signal pid 1001" in recall.obstacle
+
+
+async def test_a_holder_that_lets_go_in_the_turn_of_the_signal_is_left_alone() -> None:
+    async with World(revoke_grace=1.0).running() as world:
+        world.connect(ANNA)
+        world.connect(BEN)
+        world.acquire(ANNA)
+        world.engine.post(RevokeRequested(BEN, 5, "0", "", None))
+        await world.settled()
+        world.log.clear()
+        world.time += 1
+        world.engine.post(ReleaseRequested(ANNA, 2, None))
+        await world.settled()
+        assert not [line for line in world.log if line.startswith("signal")]
+
+
+async def test_after_stop_nothing_happens_any_more() -> None:
+    async with World().running() as world:
+        world.connect(ANNA)
+        world.acquire(ANNA)
+        await world.settled()
+        world.log.clear()
+        world.engine.stop()
+        world.engine.post(SessionClosed(ANNA))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert world.log == []
+        assert list(world.engine.state.locks) == ["L1-1"]
+
+
+async def test_a_journal_that_fails_is_announced() -> None:
+    async with World().running() as world:
+        world.engine.post(JournalFailed("disk full"))
+        await world.settled()
+        assert world.events[-1].kind == "journal.failed"
