@@ -17,6 +17,7 @@ import pytest
 from tests.packaging import sandbox
 from tests.support import processes
 from tests.support.daemon import Daemon
+from tests.support.fake_nvml import FakeNvml
 from tests.support.frames import Frames
 from tests.support.waiting import PATIENCE
 
@@ -73,14 +74,18 @@ def what_is_missing() -> str:
 
 @pytest.fixture
 def daemon() -> Iterator[ConfinedDaemon]:
+    """A confined daemon that asks a driver, in a process of its own, which GPUs there are."""
     if reason := what_is_missing():
         pytest.skip(reason)
     # Not tmp_path: that is closed to other users, and the holder is one.
     with tempfile.TemporaryDirectory(prefix="gpulockd-", dir="/tmp") as name:
         directory = Path(name)
         directory.chmod(0o755)
-        with ConfinedDaemon(directory) as daemon:
-            yield daemon
+        with pytest.MonkeyPatch.context() as patch:
+            for key, value in FakeNvml(directory, gpus=2).environment().items():
+                patch.setenv(key, value)
+            with ConfinedDaemon(directory, simulate=None) as daemon:
+                yield daemon
 
 
 @pytest.mark.root
@@ -89,6 +94,7 @@ def test_a_confined_daemon_serves_and_survives(daemon: ConfinedDaemon) -> None:
     status = Path(f"/proc/{daemon.pid}/status").read_text()
     assert f"CapEff:\t{1 << 5:016x}" in status
     assert "Seccomp:\t2" in status
+    assert [gpu["fault"] for gpu in daemon.status()["gpus"]] == [None, None]
 
     with Frames(daemon.socket) as frames:
         first = frames.call("acquire", gpus=1)
