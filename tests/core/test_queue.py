@@ -21,8 +21,10 @@ def test_the_heads_are_the_first_of_each_lane_in_order(data: st.DataObject) -> N
     waiting: dict[str, Request] = {}
     queue = Queue(waiting)
     for number in range(data.draw(st.integers(0, 200))):
-        if waiting and data.draw(st.booleans()):
-            queue.remove(waiting[data.draw(st.sampled_from(sorted(waiting)))])
+        leaves: bool = data.draw(st.booleans())
+        if waiting and leaves:
+            leaving: str = data.draw(st.sampled_from(sorted(waiting)))
+            queue.remove(waiting[leaving])
         else:
             place = rank(data.draw(st.floats(0, 10)), data.draw(st.integers(-2, 2)), 3.0, number)
             queue.add(request(number, data.draw(st.integers(0, len(LANES) - 1)), place))
