@@ -16,7 +16,7 @@ from .catalogue import COMMANDS
 if TYPE_CHECKING:
     from .context import Context
 
-SUBJECT = "GPU (index, UUID or its beginning), lock, request, or pid:N; a number above 1023 is a pid"
+SUBJECT = f"GPU (index, UUID or its beginning), lock, request, or pid:N; a number above {MAX_GPUS - 1} is a pid"
 
 _EXIT_CODES = """\
 exit codes: 0; 1 the daemon refused, or a check failed; 2 usage; 69 daemon unreachable; 77 not permitted;

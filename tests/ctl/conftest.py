@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -62,3 +63,11 @@ def surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def peer(tmp_path: Path) -> Iterator[Peer]:
     with Peer(tmp_path / "gpulockd.sock") as running:
         yield running
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory that every user may enter."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)

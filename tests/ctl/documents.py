@@ -143,7 +143,7 @@ def status(
             "sessions": 7,
             "journal": journal,
         },
-        "lease": lease,
+        "lease": lease.copy(),
         "gpus": gpus,
         "locks": locks or [],
         "queue": queue or [],

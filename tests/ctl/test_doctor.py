@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import socket
 import stat
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
@@ -21,23 +18,13 @@ from gpulockd.ctl.doctor.finding import Finding
 from gpulockd.ctl.version import version
 
 from . import documents
+from .nobody import as_nobody
 from .peer import Peer
-
-NOBODY = 65534
-Result = TypeVar("Result")
 
 
 def only(findings: list[Finding], check: str) -> Finding:
     (found,) = [finding for finding in findings if finding.check == check]
     return found
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A directory that every user may enter."""
-    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
-        Path(directory).chmod(0o755)
-        yield Path(directory)
 
 
 @pytest.fixture
@@ -47,23 +34,6 @@ def listening(place: Path) -> Iterator[Path]:
         listener.bind(str(path))
         path.chmod(0o660)
         yield path
-
-
-def as_nobody(question: Callable[[], Result], groups: tuple[int, ...] = ()) -> Result:
-    """What `question` answers in a process of an ordinary user."""
-    read, write = os.pipe()
-    if (child := os.fork()) == 0:
-        os.setgroups(groups)
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
-        with os.fdopen(write, "wb") as answer:
-            pickle.dump(question(), answer)
-        os._exit(0)
-    os.close(write)
-    with os.fdopen(read, "rb") as answer:
-        result: Result = pickle.load(answer)
-    assert os.waitpid(child, 0)[1] == 0
-    return result
 
 
 # The socket
@@ -148,6 +118,8 @@ def test_a_healthy_daemon() -> None:
     assert {finding.state for finding in findings} == {"ok"}
     assert [finding.check for finding in findings] == ["daemon", "journal", "lease", "driver", "gpus"]
     assert only(findings, "driver").message == "NVIDIA 550.54.15"
+    status["gpus"].append(documents.gpu(1, drained="new fan"))
+    assert only(service.check(status), "gpus") == Finding("gpus", "ok", "1 in service, 1 drained")
 
 
 def test_an_older_daemon_a_simulation_and_an_empty_host_stand_out() -> None:

@@ -129,3 +129,12 @@ def test_an_empty_fleet_queue_and_history_say_so() -> None:
     assert [line.plain for line in queue.picture({"schema_version": 1, "queue": []}, USUAL)] == ["Nobody waits."]
     assert "No lock" in history.picture({"schema_version": 1, "locks": []}, USUAL, {}, 0.0)[0].plain
     assert "No host" in fleet.picture(documents.busy(), USUAL)[0].plain
+    assert "redis.url is empty" in fleet.picture(documents.idle(), USUAL)[0].plain
+
+
+def test_one_reason_is_given_once() -> None:
+    document = documents.why()
+    document["reasons"] *= 2
+    assert [line.plain for line in reasons.picture(document, USUAL)] == [
+        line.plain for line in reasons.picture(documents.why(), USUAL)
+    ]

@@ -45,7 +45,7 @@ class Terminal:
         termios.tcsetwinsize(theirs, (24, 80))
         self.process = start(peer, *arguments, stdin=theirs, stdout=theirs, environment={"TERM": "xterm"})
         os.close(theirs)
-        self.seen = ""
+        self._bytes = b""
 
     def __enter__(self) -> Self:
         return self
@@ -53,6 +53,10 @@ class Terminal:
     def __exit__(self, *_: object) -> None:
         processes.end(self.process)
         os.close(self._ours)
+
+    @property
+    def seen(self) -> str:
+        return self._bytes.decode(errors="ignore")  # a read may end within a character
 
     def shows(self, text: str) -> str:
         """Waits until `text` is on the screen; returns the screen."""
@@ -75,7 +79,7 @@ class Terminal:
     def _read(self) -> None:
         while select.select([self._ours], [], [], 0)[0]:
             try:
-                self.seen += os.read(self._ours, 1 << 16).decode()
+                self._bytes += os.read(self._ours, 1 << 16)
             except OSError:  # the other end is closed
                 return
 

@@ -95,4 +95,6 @@ def _gpus(gpus: list[GpuView]) -> list[Finding]:
             findings.append(Finding("gpus", "warn", f"{name} is in quarantine: {blame}", why))
         elif gpu["elsewhere"] is not None:
             findings.append(Finding("gpus", "warn", f"{name} is leased by host {gpu['elsewhere']['host']}", why))
-    return findings or [Finding("gpus", "ok", f"{len(gpus)} in service")]
+    drained = sum(gpu["drained"] is not None for gpu in gpus)
+    said = f"{len(gpus) - drained} in service" + (f", {drained} drained" if drained else "")
+    return findings or [Finding("gpus", "ok", said)]

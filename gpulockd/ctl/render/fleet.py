@@ -30,7 +30,13 @@ _COLUMNS = (
 def picture(status: StatusDocument, look: Look) -> list[Text]:
     hosts = sorted(status.get("fleet", []), key=lambda host: host["host"])
     if not hosts:
-        return [Text("No host has reported itself yet.", "quiet")]
+        alone = status["lease"]["kind"] == "local"
+        why = (
+            "This host shares no Redis with others: redis.url is empty."
+            if alone
+            else "No host has reported itself yet."
+        )
+        return Text(why, "quiet").wrap(look.width)
     rows = [_cells(host, status) for host in hosts]
     legend = Text("■ held   □ free   ▲ out of service", "quiet")
     return [_summary(hosts).cut(look.width), Text(), *table(_COLUMNS, rows, look.width), Text(), legend]

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 
 def picture(document: WhyDocument, look: Look) -> list[Text]:
-    lines = [line for reason in document["reasons"] for line in _hanging(reason, look.width)]
+    reasons = dict.fromkeys(document["reasons"])  # two GPUs of one lock have one reason
+    lines = [line for reason in reasons for line in _hanging(reason, look.width)]
     if document["next"]:
         lines += [Text(), Text("Next:", "quiet"), *(Text(f"  {command}") for command in document["next"])]
     return lines
