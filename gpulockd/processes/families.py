@@ -6,8 +6,9 @@ that the holder led. The kernel forgets descent when a parent dies, so it is not
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from ..core.model import Process
@@ -17,6 +18,9 @@ from .proc import Stat
 MAX_PAST_FAMILIES = 4096
 MAX_ANCESTORS = 64
 _DESCENDANTS_BEFORE_PRUNING = 64
+
+Look = Callable[[int], Stat | None]
+"""`proc.stat`, or what it said a moment ago: families share their ancestors."""
 
 
 @dataclass(slots=True)
@@ -71,23 +75,33 @@ class Families:
 
     def observe(self, pids: Iterable[int]) -> None:
         """Remembers of which noted processes these descend."""
+        look = functools.cache(proc.stat)
         for pid in pids:
-            lineage = _lineage(pid)
+            lineage = _lineage(pid, look)
             for ancestor in lineage[1:]:
                 process = self._process(ancestor)
                 if family := self._present.get(process) or self._past.get(process):
                     self._adopt(family, self._process(lineage[0]))
 
-    def members(self, head: Process, pids: Iterable[int]) -> dict[int, Process]:
-        """Those of `pids` that belong to `head`, alive or dead."""
+    def members(self, head: Process, pids: Iterable[int]) -> dict[int, Process | None]:
+        """Those of `pids` that belong to `head`, alive or dead. None: it may; no descriptor was left to look with."""
         family = self._present.get(head) or self._past.pop(head, None) or Family(head)
         if head not in self._present:
             self._remember(family)
-        found = ((pid, self._member(family, pid)) for pid in pids)
-        return {pid: process for pid, process in found if process is not None}
+        look = functools.cache(proc.stat)
+        found: dict[int, Process | None] = {}
+        for pid in pids:
+            try:
+                process = self._member(family, pid, look)
+            except OSError:
+                found[pid] = None
+            else:
+                if process is not None:
+                    found[pid] = process
+        return found
 
-    def _member(self, family: Family, pid: int) -> Process | None:
-        lineage = [(self._process(stat), stat) for stat in _lineage(pid)]
+    def _member(self, family: Family, pid: int, look: Look) -> Process | None:
+        lineage = [(self._process(stat), stat) for stat in _lineage(pid, look)]
         if not lineage:
             # Gone by /proc, and yet the driver has not let go of it.
             return next((known for known in (family.head, *family.descendants) if known.pid == pid), None)
@@ -114,10 +128,10 @@ class Families:
         return Process(stat.pid, stat.start_time, self._boot_id)
 
 
-def _lineage(pid: int) -> list[Stat]:
+def _lineage(pid: int, look: Look) -> list[Stat]:
     """A process, its parent, and so on; empty if there is no such process."""
     found: list[Stat] = []
-    while pid > 0 and len(found) < MAX_ANCESTORS and (stat := proc.stat(pid)) is not None:
+    while pid > 0 and len(found) < MAX_ANCESTORS and (stat := look(pid)) is not None:
         if found and stat.start_time > found[-1].start_time:
             # Nobody is younger than its child: the parent ended meanwhile, and another process got its pid.
             break

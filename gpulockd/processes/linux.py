@@ -122,20 +122,19 @@ class LinuxProcesses:
 
     def kin(self, holder: Owner, others: Sequence[GpuProcess]) -> tuple[GpuProcess, ...]:
         """Those of `others` that belong to `holder`: itself, its descendants, and who is in the session or group
-        that it led. What it led and who descended from it is known of a dead one if it was seen alive.
-
-        Raises `OSError` where no descriptor is left to ask with.
-        """
+        that it led. What it led and who descended from it is known of a dead one if it was seen alive. Whoever
+        cannot be looked at for want of a descriptor may belong to it, and is named too."""
         process = holder.process
         if process.start_time == 0 or process.boot_id != self._boot_id:
             self._named = {}
             return ()
-        self._named = self._families.members(process, [other.pid for other in others])
-        return tuple(other for other in others if other.pid in self._named)
+        members = self._families.members(process, [other.pid for other in others])
+        self._named = {pid: member for pid, member in members.items() if member is not None}
+        return tuple(other for other in others if other.pid in members)
 
     def end(self, stray: GpuProcess, signal: int) -> None:
-        """Signals a process that the last `kin` named, and no later one with its pid. One that has ended, or that
-        this daemon has no right to signal, stays as it is."""
+        """Signals a process that the last `kin` was sure of, and no later one with its pid. One that has ended, or
+        that this daemon has no right to signal, stays as it is."""
         if process := self._named.get(stray.pid):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 self.signal(process, signal)

@@ -10,10 +10,14 @@ import pytest
 from gpulockd.core.actions import DrainSet, LockChanged, LockEnded, LockGranted, QuarantineSet, Record
 from gpulockd.core.model import LockState
 from gpulockd.journal import SqliteJournal
-from gpulockd.ports import Saved
+from gpulockd.ports import Journal, Saved
 
 from .conftest import OpenJournal
 from .samples import EPOCH, lock, quarantine, recalled, token
+
+
+def test_it_is_what_the_engine_expects(journal: SqliteJournal) -> None:
+    _: Journal = journal
 
 
 def test_a_new_journal_is_empty(open_journal: OpenJournal) -> None:

@@ -15,7 +15,7 @@ from gpulockd.processes.families import Families
 from tests.support.processes import end
 from tests.support.waiting import wait_until
 
-from .conftest import CLOCK, Shell, Start, identity, is_zombie
+from .conftest import CLOCK, Shell, Start, identity, is_zombie, no_descriptor_left
 
 
 def holder(watcher: LinuxProcesses, process: subprocess.Popen[str]) -> Owner:
@@ -160,6 +160,24 @@ async def test_only_what_was_named_as_kin_is_ended(watcher: LinuxProcesses, shel
 
     wait_until(lambda: not watcher.alive(orphan), "the orphan has ended")
     assert stranger.poll() is None
+
+
+async def test_whoever_cannot_be_looked_at_is_in_the_way_and_not_ended(
+    watcher: LinuxProcesses, shell: Shell, start: Start
+) -> None:
+    parent, (child,) = shell("sleep 60 & echo $!", start_new_session=True)
+    stranger = start()
+    owner = holder(watcher, parent)
+    seen = [GpuProcess(child, 1024), GpuProcess(stranger.pid, 1024)]
+
+    with no_descriptor_left():
+        assert watcher.kin(owner, watcher.annotate(seen)) == tuple(seen)
+        for process in seen:
+            watcher.end(process, signal.SIGKILL)
+
+    assert stranger.poll() is None
+    assert watcher.alive(identity(child))
+    assert kin(watcher, owner, child, stranger.pid) == {child}
 
 
 def test_the_past_is_bounded(start: Start) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
 import signal
 import statistics
 import time
@@ -20,7 +19,7 @@ from gpulockd.processes import LinuxProcesses
 from tests.support.processes import end
 from tests.support.waiting import eventually, wait_until
 
-from .conftest import CLOCK, Shell, Start, descriptors, exits, identity, is_zombie
+from .conftest import CLOCK, Shell, Start, descriptors, exits, identity, is_zombie, no_descriptor_left
 
 AT_ONCE = 0.05
 
@@ -208,18 +207,11 @@ async def test_without_descriptors_nobody_is_taken_for_somebody(watcher: LinuxPr
     worker = start()
     given = os.pidfd_open(worker.pid)
     before = descriptors()
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # Descriptors are given out from the lowest free one, so this leaves none.
-    lowest_free = os.dup(0)
-    os.close(lowest_free)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
-    try:
+    with no_descriptor_left():
         with pytest.raises(OSError, match="Too many open files"):
             identify(watcher, worker.pid, given)
         with pytest.raises(OSError, match="Too many open files"):
             identify(watcher, worker.pid)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
     assert descriptors() == before - 1, "the given one was closed"
     assert identify(watcher, worker.pid) == identity(worker.pid)
