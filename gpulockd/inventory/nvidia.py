@@ -42,8 +42,8 @@ class NvmlInventory:
         self._cards: tuple[Card, ...] = ()
         self._card_of: dict[str, Card] = {}
         self._revival: asyncio.Task[None] | None = None
-        self._trouble = NvmlFailed("NVML was not asked yet", "wait")
-        """Why there is no card to ask, where there is none."""
+        self._trouble = ("NVML was not asked yet", "wait")
+        """Why there is no card to ask, where there is none: words and remedy of an `NvmlFailed`."""
 
     async def discover(self) -> tuple[GpuIdentity, ...]:
         """Every GPU whose card answers; one that does not is reported in the log and left out.
@@ -76,7 +76,7 @@ class NvmlInventory:
         """Who is on the GPU. Raises `Unavailable` when no answer came."""
         try:
             if (card := self._card_of.get(gpu)) is None:
-                raise self._trouble
+                raise NvmlFailed(*self._trouble)
             return messages.load_processes(await card.ask("processes", gpu))
         except NvmlFailed as failure:
             if self._worker is None or self._worker.ended:
@@ -116,7 +116,7 @@ class NvmlInventory:
         for card, look in zip(self._cards, await asyncio.gather(*map(self._look, self._cards)), strict=True):
             if isinstance(look, NvmlFailed):
                 silent.append(look)
-                _log.error("card %d is left out: %s", card.number, look)
+                _log.error("card %d is left out until gpulockd starts anew: %s", card.number, look)
             else:
                 found += [gpu for gpu, _ in look]
         if found:
@@ -137,9 +137,9 @@ class NvmlInventory:
 
     def _sample(self, uuid: str, looks: Mapping[Card, list[Seen] | NvmlFailed]) -> Sample:
         card = self._card_of.get(uuid)
-        look = self._trouble if card is None else looks.get(card, self._trouble)
-        if isinstance(look, NvmlFailed):
-            return Sample(fault=str(look))
+        look = looks.get(card) if card is not None else None
+        if look is None or isinstance(look, NvmlFailed):
+            return Sample(fault=str(look or NvmlFailed(*self._trouble)))
         return next((sample for gpu, sample in look if gpu.uuid == uuid), GONE)
 
     def _revive(self) -> None:
@@ -150,8 +150,9 @@ class NvmlInventory:
     async def _start_over(self) -> None:
         """Another worker, once the old one is gone: two that are stuck in the driver are worse than one."""
         self._cards, self._card_of = (), {}
-        self._trouble = NvmlFailed(
-            "no GPU was well, and NVML is started again", "if this stays, the driver hangs: reboot the host"
+        self._trouble = (
+            "no GPU was well, and NVML is started again",
+            "if this stays, the driver hangs: reboot the host",
         )
         if self._worker is not None:
             await self._worker.end()
@@ -159,7 +160,9 @@ class NvmlInventory:
         try:
             await self._open()
         except NvmlFailed as failure:
-            self._trouble = failure
+            self._trouble = failure.words, failure.remedy
+        else:
+            self._trouble = ("no answer from NVML since it was started again", messages.KERNEL_LOG)
         await asyncio.gather(*map(self._look, self._cards))
 
 

@@ -72,7 +72,7 @@ class WorkerProcess:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         await self._process.wait()
-        await self._reading
+        await asyncio.wait([self._reading])
 
     async def _read(self) -> None:
         try:

@@ -24,11 +24,12 @@ esac
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 
-def install_smi(nvml: FakeNvml, folder: Path, gpus: int, instances: tuple[int, ...] = ()) -> None:
-    """An `nvidia-smi` that lists these cards."""
-    rows = [f"{gpu}, {nvml.uuid(gpu)}, Pretended GPU {gpu}, {16 * 1024}, [N/A]\n" for gpu in range(gpus)]
+def install_smi(nvml: FakeNvml, folder: Path, instance: str | None = None) -> None:
+    """An `nvidia-smi` that lists the three cards, the last one in MIG mode if it has an instance."""
+    modes = ["[N/A]", "Disabled", "Enabled" if instance else "Disabled"]
+    rows = [f"{gpu}, {nvml.uuid(gpu)}, Pretended GPU {gpu}, {16 * 1024}, {mode}\n" for gpu, mode in enumerate(modes)]
     (folder / "gpus.csv").write_text("".join(rows))
-    (folder / "list.txt").write_text("".join(f"  MIG 1g.5gb: (UUID: {nvml.uuid(each)})\n" for each in instances))
+    (folder / "list.txt").write_text(f"  MIG 1g.5gb     Device  0: (UUID: {instance})\n" if instance else "")
     program = folder / "nvidia-smi"
     program.write_text(SMI.format(folder=folder))
     program.chmod(0o755)
@@ -47,12 +48,12 @@ def check(environment: dict[str, str], smi: Path) -> subprocess.CompletedProcess
 
 
 def test_everything_holds_on_the_pretended_driver(nvml: FakeNvml, tmp_path: Path) -> None:
-    install_smi(nvml, tmp_path, gpus=3)
+    install_smi(nvml, tmp_path, nvml.uuid(nvml.add_instance(2)))
     done = check(nvml.environment(), tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     for words in (
         "ok       status shows the GPUs that nvidia-smi shows: 0: Pretended GPU 0, 16384 MiB;",
-        "SKIPPED  MIG instances are GPUs: no card of this machine is divided",
+        "ok       MIG instances are GPUs: MIG-00000003-0000-4000-8000-000000000000",
         "ok       the GPU of a lock is the one that CUDA sees",
         "ok       a holder's process is shown as its own",
         "ok       a process without a lock is shown as foreign",
@@ -64,7 +65,8 @@ def test_everything_holds_on_the_pretended_driver(nvml: FakeNvml, tmp_path: Path
 
 
 def test_a_difference_fails_it(nvml: FakeNvml, tmp_path: Path) -> None:
-    install_smi(nvml, tmp_path, gpus=3, instances=(0,))
+    nvml.add_instance(2)
+    install_smi(nvml, tmp_path, "MIG-99999999-0000-4000-8000-000000000000")
     nvml.set_memory(1, used=0, total=8 * GIB)
     done = check(nvml.environment(), tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr

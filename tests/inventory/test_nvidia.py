@@ -48,7 +48,7 @@ class TestDiscovery:
     ) -> None:
         nvml.fail(1, pynvml.NVML_ERROR_GPU_IS_LOST, Call.HANDLE)
         assert [gpu.index for gpu in await inventory.discover()] == [0, 2]
-        assert "card 1 is left out: GPU is lost: reset it" in caplog.text
+        assert "card 1 is left out until gpulockd starts anew: GPU is lost: reset it" in caplog.text
 
     async def test_memory_that_the_driver_does_not_tell_is_none_at_all(
         self, inventory: NvmlInventory, nvml: FakeNvml

@@ -125,7 +125,7 @@ class TestOneGpuHangs:
     ) -> None:
         nvml.hang(0)
         assert [gpu.index for gpu in await inventory.discover()] == [1, 2]
-        assert "card 0 is left out: no answer from NVML within 1 s" in caplog.text
+        assert "card 0 is left out until gpulockd starts anew: no answer from NVML within 1 s" in caplog.text
 
     async def test_closing_does_not_wait_for_it(self, inventory: NvmlInventory, nvml: FakeNvml) -> None:
         await inventory.discover()
@@ -153,6 +153,31 @@ class TestEverythingHangs:
         await until_sampled(inventory, nobody_sick)
         assert await inventory.processes(nvml.uuid(2)) == ()
         assert len(workers()) == 1
+
+    async def test_a_card_that_still_hangs_then_keeps_the_others_from_nothing(
+        self, inventory: NvmlInventory, nvml: FakeNvml
+    ) -> None:
+        await inventory.discover()
+        nvml.hang(0, 1, 2)
+        await inventory.sample()
+        nvml.resume(1, 2)
+        samples = await until_sampled(inventory, lambda samples: samples[nvml.uuid(1)].fault is None)
+        assert "no answer from NVML" in str(samples[nvml.uuid(0)].fault)
+        with pytest.raises(Unavailable, match="no answer from NVML"):
+            await inventory.processes(nvml.uuid(0))
+        nvml.resume(0)
+        await until_sampled(inventory, nobody_sick)
+
+    async def test_closing_does_not_wait_for_another_worker(self, inventory: NvmlInventory, nvml: FakeNvml) -> None:
+        await inventory.discover()
+        nvml.hang_init()
+        os.kill(workers()[0].pid, signal.SIGKILL)
+        await inventory.sample()
+        await eventually(lambda: nvml.inits == 2, "another worker is being started")
+        began = time.monotonic()
+        await inventory.close()
+        assert time.monotonic() - began < SLACK
+        assert workers() == []
 
     async def test_initialisation_hangs_at_the_start(self, nvml: FakeNvml) -> None:
         nvml.hang_init()
