@@ -42,7 +42,7 @@ def listening(place: Path) -> Iterator[Path]:
 def test_a_socket_that_is_there_and_may_be_used(listening: Path) -> None:
     findings = endpoint.check(listening, systemd=False)
     assert [finding.state for finding in findings] == ["ok", "ok"]
-    assert "mode 0660" in only(findings, "socket").message
+    assert "(0660 " in only(findings, "socket").message
 
 
 def test_no_directory_no_socket_no_socket_at_all(place: Path) -> None:

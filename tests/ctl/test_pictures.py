@@ -109,7 +109,7 @@ def test_findings(golden: Golden) -> None:
     from gpulockd.ctl.doctor.finding import Finding
 
     found = [
-        Finding("socket", "ok", "/run/gpulockd/gpulockd.sock (mode 0660, owner root, group gpulock)"),
+        Finding("socket", "ok", "/run/gpulockd/gpulockd.sock (0660 root:gpulock)"),
         Finding("access", "fail", "anna may not connect: not a member of gpulock", "usermod -aG gpulock anna"),
         Finding("daemon", "warn", "gpulockd 0.1.0, pid 812, up 3d 4h, but this gpulockctl is 0.2.0 " * 2, "restart"),
         Finding("units", "skip", "this host was not started by systemd"),

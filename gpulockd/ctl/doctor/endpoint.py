@@ -67,7 +67,7 @@ def _join_group(user: str = "", group: str = GROUP) -> str:
 
 def _owned(path: Path) -> str:
     found = path.stat()
-    return f"mode {stat.S_IMODE(found.st_mode):04o}, owner {_user(found.st_uid)}, group {_group(found.st_gid)}"
+    return f"{stat.S_IMODE(found.st_mode):04o} {_user(found.st_uid)}:{_group(found.st_gid)}"
 
 
 def _kind(mode: int) -> str:
