@@ -106,7 +106,7 @@ class Connection:
                     session.heard = False
                     patience.heard(now(), session.max_wait)
                 if (pause := patience.pause(now())) is None:
-                    raise unavailable(self.path, away) from away
+                    raise unavailable(self.path, away) from None
                 await asyncio.sleep(pause)
             except Silence:
                 raise patience.silence(now()) from None
@@ -149,7 +149,7 @@ class Connection:
             while (response := self.session.answer(msgid)) is None:
                 await self._stir(until)
         except Away as away:
-            raise unavailable(self.path, away, story="gpulockd went away") from away
+            raise unavailable(self.path, away, story="gpulockd went away") from None
         except Silence:
             raise unavailable(self.path, f"nothing came within {timeout:g} s", story="gpulockd is silent") from None
         finally:
@@ -164,7 +164,7 @@ class Connection:
             if not self._notices:
                 await self._stir(None)
         except Away as away:
-            raise unavailable(self.path, away, story="gpulockd went away") from away
+            raise unavailable(self.path, away, story="gpulockd went away") from None
         return self.take_notices()
 
     def take_notices(self) -> list[Notice]:
@@ -219,7 +219,7 @@ class Connection:
             except Away as away:
                 pause = next(pauses)
                 if now() + pause > end:
-                    raise unavailable(self.path, away) from away
+                    raise unavailable(self.path, away) from None
                 await asyncio.sleep(pause)
 
     def close(self) -> None:

@@ -82,7 +82,7 @@ class Connection:
                     reused = False  # it has lain idle, and may have been dead for long: that tells nothing
                     continue
                 if (pause := patience.pause(now())) is None:
-                    raise unavailable(self.path, away) from away
+                    raise unavailable(self.path, away) from None
                 time.sleep(pause)
             except Silence:
                 raise patience.silence(now()) from None
@@ -116,7 +116,7 @@ class Connection:
             while (response := self.session.answer(msgid)) is None:
                 self._read(until)
         except Away as away:
-            raise unavailable(self.path, away, story="gpulockd went away") from away
+            raise unavailable(self.path, away, story="gpulockd went away") from None
         except Silence:
             raise unavailable(self.path, f"nothing came within {timeout:g} s", story="gpulockd is silent") from None
         finally:
@@ -188,7 +188,7 @@ class Connection:
             except Away as away:
                 pause = next(pauses)
                 if now() + pause > end:
-                    raise unavailable(self.path, away) from away
+                    raise unavailable(self.path, away) from None
                 time.sleep(pause)
 
     def read(self, until: float | None) -> None:
@@ -197,7 +197,7 @@ class Connection:
         try:
             self._read(until)
         except Away as away:
-            raise unavailable(self.path, away, story="gpulockd went away") from away
+            raise unavailable(self.path, away, story="gpulockd went away") from None
 
     def _connect(self, wait_left: float | None) -> None:
         self.link = Link(self.path)

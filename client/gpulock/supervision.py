@@ -1,0 +1,93 @@
+"""Keeps a command and its lock together: one ends with the other."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+
+from .clock import now
+from .session import Loss
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .connection import Connection
+    from .group import Group
+    from .signals import Mailbox
+    from .terminal import Terminal
+
+LET_GO_WITHIN = 10.0
+"""Seconds between SIGTERM and SIGKILL where the daemon set no deadline."""
+_STOPS = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+
+
+class Supervision:
+    """The loop of `gpulock` while its command runs."""
+
+    def __init__(self, group: Group, connection: Connection, mailbox: Mailbox, terminal: Terminal) -> None:
+        self._group = group
+        self._connection = connection
+        self._mailbox = mailbox
+        self._terminal = terminal
+        self._loss: Loss | None = None
+        self._kill_at: float | None = None
+
+    def run(self) -> Loss | None:
+        """Returns when the group has ended: why the lock was lost, or None."""
+        while True:
+            stopped = self._group.reap()
+            if not self._group.lives():
+                return self._loss
+            if stopped in _STOPS and self._terminal:
+                self._stop()
+            self._wait()
+            for number in self._mailbox.take():
+                if number != signal.SIGCHLD:
+                    self._pass_on(number)
+            self._attend()
+            if self._kill_at is not None and now() >= self._kill_at:
+                self._kill_at = None
+                self._group.send(signal.SIGKILL)
+
+    def _wait(self) -> None:
+        """Until there is something to do."""
+        poll = select.poll()
+        poll.register(self._mailbox.fileno(), select.POLLIN)
+        if (fd := self._connection.fileno()) >= 0:
+            poll.register(fd, select.POLLIN)
+        moments = [moment for moment in (self._connection.retry_at, self._kill_at) if moment is not None]
+        poll.poll(max(0.0, min(moments) - now()) * 1000 + 1 if moments else None)
+
+    def _attend(self) -> None:
+        connection = self._connection
+        if connection.session.phase != "held":
+            return
+        if connection.retry_at is None or connection.link is not None or now() >= connection.retry_at:
+            connection.attend()
+        for notice in connection.take_notices():
+            if isinstance(notice, Loss) and self._loss is None:
+                self._end(notice)
+
+    def _end(self, loss: Loss) -> None:
+        """The lock is lost: asks the group to end, and sees to it before the daemon does."""
+        self._loss = loss
+        if self._connection.session.phase == "lost":
+            self._connection.close()
+        time_left = LET_GO_WITHIN if loss.deadline is None else loss.deadline
+        self._kill_at = now() + max(time_left - 1.0, time_left / 2)
+        self._group.send(signal.SIGTERM)
+        self._group.send(signal.SIGCONT)  # one that is stopped could not hear the other
+
+    def _pass_on(self, number: int) -> None:
+        if number == signal.SIGCONT and self._terminal.is_ours():
+            self._terminal.give(self._group.pid)
+        self._group.send(number)
+
+    def _stop(self) -> None:
+        """Ctrl-Z: whoever started `gpulock` has the terminal again, and sees it stopped like the command.
+
+        The next line runs when that shell says `fg` or `bg`, or at once where there is no such shell.
+        """
+        self._terminal.take_back(self._group.pid)
+        os.killpg(os.getpgrp(), signal.SIGTSTP)
+        self._pass_on(signal.SIGCONT)
