@@ -98,6 +98,7 @@ class Engine:
         self._tasks: anyio.abc.TaskGroup | None = None
         self._turned = asyncio.Event()
         self._stopped = False
+        self._broken: asyncio.Future[None] | None = None
         self._perform: dict[type, Callable[[Any], None]] = {
             Answer: lambda action: clients.answer(action.session, action.msgid, action.result),
             Refuse: lambda action: clients.refuse(action.session, action.msgid, action.refusal),
@@ -118,14 +119,19 @@ class Engine:
         return self._machine.state
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Takes events until it is cancelled."""
+        """Takes events until it is cancelled.
+
+        Raises whatever goes wrong within a turn: the state in memory can then no longer be trusted, and the journal
+        has all that anybody was told, so the daemon ends and the next one begins from there.
+        """
         self._loop = asyncio.get_running_loop()
+        self._broken = self._loop.create_future()
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
             if self._inbox:
-                self._loop.call_soon(self._turn)
+                self._loop.call_soon(self._run_turn)
             task_status.started()
-            await anyio.sleep_forever()
+            await self._broken
 
     def stop(self) -> None:
         """From here on nothing more happens: closing connections must not look like their clients' going."""
@@ -146,7 +152,7 @@ class Engine:
             return
         self._inbox.append(item)
         if len(self._inbox) == 1 and self._tasks is not None:
-            self._loop.call_soon(self._turn)
+            self._loop.call_soon(self._run_turn)
 
     async def turned(self) -> None:
         """Returns after a turn has run through: proof that the engine makes progress."""
@@ -154,9 +160,17 @@ class Engine:
         self.post(DeadlineReached())
         await self._turned.wait()
 
-    def _turn(self) -> None:
+    def _run_turn(self) -> None:
         if self._stopped:
             return
+        try:
+            self._turn()
+        except BaseException as error:
+            self.stop()
+            assert self._broken is not None, "turns are taken only while the engine runs"
+            self._broken.set_exception(error)
+
+    def _turn(self) -> None:
         inbox, self._inbox = self._inbox, []
         now = self._clock.now()
         records: list[Record] = []
@@ -241,9 +255,16 @@ class Engine:
             self.post(ProcessExited(action.process))
         except PermissionError as error:
             self.post(SignalRefused(action.lock, f"no right to signal pid {action.process.pid}: {error}"))
+        except OSError as error:
+            self.post(SignalRefused(action.lock, f"pid {action.process.pid} cannot be signalled: {error}"))
 
     def _watch(self, action: Watch) -> None:
-        if not self._processes.watch(action.process):
+        try:
+            alive = self._processes.watch(action.process)
+        except OSError as error:  # no descriptor left: the end of its grace will end its lock
+            log.error("pid %d cannot be watched: %s", action.process.pid, error)
+            return
+        if not alive:
             self.post(ProcessExited(action.process))
 
     def _start(self, function: Callable[[Any], Any], action: Action) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sqlite3
 from collections.abc import Mapping
 
 import pytest
@@ -249,3 +250,15 @@ async def test_a_journal_that_fails_is_announced() -> None:
         world.engine.post(JournalFailed("disk full"))
         await world.settled()
         assert world.events[-1].kind == "journal.failed"
+
+
+async def test_what_contradicts_the_journal_ends_the_daemon_and_is_told_to_nobody() -> None:
+    with pytest.RaisesGroup(sqlite3.IntegrityError, flatten_subgroups=True):
+        async with World().running() as world:
+            world.connect(ANNA)
+            world.journal_contradicts = True
+            world.acquire(ANNA)
+            try:
+                await asyncio.sleep(30)
+            finally:
+                assert world.log == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
@@ -34,6 +35,7 @@ class World:
         self.time = 100.0
         self.commits: list[list[str]] = []
         self.journal_broken = False
+        self.journal_contradicts = False
         self.epoch_broken = False
         self.lease_broken = False
         self.refused: dict[str, LeaseHolder] = {}
@@ -184,6 +186,8 @@ class ScriptedJournal:
 
     def commit(self, records: Sequence[Record]) -> None:
         world = self._world
+        if world.journal_contradicts:
+            raise sqlite3.IntegrityError("two locks on one GPU")
         if world.journal_broken:
             world.log.append("commit failed")
             raise Unavailable("the disk is full")
