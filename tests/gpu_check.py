@@ -260,15 +260,19 @@ def main() -> int:
 
 
 def failures() -> list[str]:
-    """The names of the checks that fail."""
+    """The names of the checks that fail; the daemon's log is printed if one does."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gpu-check-", dir="/tmp")))
         settings: dict[str, object] = {"gpu_lock_monitor.monitor_interval": 1}
         daemon = stack.enter_context(Daemon(directory, simulate=None, settings=settings))
-        host = Host(daemon.socket, stack.enter_context(gpulock.Client(daemon.socket)))
-        failed = [name for name, check in CHECKS.items() if not passes(name, check, host)]
-        if failed:
-            print(f"\nthe daemon's log:\n{daemon.output()}")
+        complete = False
+        try:
+            host = Host(daemon.socket, stack.enter_context(gpulock.Client(daemon.socket)))
+            failed = [name for name, check in CHECKS.items() if not passes(name, check, host)]
+            complete = not failed
+        finally:
+            if not complete:
+                print(f"\nthe daemon's log:\n{daemon.output()}")
         return failed
 
 
