@@ -1,0 +1,141 @@
+"""Who gets a session: identity by the kernel, limits by user, and a clear word for those who get none."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gpulock import rpc
+from gpulock.errors import GpulockError, LimitExceeded, to_wire
+
+from ..core.actions import Announce, Severity
+from ..core.events import SessionClosed, SessionOpened
+from ..ports import Observer, Processes
+from .connection import Connection
+from .context import Context
+from .peer import Peer, peer_of
+from .sessions import Sessions
+from .watchers import Watchers
+
+KEPT_FOR_ROOT = 16
+"""Sessions above the limit, so that root can look at a full daemon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    sessions: int = 4096
+    sessions_per_user: int = 2048
+
+
+class Admission:
+    """Opens a session for each connection that `admit` is given, and closes it when the connection ends."""
+
+    def __init__(
+        self,
+        context: Context,
+        sessions: Sessions,
+        watchers: Watchers,
+        processes: Processes,
+        limits: Limits,
+        announce: Observer,
+        *,
+        peer: Callable[[socket.socket], Peer] = peer_of,
+    ) -> None:
+        self._context = context
+        self._sessions = sessions
+        self._watchers = watchers
+        self._processes = processes
+        self._limits = limits
+        self._announce = announce
+        self._peer = peer
+        self._by_user: Counter[int] = Counter()
+        self._last = 0
+        self._refusing = False
+        self._adoptions: set[asyncio.Task[None]] = set()
+
+    def admit(self, sock: socket.socket) -> None:
+        """Opens a session on a connected, non-blocking socket, or tells the client why not and closes it.
+
+        Raises `OSError`, the socket closed, where the daemon lacks descriptors or memory.
+        """
+        try:
+            peer = self._peer(sock)
+            if (excess := self._excess(peer.uid)) is not None:
+                if peer.pidfd is not None:
+                    os.close(peer.pidfd)
+                self._turn_away(sock, excess)
+                return
+            owner = self._processes.identify(*peer)
+        except OSError as error:
+            _refuse(sock, LimitExceeded(f"the daemon cannot take the connection: {error.strerror}", hint=_LATER))
+            raise
+        self._refusing = False
+        self._last += 1
+        self._by_user[owner.uid] += 1
+        connection = Connection(self._last, owner, self._context, self._leave)
+        self._sessions.add(connection)
+        self._context.mailbox.post(SessionOpened(connection.session, owner))
+        adoption = asyncio.get_running_loop().create_task(self._adopt(connection, sock))
+        self._adoptions.add(adoption)
+        adoption.add_done_callback(self._adoptions.discard)
+
+    async def _adopt(self, connection: Connection, sock: socket.socket) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, sock)
+        except OSError as error:
+            sock.close()
+            connection.connection_lost(error)
+
+    def _excess(self, uid: int) -> LimitExceeded | None:
+        everybody = self._limits.sessions + (0 if uid else KEPT_FOR_ROOT)
+        if len(self._sessions) >= everybody:
+            return LimitExceeded(
+                f"all {self._limits.sessions} sessions of the daemon are taken",
+                hint="close what is not needed, or raise daemon.max_sessions",
+            )
+        if self._by_user[uid] >= self._limits.sessions_per_user:
+            return LimitExceeded(
+                f"uid {uid} has {self._by_user[uid]} sessions, as many as one user may have",
+                hint="close what is not needed, or raise daemon.max_sessions_per_user",
+            )
+        return None
+
+    def _turn_away(self, sock: socket.socket, excess: LimitExceeded) -> None:
+        _refuse(sock, excess)
+        if not self._refusing:  # once for each time that a limit is reached
+            self._refusing = True
+            self._announce(Announce("session.refused", excess.message, Severity.WARNING))
+
+    def _leave(self, connection: Connection, cut_off: str | None) -> None:
+        """The connection has ended."""
+        owner = connection.owner
+        self._by_user[owner.uid] -= 1
+        if not self._by_user[owner.uid]:
+            del self._by_user[owner.uid]
+        self._watchers.discard(connection)
+        if self._sessions.remove(connection.session):
+            self._context.mailbox.post(SessionClosed(connection.session))
+        self._processes.forget(owner.process)
+        if cut_off is not None:
+            announce = Announce(
+                "session.cut-off",
+                f"session {connection.session} of pid {owner.process.pid} ({owner.user}) is cut off: {cut_off}",
+                Severity.WARNING,
+                {"session": connection.session, "pid": owner.process.pid, "uid": owner.uid},
+            )
+            # Another announcement may be on its way to the watchers, of whom this was one.
+            asyncio.get_running_loop().call_soon(self._announce, announce)
+
+
+_LATER = "try again; the daemon's log says what it lacks"
+
+
+def _refuse(sock: socket.socket, error: GpulockError) -> None:
+    with contextlib.suppress(OSError):  # a client that has gone needs no reason
+        sock.send(rpc.notification("error", to_wire(error)))
+    sock.close()

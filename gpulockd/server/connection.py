@@ -1,0 +1,373 @@
+"""One client's connection: frames in, requests to the core, answers out. This is the hot path.
+
+What it holds itself to, so that no client can hurt another:
+
+1. A turn of the event loop handles at most `BURST` frames of one connection; the others come first then.
+2. Unanswered requests fill a `WINDOW`, by their method's cost, and answers that the client does not read fill the
+   write buffer. While either is full, nothing more is read or decoded: what a client can make the daemon keep is one
+   read's bytes, one window of answers, and `HIGH_WATER`.
+3. Notifications cannot wait for a client to read. One that leaves `MAX_UNREAD` bytes of them unread is cut off.
+4. The end of the connection is the end of the session, whoever brought it about. A client that closes its sending
+   side only is still sent the answers that are due within `LINGER`; a lock that waits is not among them.
+
+What a client hears when it does not keep to the protocol:
+
+- an error response, where its request has a message id: unknown method, bad parameters, no permission. The
+  connection goes on. So it does after a notification, which the daemon takes none of: that is answered by one
+  named `error`, because a `release` sent as a notification must not seem to have worked.
+- a notification `error` with the same map `{code, message, hint, data}`, and then the end, where nothing that
+  follows could be trusted: bytes that are no MessagePack or no message, a frame over the limit, a response (the
+  daemon asks nothing).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, cast
+
+from gpulock import rpc, wire
+from gpulock.errors import (
+    GpulockError,
+    InternalError,
+    InvalidRequest,
+    LimitExceeded,
+    NotPermitted,
+    ProtocolError,
+    UnknownMethod,
+    to_wire,
+)
+
+from ..core.actions import Refusal, Refused
+from ..core.model import Owner
+from .methods import METHODS, Access
+
+if TYPE_CHECKING:
+    from .context import Context
+
+BURST = 16
+WINDOW = 64
+HIGH_WATER = 64 * 1024
+MAX_UNREAD = 1024 * 1024
+LINGER = 5.0
+_ADMINISTRATOR = Access.ADMINISTRATOR  # looking a member up in its class is slow, and done for every request
+_LONGEST_NAME = max(map(len, METHODS))
+_UNENCODABLE = (TypeError, ValueError, OverflowError)
+
+Ended = Callable[["Connection", str | None], None]
+"""Told once that a session has ended; the reason where the daemon cut it off, for the log."""
+
+_logger = logging.getLogger(__name__)
+
+
+class Connection(asyncio.Protocol):
+    __slots__ = (
+        "_context",
+        "_decoder",
+        "_ended",
+        "_frames",
+        "_half_closed",
+        "_held",
+        "_load",
+        "_made",
+        "_on_end",
+        "_outbox",
+        "_tasks",
+        "_transport",
+        "_unanswered",
+        "_unread",
+        "_unwritable",
+        "_waking",
+        "_write",
+        "owner",
+        "session",
+    )
+
+    def __init__(self, session: int, owner: Owner, context: Context, on_end: Ended) -> None:
+        self.session = session
+        self.owner = owner
+        self._context = context
+        self._on_end = on_end
+        self._decoder = rpc.Decoder(wire.MAX_REQUEST_BYTES)
+        self._frames: Iterator[rpc.Incoming] | None = None
+        self._unanswered: dict[int, int] = {}
+        self._load = 0
+        self._outbox: list[bytes] = []
+        self._unread = 0
+        self._tasks: set[asyncio.Task[None]] | None = None
+        self._held = False
+        self._waking = False
+        self._unwritable = False
+        self._half_closed = False
+        self._made = False
+        self._ended = False
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=HIGH_WATER)
+        self._write = self._transport.write
+        self._made = True
+        if self._ended:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if not self._ended:
+            self._frames = self._decoder.feed(data)
+            self._handle(self._frames)
+
+    def eof_received(self) -> bool:
+        if self._held or self._load:
+            self._half_closed = True
+            asyncio.get_running_loop().call_later(LINGER, self._end)
+        else:
+            self._end()
+        return True
+
+    def pause_writing(self) -> None:
+        self._unwritable = True
+
+    def resume_writing(self) -> None:
+        self._unwritable = False
+        self._unread = 0
+        self._wake()
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self._end()
+
+    # What the core and the methods have to say.
+
+    def answer(self, msgid: int, result: Mapping[str, object]) -> None:
+        try:
+            frame = rpc.response(msgid, None, result)
+        except _UNENCODABLE:
+            _logger.exception("an answer of session %d cannot be encoded", self.session)
+            self._fail(msgid, InternalError("the answer cannot be sent", hint="the daemon's log has the rest"))
+            return
+        if len(frame) > wire.MAX_REPLY_BYTES:
+            size, most = len(frame), wire.MAX_REPLY_BYTES
+            self._fail(msgid, LimitExceeded(f"the answer has {size} bytes, and a client reads {most}"))
+            return
+        self._respond(msgid, frame)
+
+    def refuse(self, msgid: int, refusal: Refusal) -> None:
+        fault = {
+            "code": refusal.code,
+            "message": refusal.message,
+            "hint": refusal.hint,
+            "data": dict(refusal.data),
+        }
+        self._respond(msgid, rpc.response(msgid, fault, None))
+
+    def notice(self, frame: bytes) -> None:
+        if self._ended:
+            return
+        if self._unwritable:
+            self._unread += len(frame)
+            if self._unread > MAX_UNREAD:
+                self._end("it does not read what it is sent")
+                self._transport.abort()
+                return
+        self._send(frame)
+
+    def undertake(self, msgid: int, work: Coroutine[object, object, None]) -> None:
+        if self._tasks is None:
+            self._tasks = set()
+        task = asyncio.get_running_loop().create_task(self._see_through(msgid, work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # where it was cancelled before it began
+
+    def disconnect(self) -> None:
+        """Ends the connection of a session that has ended already."""
+        self._end()
+
+    # Frames in.
+
+    def _handle(self, frames: Iterator[rpc.Incoming]) -> None:
+        """Handles what frames there are, or as many as this turn of the loop has room for."""
+        left = BURST
+        try:
+            for message in frames:
+                if type(message) is rpc.Request:
+                    self._perform(message.msgid, message.method, message.params)
+                else:
+                    self._put_right(message)
+                left -= 1
+                if not left or self._load >= WINDOW or self._unwritable or self._ended:
+                    self._hold()
+                    return
+        except ProtocolError as error:
+            self._reject(error)
+            return
+        self._frames = None
+
+    def _perform(self, msgid: int, name: str, params: Mapping[object, object]) -> None:
+        method = METHODS.get(name)
+        if method is None:
+            self._fail(msgid, _unknown(name))
+        elif msgid in self._unanswered:
+            # Sent past `_respond`: the earlier request of this number is still to be answered.
+            self._send(rpc.response(msgid, to_wire(_duplicate(msgid)), None))
+        elif method.access is _ADMINISTRATOR and not self.owner.admin:
+            self._fail(msgid, _not_permitted(name, self.owner))
+        else:
+            self._unanswered[msgid] = method.cost
+            self._load += method.cost
+            try:
+                method.perform(self._context, self, msgid, wire.read(method.parameters, params))
+            except GpulockError as error:
+                self._fail(msgid, error)
+            except RecursionError:
+                self._fail(msgid, InvalidRequest("the parameters are nested too deeply"))
+            except Exception:
+                _logger.exception("method %s failed", name)
+                self._fail(msgid, _internal())
+
+    def _put_right(self, message: rpc.Incoming) -> None:
+        match message:
+            case rpc.BadRequest(msgid, error):
+                self._fail(msgid, error)
+            case rpc.Notification(method, _):
+                self._send(_error_frame(_no_reply(method)))
+            case _:
+                raise ProtocolError(
+                    "a response, and the daemon had asked nothing", hint="a request is [0, msgid, method, params]"
+                )
+
+    async def _see_through(self, msgid: int, work: Coroutine[object, object, None]) -> None:
+        try:
+            await work
+        except Refused as refused:
+            self.refuse(msgid, refused.refusal)
+        except GpulockError as error:
+            self._fail(msgid, error)
+        except Exception:
+            _logger.exception("a request of session %d failed", self.session)
+            self._fail(msgid, _internal())
+
+    # Answers out.
+
+    def _respond(self, msgid: int, frame: bytes) -> None:
+        if self._ended:
+            return
+        self._load -= self._unanswered.pop(msgid, 0)
+        self._send(frame)
+        if self._held or self._half_closed:
+            self._wake()
+
+    def _send(self, frame: bytes) -> None:
+        """Writes `frame`, together with the others of this turn where more are to be expected.
+
+        One write for sixteen answers costs a fifth of sixteen writes; one for a single answer must not wait.
+        """
+        if self._unanswered:
+            if not self._outbox:
+                asyncio.get_running_loop().call_soon(self._flush)
+            self._outbox.append(frame)
+        elif self._outbox:
+            self._outbox.append(frame)
+            self._flush()
+        else:
+            self._write(frame)
+
+    def _flush(self) -> None:
+        if self._outbox:
+            self._write(b"".join(self._outbox))
+            self._outbox.clear()
+
+    def _fail(self, msgid: int, error: GpulockError) -> None:
+        self._respond(msgid, rpc.response(msgid, to_wire(error), None))
+
+    # Holding back, and going on.
+
+    def _hold(self) -> None:
+        if not self._held and not self._ended:
+            self._held = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def _wake(self) -> None:
+        """Goes on in the next turn of the loop, if there is room again."""
+        if self._waking or self._ended or self._unwritable or self._load >= WINDOW:
+            return
+        if self._held or self._half_closed:
+            self._waking = True
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._waking = False
+        self._flush()
+        if self._ended or self._unwritable or self._load >= WINDOW:
+            return
+        if self._frames is not None:
+            self._handle(self._frames)
+        if self._frames is None and self._held and not self._ended:
+            self._held = False
+            if not self._half_closed:
+                self._transport.resume_reading()
+        if self._half_closed and not self._held and not self._load:
+            self._end()
+
+    # The end.
+
+    def _reject(self, error: ProtocolError) -> None:
+        """Says what was wrong to a client whose next byte cannot be understood, and ends the connection."""
+        self._outbox.append(_error_frame(error))
+        self._end()
+
+    def _end(self, cut_off: str | None = None) -> None:
+        """Ends the session now, and the connection once what is written has been read or `LINGER` has passed."""
+        if self._ended:
+            return
+        self._ended = True
+        self._frames = None
+        for task in self._tasks or ():
+            task.cancel()
+        self._on_end(self, cut_off)
+        if self._made:
+            self._flush()
+            self._transport.close()
+            if self._transport.get_write_buffer_size():
+                asyncio.get_running_loop().call_later(LINGER, self._transport.abort)
+
+
+def _unknown(name: str) -> UnknownMethod:
+    # A name as long as a frame would keep `get_close_matches` busy.
+    near = get_close_matches(name, METHODS, n=1) if len(name) <= 2 * _LONGEST_NAME else []
+    shown = name if len(name) <= 2 * _LONGEST_NAME else name[: 2 * _LONGEST_NAME] + "..."
+    hint = f"did you mean {near[0]!r}?" if near else f"methods: {', '.join(METHODS)}"
+    return UnknownMethod(f"there is no method {shown!r}", hint=hint)
+
+
+def _duplicate(msgid: int) -> InvalidRequest:
+    return InvalidRequest(
+        f"message id {msgid} belongs to a request that is not answered yet",
+        hint="give every request its own message id",
+    )
+
+
+def _not_permitted(name: str, owner: Owner) -> NotPermitted:
+    return NotPermitted(
+        f"{name} is for administrators, and {owner.user or 'the caller'} (uid {owner.uid}) is none",
+        hint="run it as root, or have the user added to daemon.admins",
+        data={"method": name, "needs": _ADMINISTRATOR.value, "uid": owner.uid},
+    )
+
+
+def _no_reply(method: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"{method[: 2 * _LONGEST_NAME]!r} came as a notification and was not carried out",
+        hint="send it as a request: [0, msgid, method, params]",
+    )
+
+
+def _internal() -> InternalError:
+    return InternalError("the daemon made a mistake", hint="its log has the rest")
+
+
+def _error_frame(error: GpulockError) -> bytes:
+    return rpc.notification("error", to_wire(error))

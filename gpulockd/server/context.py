@@ -1,0 +1,65 @@
+"""What the methods work with: the way to the core, the caller, and what is known outside the core."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gpulock import wire
+
+from ..core.model import Owner, Settings
+from ..ports import Ended, Mailbox
+
+
+class Listens(Protocol):
+    """Somebody who hears of events."""
+
+    def notice(self, frame: bytes) -> None:
+        """Sends one encoded notification, or gives up on a client that does not read."""
+        ...
+
+
+class Caller(Listens, Protocol):
+    """The connection that a request came on."""
+
+    session: int
+    owner: Owner
+
+    def answer(self, msgid: int, result: Mapping[str, object]) -> None: ...
+
+    def undertake(self, msgid: int, work: Coroutine[object, object, None]) -> None:
+        """Runs `work`, which answers `msgid` in the end; if it fails, that is the answer."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Answers that do not come from the core's state."""
+
+    settings: Callable[[], Sequence[Mapping[str, object]]]
+    """Every effective value as a `SettingView`, secrets left out."""
+    history: Callable[[wire.History], Sequence[Ended]]
+    """Locks that have ended. Called in a thread of its own: it may read from a disk."""
+    fleet: Callable[[], Awaitable[Sequence[Mapping[str, object]]]]
+    """Every host that shares the store, as `HostView`s. Raises `ports.Unavailable`."""
+    refresh: Callable[[], Awaitable[None]]
+    """Has the GPUs looked at, unless that was a moment ago: figures of a status are to be of now."""
+    daemon: Callable[[], Mapping[str, object]]
+    """The `DaemonView` of a status."""
+
+
+class Audience(Protocol):
+    def add(self, listener: Listens) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    mailbox: Mailbox
+    settings: Settings
+    sources: Sources
+    watchers: Audience
+    daemon: str
+    """Name and version, for `hello`."""
+    limits: dict[str, int]
+    """What a client may know of its bounds, for `hello`."""

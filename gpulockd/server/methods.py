@@ -1,0 +1,236 @@
+"""Every method: who may call it, its parameters, and what becomes of it.
+
+The functions turn a message into an event or a view for the core, or ask one of the `Sources`. They decide nothing
+that depends on the core's state: whether a lock is the caller's own is judged there, by session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import enum
+import hashlib
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gpulock import wire
+from gpulock.documents import SCHEMA_VERSION
+from gpulock.durations import format_duration
+from gpulock.errors import InvalidRequest, JournalUnavailable, LeaseUnavailable
+
+from ..core import views
+from ..core.events import (
+    AcquireRequested,
+    BeatReported,
+    CancelRequested,
+    DrainRequested,
+    ExtendRequested,
+    ReleaseRequested,
+    RevokeRequested,
+    SessionIntroduced,
+    UndrainRequested,
+)
+from ..core.model import Settings, State, Wish
+from ..ports import Unavailable, View
+from .context import Caller, Context
+
+VERSIONS = (wire.VERSION,)
+"""The protocol versions that this daemon speaks."""
+
+
+class Access(enum.Enum):
+    ANYONE = "anyone"
+    """Everybody who may connect. What is a session's own is guarded in the core."""
+    ADMINISTRATOR = "administrator"
+    """Root, the daemon's own user, and those in `daemon.admins`."""
+
+
+# How much of a connection's window an unanswered request takes up. See `connection`.
+WAITING = 0
+"""May stay unanswered for long; the core limits how many."""
+COMMAND = 1
+QUESTION = 16
+"""Its answer may be large."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    access: Access
+    parameters: type[tuple[Any, ...]]
+    cost: int
+    perform: Callable[[Context, Caller, int, Any], None]
+
+
+def _hello(context: Context, caller: Caller, msgid: int, params: wire.Hello) -> None:
+    version = _negotiated(params.versions)
+    key = secrets.token_urlsafe(24)
+    answer = {
+        "version": version,
+        "daemon": context.daemon,
+        "host": context.settings.host,
+        "reattach": key,
+        "reattach_grace": context.settings.reattach_grace,
+        "limits": context.limits,
+    }
+    reattach = None if params.reattach is None else _digest(params.reattach)
+    context.mailbox.post(SessionIntroduced(caller.session, msgid, params.client, _digest(key), reattach, answer))
+
+
+def _negotiated(offered: tuple[int, ...]) -> int:
+    common = set(offered).intersection(VERSIONS)
+    if not common:
+        raise InvalidRequest(
+            f"no common protocol version: the client speaks {_listed(offered)}, the daemon {_listed(VERSIONS)}",
+            hint="upgrade gpulock" if max(offered, default=0) < min(VERSIONS) else "upgrade gpulockd",
+            data={"client": list(offered), "daemon": list(VERSIONS)},
+        )
+    return max(common)
+
+
+def _listed(versions: tuple[int, ...]) -> str:
+    return ", ".join(map(str, versions)) or "none"
+
+
+def _digest(key: str) -> str:
+    """What the core and the journal know of a key: they never see one that could be used."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def _acquire(context: Context, caller: Caller, msgid: int, params: wire.Acquire) -> None:
+    context.mailbox.post(AcquireRequested(caller.session, msgid, wish(params, context.settings)))
+
+
+def wish(params: wire.Acquire, settings: Settings) -> Wish:
+    """`params` with the daemon's defaults. Raises `InvalidRequest` for a hold that would never be allowed."""
+    max_hold = params.max_hold
+    if max_hold is None:
+        max_hold = settings.lock_timeout
+    elif max_hold > settings.hard_timeout:
+        raise InvalidRequest(
+            f"parameter 'max_hold': {format_duration(max_hold)} is longer than any lock may be held here",
+            hint=f"at most {format_duration(settings.hard_timeout)}, the daemon's hard_timeout",
+            data={"max_hold": max_hold, "hard_timeout": settings.hard_timeout},
+        )
+    gpus = params.gpus
+    return Wish(
+        count=gpus if isinstance(gpus, int) else len(gpus),
+        selectors=() if isinstance(gpus, int) else gpus,
+        wait_timeout=settings.max_wait_time if params.wait_timeout is None else params.wait_timeout,
+        max_hold=max_hold,
+        priority=params.priority,
+        task=params.task,
+        profile=params.profile,
+        labels=params.labels,
+        within=params.within,
+        notify=frozenset(params.notify),
+    )
+
+
+def _cancel(context: Context, caller: Caller, msgid: int, params: wire.Cancel) -> None:
+    context.mailbox.post(CancelRequested(caller.session, msgid, params.msgid))
+
+
+def _release(context: Context, caller: Caller, msgid: int, params: wire.Release) -> None:
+    context.mailbox.post(ReleaseRequested(caller.session, msgid, params.lock))
+
+
+def _extend(context: Context, caller: Caller, msgid: int, params: wire.Extend) -> None:
+    context.mailbox.post(ExtendRequested(caller.session, msgid, params.lock, params.max_hold))
+
+
+def _beat(context: Context, caller: Caller, msgid: int, params: wire.Beat) -> None:
+    context.mailbox.post(BeatReported(caller.session, msgid, params.lock, params.progress, params.note))
+
+
+def _status(context: Context, caller: Caller, msgid: int, params: wire.Status) -> None:
+    caller.undertake(msgid, _look(context, caller.session, msgid, fleet=params.fleet))
+
+
+async def _look(context: Context, session: int, msgid: int, *, fleet: bool) -> None:
+    await context.sources.refresh()
+    more: dict[str, object] = {}
+    if fleet:
+        try:
+            more["fleet"] = list(await context.sources.fleet())
+        except Unavailable as error:
+            raise LeaseUnavailable(f"the other hosts cannot be listed: {error}", hint="gpulockctl doctor") from None
+    context.mailbox.ask(session, msgid, _status_view(context, more))
+
+
+def _status_view(context: Context, more: Mapping[str, object]) -> View:
+    return lambda state, now: {**views.status(state, now), "daemon": context.sources.daemon(), **more}
+
+
+def _queue(context: Context, caller: Caller, msgid: int, _params: wire.Nothing) -> None:
+    context.mailbox.ask(caller.session, msgid, views.queue)
+
+
+def _why(context: Context, caller: Caller, msgid: int, params: wire.Subject) -> None:
+    def view(state: State, now: float) -> Mapping[str, object]:
+        return views.why(state, now, params.subject)
+
+    context.mailbox.ask(caller.session, msgid, view)
+
+
+def _describe(context: Context, caller: Caller, msgid: int, params: wire.Subject) -> None:
+    def view(state: State, now: float) -> Mapping[str, object]:
+        return views.describe(state, now, params.subject)
+
+    context.mailbox.ask(caller.session, msgid, view)
+
+
+def _history(context: Context, caller: Caller, msgid: int, params: wire.History) -> None:
+    caller.undertake(msgid, _read_history(context, caller, msgid, params))
+
+
+async def _read_history(context: Context, caller: Caller, msgid: int, params: wire.History) -> None:
+    try:
+        ended = await asyncio.to_thread(context.sources.history, params)
+    except Unavailable as error:
+        raise JournalUnavailable(f"the history cannot be read: {error}", hint="gpulockctl doctor") from None
+    locks = [dataclasses.asdict(each) for each in ended]
+    caller.answer(msgid, {"schema_version": SCHEMA_VERSION, "locks": locks})
+
+
+def _config(context: Context, caller: Caller, msgid: int, _params: wire.Nothing) -> None:
+    settings = list(context.sources.settings())
+    caller.answer(msgid, {"schema_version": SCHEMA_VERSION, "settings": settings})
+
+
+def _watch(context: Context, caller: Caller, msgid: int, _params: wire.Nothing) -> None:
+    caller.answer(msgid, {})
+    context.watchers.add(caller)
+
+
+def _revoke(context: Context, caller: Caller, msgid: int, params: wire.Revoke) -> None:
+    context.mailbox.post(RevokeRequested(caller.session, msgid, params.subject, params.reason, params.grace))
+
+
+def _drain(context: Context, caller: Caller, msgid: int, params: wire.Drain) -> None:
+    context.mailbox.post(DrainRequested(caller.session, msgid, params.gpu, params.reason))
+
+
+def _undrain(context: Context, caller: Caller, msgid: int, params: wire.Undrain) -> None:
+    context.mailbox.post(UndrainRequested(caller.session, msgid, params.gpu))
+
+
+METHODS: Mapping[str, Method] = {
+    "hello": Method(Access.ANYONE, wire.Hello, COMMAND, _hello),
+    "acquire": Method(Access.ANYONE, wire.Acquire, WAITING, _acquire),
+    "cancel": Method(Access.ANYONE, wire.Cancel, COMMAND, _cancel),
+    "release": Method(Access.ANYONE, wire.Release, COMMAND, _release),
+    "extend": Method(Access.ANYONE, wire.Extend, COMMAND, _extend),
+    "beat": Method(Access.ANYONE, wire.Beat, COMMAND, _beat),
+    "status": Method(Access.ANYONE, wire.Status, QUESTION, _status),
+    "queue": Method(Access.ANYONE, wire.Nothing, QUESTION, _queue),
+    "why": Method(Access.ANYONE, wire.Subject, QUESTION, _why),
+    "describe": Method(Access.ANYONE, wire.Subject, QUESTION, _describe),
+    "history": Method(Access.ANYONE, wire.History, QUESTION, _history),
+    "config": Method(Access.ANYONE, wire.Nothing, QUESTION, _config),
+    "watch": Method(Access.ANYONE, wire.Nothing, COMMAND, _watch),
+    "revoke": Method(Access.ADMINISTRATOR, wire.Revoke, COMMAND, _revoke),
+    "drain": Method(Access.ADMINISTRATOR, wire.Drain, COMMAND, _drain),
+    "undrain": Method(Access.ADMINISTRATOR, wire.Undrain, COMMAND, _undrain),
+}

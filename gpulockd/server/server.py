@@ -1,0 +1,71 @@
+"""The whole room in one object: made with what it needs, started, stopped."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+from gpulock import wire
+
+from ..core.actions import Announce
+from ..core.model import Settings
+from ..ports import Mailbox, Observer, Processes
+from . import endpoint
+from .activation import inherited
+from .admission import Admission, Limits
+from .context import Context, Sources
+from .listener import Listener
+from .peer import Peer, peer_of
+from .sessions import Sessions
+from .watchers import Watchers
+
+
+class Server:
+    """Listens at `path`, or at the socket that systemd has opened."""
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        mailbox: Mailbox,
+        sessions: Sessions,
+        watchers: Watchers,
+        processes: Processes,
+        settings: Settings,
+        sources: Sources,
+        limits: Limits,
+        version: str,
+        announce: Observer,
+        peer: Callable[[socket.socket], Peer] = peer_of,
+    ) -> None:
+        self.path = path
+        self._sessions = sessions
+        self._announce = announce
+        bounds = {
+            "request_bytes": wire.MAX_REQUEST_BYTES,
+            "reply_bytes": wire.MAX_REPLY_BYTES,
+            "requests": settings.max_requests_per_session,
+            "sessions": limits.sessions,
+            "sessions_per_user": limits.sessions_per_user,
+        }
+        context = Context(mailbox, settings, sources, watchers, f"gpulockd {version}", bounds)
+        self._admission = Admission(context, sessions, watchers, processes, limits, announce, peer=peer)
+        self._endpoint: endpoint.Endpoint | None = None
+        self._listener: Listener | None = None
+
+    def start(self) -> None:
+        """Begins to accept. Raises `StartupRefused` where the socket cannot be had."""
+        self._endpoint = endpoint.adopt(inherited()) or endpoint.bind(self.path)
+        self.path = self._endpoint.path
+        self._listener = Listener(self._endpoint.socket, self._admission.admit, self._announce)
+        self._listener.start()
+        audience = self._endpoint.audience
+        self._announce(Announce("server.listening", f"{self.path} is open to {audience}"))
+
+    def stop(self) -> None:
+        """Ends every connection, and reports none of them closed."""
+        if self._listener is not None:
+            self._listener.stop()
+        if self._endpoint is not None:
+            self._endpoint.close()
+        self._sessions.disconnect_all()
