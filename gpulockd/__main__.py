@@ -6,12 +6,12 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 from . import config as configuration
 from .config import ConfigError, Loaded
 from .ports import StartupRefused
+from .version import __version__
 
 USAGE, UNAVAILABLE, MISCONFIGURED = 2, 69, 78
 
@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", metavar="FILE", type=Path, help="default: /etc/gpulockd/config.yml, if it exists")
     parser.add_argument("--simulate", metavar="N", type=int, help="serve N simulated GPUs instead of the host's")
     parser.add_argument("--check", action="store_true", help="validate configuration and surroundings, and exit")
-    parser.add_argument("--version", action="version", version=f"gpulockd {version('gpulockd')}")
+    parser.add_argument("--version", action="version", version=f"gpulockd {__version__}")
     return parser
 
 

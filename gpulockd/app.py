@@ -8,7 +8,6 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import cast
 
@@ -36,6 +35,7 @@ from .notify import keep_watchdog_quiet, notify
 from .ports import Inventory, Leases, Saved, Unavailable
 from .processes import LinuxProcesses
 from .server import Limits, Server, Sessions, Sources, Watchers
+from .version import __version__
 
 log = logs.log
 
@@ -104,7 +104,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
             """What a status says of the daemon itself."""
             return {
                 "pid": os.getpid(),
-                "version": version("gpulockd"),
+                "version": __version__,
                 "uptime": clock.now() - started_at,
                 "simulated": inventory.simulated,
                 "driver": inventory.driver,
@@ -148,7 +148,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
                 refresh=lambda: sampler.look(max_age=FRESH),
             ),
             limits=Limits(config.daemon.max_sessions, config.daemon.max_sessions_per_user),
-            version=version("gpulockd"),
+            version=__version__,
             announce=logs.observe,
         )
         http = HttpServer(config.http.host, config.http.port, status=status, metrics=metrics)
@@ -203,7 +203,7 @@ def _ready(daemon: Daemon) -> None:
     kind = "simulated GPUs" if daemon.inventory.simulated else f"GPUs ({daemon.inventory.driver})"
     log.info(
         "gpulockd %s serves %d %s at %s, lease: %s, after %.0f ms",
-        version("gpulockd"),
+        __version__,
         gpus,
         kind,
         daemon.server.path,
@@ -229,7 +229,7 @@ async def _stop(daemon: Daemon) -> None:
 
 
 def _introduced(snapshot: Mapping[str, object], simulated: bool) -> Mapping[str, object]:
-    return {**snapshot, "pid": os.getpid(), "version": version("gpulockd"), "simulated": simulated}
+    return {**snapshot, "pid": os.getpid(), "version": __version__, "simulated": simulated}
 
 
 def run(loaded: Loaded) -> None:

@@ -10,7 +10,7 @@ from .app import open_inventory, open_leases
 from .clock import BootClock
 from .config import Loaded
 from .journal import SqliteJournal
-from .ports import StartupRefused, Unavailable
+from .ports import AlreadyRunning, StartupRefused, Unavailable
 
 
 def check(loaded: Loaded) -> int:
@@ -40,7 +40,10 @@ async def _check(loaded: Loaded) -> int:
 
 
 async def _state(loaded: Loaded) -> str:
-    journal = SqliteJournal(loaded.config.daemon.state_dir, BootClock())
+    try:
+        journal = SqliteJournal(loaded.config.daemon.state_dir, BootClock())
+    except AlreadyRunning as running:
+        return f"in use, as it should be while a daemon runs: {running}"
     try:
         saved = journal.load()
     finally:

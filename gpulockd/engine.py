@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import anyio.abc
@@ -95,7 +96,7 @@ class Engine:
         self._held_back: list[Effect] = []
         self._timer: asyncio.TimerHandle | None = None
         self._rings_at: float | None = None
-        self._tasks: anyio.abc.TaskGroup | None = None
+        self._errands: asyncio.Queue[Callable[[], Coroutine[None, None, None]]] | None = None
         self._turned = asyncio.Event()
         self._stopped = False
         self._broken: asyncio.Future[None] | None = None
@@ -108,9 +109,9 @@ class Engine:
             Signal: self._signal,
             Watch: self._watch,
             Unwatch: lambda action: processes.forget(action.process),
-            Inspect: lambda action: self._start(self._inspect, action),
-            ClaimLeases: lambda action: self._start(self._claim, action),
-            RenewLeases: lambda action: self._start(self._renew, action),
+            Inspect: lambda action: self._start(partial(self._inspect, action)),
+            ClaimLeases: lambda action: self._start(partial(self._claim, action)),
+            RenewLeases: lambda action: self._start(partial(self._renew, action)),
         }
 
     @property
@@ -126,12 +127,17 @@ class Engine:
         """
         self._loop = asyncio.get_running_loop()
         self._broken = self._loop.create_future()
+        self._errands = asyncio.Queue()
         async with anyio.create_task_group() as tasks:
-            self._tasks = tasks
+            tasks.start_soon(self._until_broken, self._broken)
             if self._inbox:
                 self._loop.call_soon(self._run_turn)
             task_status.started()
-            await self._broken
+            while True:  # a turn runs outside of any task, so it cannot start one itself
+                tasks.start_soon(await self._errands.get())
+
+    async def _until_broken(self, broken: asyncio.Future[None]) -> None:
+        await broken
 
     def stop(self) -> None:
         """From here on nothing more happens: closing connections must not look like their clients' going."""
@@ -151,7 +157,7 @@ class Engine:
         if self._stopped:
             return
         self._inbox.append(item)
-        if len(self._inbox) == 1 and self._tasks is not None:
+        if len(self._inbox) == 1 and self._errands is not None:
             self._loop.call_soon(self._run_turn)
 
     async def turned(self) -> None:
@@ -165,7 +171,7 @@ class Engine:
             return
         try:
             self._turn()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  # handed on as it is
             self.stop()
             assert self._broken is not None, "turns are taken only while the engine runs"
             self._broken.set_exception(error)
@@ -267,9 +273,9 @@ class Engine:
         if not alive:
             self.post(ProcessExited(action.process))
 
-    def _start(self, function: Callable[[Any], Any], action: Action) -> None:
-        assert self._tasks is not None, "actions are performed only while the engine runs"
-        self._tasks.start_soon(function, action)
+    def _start(self, errand: Callable[[], Coroutine[None, None, None]]) -> None:
+        assert self._errands is not None, "actions are performed only while the engine runs"
+        self._errands.put_nowait(errand)
 
     async def _inspect(self, action: Inspect) -> None:
         try:

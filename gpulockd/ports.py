@@ -44,6 +44,10 @@ class StartupRefused(Exception):
         self.hint = hint
 
 
+class AlreadyRunning(StartupRefused):
+    """Another daemon of this host has what this one would need."""
+
+
 class Clock(Protocol):
     boot_id: str
 

@@ -8,7 +8,7 @@ import os
 import stat
 from pathlib import Path
 
-from ..ports import StartupRefused
+from ..ports import AlreadyRunning, StartupRefused
 
 PID_FILE = "daemon.pid"
 ELSEWHERE = "make it writable for the daemon's user, or name another one with daemon.state_dir"
@@ -72,7 +72,7 @@ def _claim(path: Path) -> int:
             os.close(descriptor)
             raise
     except BlockingIOError as error:
-        raise StartupRefused(
+        raise AlreadyRunning(
             f"another gpulockd (pid {_read_pid(path / PID_FILE)}) has the state directory {path}",
             "stop that one first, or give this one a directory of its own with daemon.state_dir",
         ) from error
