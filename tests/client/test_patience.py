@@ -1,0 +1,65 @@
+"""How long a wait goes on without a daemon."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from gpulock.clock import backoff
+from gpulock.errors import LockTimeout
+from gpulock.patience import SLACK, Patience
+
+
+def time_until_it_gives_up(patience: Patience, moment: float) -> float:
+    """Seconds from `moment` on that are spent in pauses."""
+    began = moment
+    for _ in range(10_000):
+        if (pause := patience.pause(moment)) is None:
+            return moment - began
+        moment += pause
+    raise AssertionError("it never gives up")
+
+
+def test_pauses_grow_by_half_up_to_two_seconds() -> None:
+    pauses = list(itertools.islice(backoff(), 30))
+    assert pauses[0] == pytest.approx(0.05)
+    assert all(later == pytest.approx(min(1.5 * pause, 2.0)) for pause, later in itertools.pairwise(pauses))
+    assert pauses[-1] == 2.0
+
+
+@pytest.mark.parametrize(
+    ("wait", "unavailable_timeout", "at_most"),
+    [(None, 5.0, 5.0), (60.0, 5.0, 5.0), (1.0, 5.0, 1.0), (0.0, 5.0, 0.0), (None, 0.0, 0.0)],
+)
+def test_a_daemon_that_was_never_there(wait: float | None, unavailable_timeout: float, at_most: float) -> None:
+    took = time_until_it_gives_up(Patience(wait, unavailable_timeout, 100.0), 100.0)
+    assert at_most * 0.6 <= took <= at_most
+
+
+def test_a_daemon_that_went_away_is_waited_for_as_long_as_the_request_may_wait() -> None:
+    patience = Patience(60.0, 0.0, 100.0)
+    patience.heard(110.0, max_wait=1800.0)
+    assert 47 < time_until_it_gives_up(patience, 110.0) <= 50
+
+
+def test_where_the_daemon_decides_on_the_wait_its_own_is_taken() -> None:
+    patience = Patience(None, 5.0, 100.0)
+    patience.heard(110.0, max_wait=30.0)
+    assert 27 < time_until_it_gives_up(patience, 110.0) <= 30
+
+
+def test_what_is_left_of_the_wait() -> None:
+    patience = Patience(60.0, 5.0, 100.0)
+    assert patience.left(130.0) == 30.0
+    assert patience.left(200.0) == 0.0
+    assert patience.until == 160.0 + SLACK
+    assert Patience(None, 5.0, 100.0).left(130.0) is None
+    assert Patience(None, 5.0, 100.0).until is None
+
+
+def test_a_daemon_that_says_nothing_is_a_timeout() -> None:
+    error = Patience(1.0, 5.0, 100.0).silence(106.0)
+    assert isinstance(error, LockTimeout)
+    assert "6.0 s" in error.message
+    assert error.hint

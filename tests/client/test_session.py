@@ -1,0 +1,348 @@
+"""The session's states, step by step: what is asked, what is sent, what came, what it means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gpulock import rpc, wire
+from gpulock.errors import Busy, DaemonUnavailable, LockLost, NotHeld, ProtocolError, from_wire, to_wire
+from gpulock.session import Happened, Loss, Queued, ReleaseFailed, Session, Warned
+from tests.support.scripted_peer import grant
+
+
+class Told:
+    """A session, and the daemon's end of its wire."""
+
+    def __init__(self) -> None:
+        self.session = Session("test 1")
+        self._decoder = rpc.Decoder(wire.MAX_REQUEST_BYTES)
+        self.numbers: dict[str, int] = {}
+
+    # Asked by calls, whose answers a type checker does not take for constant.
+
+    def phase(self) -> str:
+        return self.session.phase
+
+    def introduced(self) -> bool:
+        return self.session.introduced
+
+    def refusal(self) -> Exception | None:
+        return self.session.refusal
+
+    def sends(self) -> list[tuple[str, dict[str, Any]]]:
+        """What the session has to send, and remembers by which number."""
+        requests = list(self._decoder.feed(self.session.take_outgoing()))
+        self.numbers |= {request.method: request.msgid for request in requests}  # type: ignore[union-attr]
+        return [(request.method, dict(request.params)) for request in requests]  # type: ignore[union-attr]
+
+    def hears(self, method: str, **result: Any) -> list[object]:
+        """The answer to the last request of that method."""
+        return list(self.session.receive(rpc.response(self.numbers[method], None, result)))
+
+    def hears_error(self, method: str, error: Exception) -> list[object]:
+        return list(self.session.receive(rpc.response(self.numbers[method], to_wire(error), None)))  # type: ignore[arg-type]
+
+    def notified(self, method: str, **params: Any) -> list[object]:
+        return list(self.session.receive(rpc.notification(method, params)))
+
+    def reconnected(self, wait_left: float | None = None) -> list[tuple[str, dict[str, Any]]]:
+        self.session.disconnected()
+        self._decoder = rpc.Decoder(wire.MAX_REQUEST_BYTES)
+        self.session.connected(wait_left)
+        return self.sends()
+
+
+def hello(*locks: dict[str, Any], key: str = "key-1") -> dict[str, Any]:
+    return {"reattach": key, "reattach_grace": 20, "limits": {"max_wait_time": 900}, "locks": list(locks)}
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def holding(told: Told) -> Told:
+    told.session.connected()
+    told.session.acquire(wire.Acquire(task="ocr"))
+    told.sends()
+    told.hears("hello", **hello())
+    told.hears("acquire", **grant())
+    assert told.phase() == "held"
+    return told
+
+
+def test_the_first_write_has_hello_and_acquire_in_one(told: Told) -> None:
+    told.session.acquire(wire.Acquire(gpus=2, task="ocr"))
+    told.session.connected(wait_left=30.0)
+    assert told.sends() == [
+        ("hello", {"client": "test 1"}),
+        ("acquire", {"gpus": 2, "task": "ocr", "wait_timeout": 30.0}),
+    ]
+    assert told.phase() == "waiting"
+
+
+def test_granted(holding: Told) -> None:
+    granted = holding.session.grant
+    assert granted is not None
+    assert (granted.lock, granted.token, granted.nested) == ("L1-1", (1 << 32) + 1, False)
+    assert [(gpu.index, gpu.uuid) for gpu in granted.gpus] == [(0, "GPU-00000000")]
+    assert holding.session.grace == 20
+    assert holding.session.max_wait == 900
+
+
+def test_refused_and_asked_again(told: Told) -> None:
+    told.session.connected()
+    told.session.acquire(wire.Acquire(wait_timeout=0))
+    told.sends()
+    told.hears_error("acquire", Busy("taken"))
+    assert told.phase() == "idle"
+    assert isinstance(told.refusal(), Busy)
+    told.session.acquire(wire.Acquire())
+    assert told.refusal() is None
+    assert told.sends() == [("acquire", {})]
+
+
+def test_a_nested_lock_leaves_the_session_idle(told: Told) -> None:
+    told.session.connected()
+    told.session.acquire(wire.Acquire(within="L9"))
+    told.sends()
+    told.hears("acquire", **grant("L9", nested=True))
+    assert told.phase() == "idle"
+    assert told.session.grant is not None
+    assert told.session.grant.nested
+
+
+def test_a_release_is_sent_once_and_not_waited_for(holding: Told) -> None:
+    holding.session.release()
+    assert holding.phase() == "idle"
+    assert holding.sends() == [("release", {"lock": "L1-1"})]
+    assert holding.session.releasing
+    holding.session.release()
+    assert holding.sends() == []
+    assert holding.hears("release", lock="L1-1") == []
+    assert not holding.session.releasing
+
+
+def test_a_release_that_failed_is_a_notice(holding: Told) -> None:
+    holding.session.release()
+    holding.sends()
+    [failed] = holding.hears_error("release", NotHeld("L1-1 has ended"))
+    assert isinstance(failed, ReleaseFailed)
+    assert isinstance(failed.error, NotHeld)
+
+
+def test_places_in_the_queue(told: Told) -> None:
+    told.session.connected()
+    told.session.acquire(wire.Acquire(notify=("queued",)))
+    told.sends()
+    [queued] = told.notified("queued", position=3, ahead=2, eta=None, holders=[{"gpu": 0, "user": "ann"}])
+    assert queued == Queued(3, 2, None, ({"gpu": 0, "user": "ann"},))
+    told.hears("acquire", **grant())
+    assert told.notified("queued", position=1, ahead=0) == []  # overtaken by the grant
+
+
+class TestLost:
+    def test_told_by_the_daemon(self, holding: Told) -> None:
+        [loss] = holding.notified("lost", lock="L1-1", token=1, reason="revoked", by="ann", note="now", deadline=9.5)
+        assert loss == holding.session.loss == Loss("L1-1", "revoked", "ann", "now", 9.5)
+        assert holding.phase() == "held"  # until it lets go, or the deadline comes
+        error = loss.error()
+        assert isinstance(error, LockLost)
+        assert "L1-1" in str(error)
+        assert "ann" in str(error)
+        assert "now" in str(error)
+        holding.session.release()
+        assert holding.sends() == [("release", {"lock": "L1-1"})]
+
+    def test_a_word_about_another_lock_is_no_loss(self, holding: Told) -> None:
+        assert holding.notified("lost", lock="L1-0", token=1, reason="revoked") == []
+        assert holding.session.loss is None
+
+    def test_a_word_that_comes_after_the_release_is_no_loss(self, holding: Told) -> None:
+        holding.session.release()
+        assert holding.notified("lost", lock="L1-1", token=1, reason="revoked") == []
+
+    def test_the_next_lock_is_not_lost(self, holding: Told) -> None:
+        holding.notified("lost", lock="L1-1", token=1, reason="revoked")
+        holding.session.release()
+        holding.session.acquire(wire.Acquire())
+        assert holding.session.loss is None
+
+
+def test_warnings_and_events_are_passed_on(holding: Told) -> None:
+    assert holding.notified("warning", lock="L1-1", level="soft") == [Warned("soft", {"lock": "L1-1", "level": "soft"})]
+    event = {"kind": "lock.granted", "message": "", "severity": "info", "at": 0.0, "data": {}}
+    assert holding.notified("event", **event) == [Happened(event)]  # type: ignore[arg-type]
+    assert holding.notified("something-of-a-later-version", x=1) == []
+
+
+class TestReconnecting:
+    def test_a_holder_shows_its_key_and_goes_on(self, holding: Told) -> None:
+        assert holding.reconnected() == [("hello", {"client": "test 1", "reattach": "key-1"})]
+        assert not holding.introduced()
+        assert holding.hears("hello", **hello(grant(), key="key-2")) == []
+        assert holding.phase() == "held"
+        assert holding.introduced()
+        assert holding.reconnected() == [("hello", {"client": "test 1", "reattach": "key-2"})]
+
+    def test_a_lock_that_the_daemon_does_not_know_is_lost(self, holding: Told) -> None:
+        holding.reconnected()
+        [loss] = holding.hears("hello", **hello())
+        assert isinstance(loss, Loss)
+        assert loss.reason == "not-reattached"
+        assert holding.phase() == "lost"
+        holding.session.release()
+        assert holding.phase() == "idle"
+        assert holding.sends() == []
+
+    def test_a_hello_that_is_refused_loses_the_lock_for_its_reason(self, holding: Told) -> None:
+        holding.reconnected()
+        [loss] = holding.hears_error("hello", Busy("too many sessions"))
+        assert isinstance(loss, Loss)
+        assert loss.note == "too many sessions"
+
+    def test_a_lock_is_lost_once(self, holding: Told) -> None:
+        holding.notified("lost", lock="L1-1", token=1, reason="revoked")
+        holding.reconnected()
+        assert holding.hears("hello", **hello()) == []
+        assert holding.phase() == "lost"
+        assert holding.session.loss is not None
+        assert holding.session.loss.reason == "revoked"
+
+    def test_a_daemon_that_stays_away_loses_the_lock(self, holding: Told) -> None:
+        holding.session.disconnected()
+        loss = holding.session.give_up()
+        assert loss is not None
+        assert loss.reason == "daemon-away"
+        assert holding.phase() == "lost"
+
+    def test_a_waiter_without_a_key_asks_again_at_once(self, told: Told) -> None:
+        told.session.acquire(wire.Acquire(task="x"))
+        told.session.connected(60.0)
+        told.sends()
+        assert told.reconnected(wait_left=12.5) == [
+            ("hello", {"client": "test 1"}),
+            ("acquire", {"task": "x", "wait_timeout": 12.5}),
+        ]
+
+    def test_a_waiter_with_a_key_asks_again_when_it_is_known(self, told: Told) -> None:
+        told.session.acquire(wire.Acquire(task="x"))
+        told.session.connected(60.0)
+        told.sends()
+        told.hears("hello", **hello())
+        assert told.reconnected(wait_left=12.5) == [("hello", {"client": "test 1", "reattach": "key-1"})]
+        told.hears("hello", **hello())
+        assert told.sends() == [("acquire", {"task": "x", "wait_timeout": 12.5})]
+
+    def test_a_lock_granted_with_the_daemons_last_breath_is_not_asked_for_twice(self, told: Told) -> None:
+        told.session.acquire(wire.Acquire())
+        told.session.connected()
+        told.sends()
+        told.hears("hello", **hello())
+        told.reconnected()
+        told.hears("hello", **hello(grant("L1-7")))
+        assert told.sends() == []
+        assert told.phase() == "held"
+        assert told.session.grant is not None
+        assert told.session.grant.lock == "L1-7"
+
+    def test_a_release_that_was_not_answered_is_repeated(self, holding: Told) -> None:
+        holding.session.release()
+        holding.sends()
+        holding.session.acquire(wire.Acquire(task="next"))
+        holding.sends()
+        holding.reconnected()
+        holding.hears("hello", **hello(grant()))
+        assert holding.sends() == [("release", {"lock": "L1-1"}), ("acquire", {"task": "next"})]
+        assert holding.phase() == "waiting"
+
+    def test_an_idle_session_with_a_release_in_doubt_wants_to_make_sure(self, holding: Told) -> None:
+        holding.session.release()
+        holding.sends()
+        holding.session.disconnected()
+        assert holding.phase() == "leaving"
+        holding.reconnected()
+        holding.hears("hello", **hello(grant()))
+        assert holding.sends() == [("release", {"lock": "L1-1"})]
+        assert holding.phase() == "idle"
+
+    def test_a_release_while_the_daemon_is_away_is_made_up_for(self, holding: Told) -> None:
+        holding.session.disconnected()
+        holding.session.release()
+        assert holding.phase() == "leaving"
+        holding.session.connected()
+        holding.sends()
+        holding.hears("hello", **hello(grant()))
+        assert holding.sends() == [("release", {"lock": "L1-1"})]
+        assert holding.phase() == "idle"
+
+    def test_a_release_before_the_daemon_has_welcomed_the_holder_back(self, holding: Told) -> None:
+        holding.reconnected()
+        holding.session.release()
+        assert holding.sends() == []
+        holding.hears("hello", **hello(grant()))
+        assert holding.sends() == [("release", {"lock": "L1-1"})]
+
+    def test_letting_go_of_a_daemon_that_stays_away_is_no_loss(self, holding: Told) -> None:
+        holding.session.disconnected()
+        holding.session.release()
+        assert holding.session.give_up() is None
+        assert holding.phase() == "idle"
+
+
+class TestCalls:
+    def test_an_answer_is_given_once(self, holding: Told) -> None:
+        number = holding.session.call("extend", {"max_hold": 5})
+        assert holding.sends() == [("extend", {"max_hold": 5})]
+        assert holding.session.answer(number) is None
+        holding.hears("extend", max_hold=5.0)
+        response = holding.session.answer(number)
+        assert response is not None
+        assert response.result == {"max_hold": 5.0}
+        assert holding.session.answer(number) is None
+
+    def test_a_broken_connection_answers_every_call(self, holding: Told) -> None:
+        number = holding.session.call("extend", {"max_hold": 5})
+        holding.session.disconnected()
+        response = holding.session.answer(number)
+        assert response is not None
+        assert isinstance(from_wire(response.error), DaemonUnavailable)
+
+    def test_an_answer_that_nobody_waits_for_any_more_is_dropped(self, holding: Told) -> None:
+        number = holding.session.call("extend", {"max_hold": 5})
+        holding.sends()
+        holding.session.forget(number)
+        assert holding.hears("extend", max_hold=5.0) == []
+        assert holding.session.answer(number) is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(rpc.response(999, None, {}), id="an answer to nothing"),
+        pytest.param(rpc.request(1, "status", {}), id="a request"),
+        pytest.param(b"\xc1", id="garbage"),
+        pytest.param(b"HTTP/1.1 400 Bad Request\r\n", id="another protocol"),
+    ],
+)
+def test_a_peer_that_is_no_gpulockd(holding: Told, data: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        holding.session.receive(data)
+
+
+@pytest.mark.parametrize("result", [None, {}, {"lock": "L1"}, [], "L1", {**grant(), "gpus": 5}])
+def test_a_grant_of_unknown_form(told: Told, result: object) -> None:
+    told.session.connected()
+    told.session.acquire(wire.Acquire())
+    told.sends()
+    with pytest.raises(ProtocolError, match="unknown form"):
+        told.session.receive(rpc.response(told.numbers["acquire"], None, result))
+
+
+def test_what_the_daemon_says_before_it_hangs_up_is_raised(told: Told) -> None:
+    told.session.connected()
+    with pytest.raises(Busy, match="too many"):
+        told.notified("error", **to_wire(Busy("too many sessions")))
