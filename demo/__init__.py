@@ -1,0 +1,1 @@
+"""The main job in one minute: real workers compete for simulated GPUs, and are killed, and so is the daemon."""

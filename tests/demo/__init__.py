@@ -1,0 +1,1 @@
+"""Tests of the demonstration, and of the judge that it shares with the fault tests."""
