@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import select
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, cast
@@ -120,7 +121,7 @@ class Connection(asyncio.Protocol):
             self._handle(self._frames)
 
     def eof_received(self) -> bool:
-        if self._held or self._load:
+        if (self._held or self._load) and not _hung_up(self._transport):
             self._half_closed = True
             asyncio.get_running_loop().call_later(LINGER, self._end)
         else:
@@ -333,6 +334,13 @@ class Connection(asyncio.Protocol):
             self._transport.close()
             if self._transport.get_write_buffer_size():
                 asyncio.get_running_loop().call_later(LINGER, self._transport.abort)
+
+
+def _hung_up(transport: asyncio.Transport) -> bool:
+    """Whether the peer has closed its socket for good, or ended; not just the sending side of it."""
+    poll = select.poll()
+    poll.register(transport.get_extra_info("socket"), 0)
+    return any(event & select.POLLHUP for _, event in poll.poll(0))
 
 
 def _unknown(name: str) -> UnknownMethod:

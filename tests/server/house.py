@@ -32,6 +32,7 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
     "uvloop": uvloop.new_event_loop,
 }
+HTTP_OFF: Mapping[str, object] = {"key": "http.port", "value": 0, "source": "default"}
 Result = TypeVar("Result")
 Reaction = Callable[[Any], None]
 
@@ -115,6 +116,7 @@ class House:
         *,
         limits: Limits | None = None,
         settings: Settings | None = None,
+        values: Callable[[], list[Mapping[str, object]]] = lambda: [HTTP_OFF],
         history: Callable[[wire.History], list[Ended]] = lambda _: [],
         fleet: Callable[[], Any] | None = None,
         peer: Callable[[socket.socket], Peer] = peer_of,
@@ -126,7 +128,7 @@ class House:
         self.core = ScriptedCore(self.sessions, settings or Settings(host="test"))
         self.processes = RecordedProcesses()
         sources = Sources(
-            settings=lambda: [{"key": "http.port", "value": 0, "source": "default"}],
+            settings=values,
             history=history,
             fleet=fleet or _no_fleet,
             refresh=self._refresh,

@@ -1,0 +1,218 @@
+"""The table: each method turns its message into the event, view or source that belongs to it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from gpulock import wire
+from gpulock.errors import InvalidRequest
+from gpulockd.core import events
+from gpulockd.core.actions import Announce, Severity
+from gpulockd.core.model import Settings, Wish
+from gpulockd.ports import Ended, Unavailable
+from gpulockd.server.methods import METHODS, Access, wish
+from tests.server.conftest import MakeServer
+from tests.server.house import HTTP_OFF, Server
+from tests.support.frames import Frames, WireError
+
+ENDED = Ended("L1-1", 7, ("GPU-0",), "ada", 1000, 42, "train.py", "ocr", 1.0, 2.0, 3.0, 4.0, "released", "")
+
+
+def test_the_table_has_every_method_of_the_protocol_and_its_parameters() -> None:
+    assert {name: method.parameters for name, method in METHODS.items()} == dict(wire.METHODS)
+
+
+def test_administrators_methods() -> None:
+    restricted = {name for name, method in METHODS.items() if method.access is Access.ADMINISTRATOR}
+    assert restricted == {"revoke", "drain", "undrain"}
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "event"),
+    [
+        ("cancel", {"msgid": 9}, events.CancelRequested(1, 1, 9)),
+        ("release", {}, events.ReleaseRequested(1, 1, None)),
+        ("release", {"lock": "L1-1"}, events.ReleaseRequested(1, 1, "L1-1")),
+        ("extend", {"max_hold": "5m", "lock": "L1-1"}, events.ExtendRequested(1, 1, "L1-1", 300.0)),
+        ("beat", {"progress": 0.5, "note": "half"}, events.BeatReported(1, 1, None, 0.5, "half")),
+        ("revoke", {"subject": "0", "reason": "urgent"}, events.RevokeRequested(1, 1, "0", "urgent", None)),
+        ("revoke", {"subject": "0", "grace": 0}, events.RevokeRequested(1, 1, "0", "", 0.0)),
+        ("drain", {"gpu": "0", "reason": "fan"}, events.DrainRequested(1, 1, "0", "fan")),
+        ("drain", {}, events.DrainRequested(1, 1, None, "")),
+        ("undrain", {"gpu": "0"}, events.UndrainRequested(1, 1, "0")),
+    ],
+)
+def test_commands(server: Server, method: str, params: dict[str, Any], event: events.Event) -> None:
+    with Frames(server.path) as client:
+        assert client.call(method, **params) == {}
+        assert server.core.events[1:] == [event]
+
+
+def test_acquire_waits_until_the_core_answers(server: Server) -> None:
+    with Frames(server.path) as client:
+        msgid = client.send("acquire", gpus=["0", 1], task="ocr", priority=3, labels={"a": "b"}, notify=["lost"])
+        client.call("beat")
+        [asked] = server.core.seen(events.AcquireRequested)
+        expected = Wish(
+            count=2,
+            selectors=("0", "1"),
+            wait_timeout=1800.0,
+            max_hold=3600.0,
+            priority=3,
+            task="ocr",
+            labels={"a": "b"},
+            notify=frozenset({"lost"}),
+        )
+        assert asked == events.AcquireRequested(1, msgid, expected)
+        server.do(lambda: server.core.sessions.answer(1, msgid, {"lock": "L1-1"}))
+        assert client.receive(msgid) == {"lock": "L1-1"}
+
+
+class TestWish:
+    settings = Settings(max_wait_time=10.0, lock_timeout=20.0, hard_timeout=30.0)
+
+    def test_what_the_client_leaves_out_is_the_daemons(self) -> None:
+        assert wish(wire.Acquire(), self.settings) == Wish(count=1, wait_timeout=10.0, max_hold=20.0)
+
+    def test_what_the_client_says_stands(self) -> None:
+        asked = wire.Acquire(gpus=4, wait_timeout=0.0, max_hold=30.0, within="L1-1", profile="p")
+        expected = Wish(count=4, wait_timeout=0.0, max_hold=30.0, within="L1-1", profile="p")
+        assert wish(asked, self.settings) == expected
+
+    def test_waiting_for_ever_is_allowed(self) -> None:
+        assert wish(wire.Acquire(wait_timeout=math.inf), self.settings).wait_timeout == math.inf
+
+    @pytest.mark.parametrize("hold", [30.5, math.inf])
+    def test_holding_longer_than_any_lock_may_is_not(self, hold: float) -> None:
+        with pytest.raises(InvalidRequest, match=r"'max_hold'.*at most 30s, the daemon's hard_timeout"):
+            wish(wire.Acquire(max_hold=hold), self.settings)
+
+
+class TestHello:
+    def test_the_key_is_told_to_the_client_and_its_digest_to_the_core(self, server: Server) -> None:
+        server.core.script[events.SessionIntroduced] = lambda event: server.core.sessions.answer(
+            event.session, event.msgid, {**event.answer, "session": event.session, "locks": []}
+        )
+        with Frames(server.path) as client:
+            first = client.call("hello", client="test 1", reattach="of old")
+            second = client.call("hello")
+        introduced, again = server.core.seen(events.SessionIntroduced)
+        assert introduced.client == "test 1"
+        assert introduced.key == hashlib.sha256(first["reattach"].encode()).hexdigest()
+        assert introduced.reattach == hashlib.sha256(b"of old").hexdigest()
+        assert again.reattach is None
+        assert len(first["reattach"]) >= 32
+        assert first["reattach"] != second["reattach"]
+        assert (first["version"], first["daemon"], first["host"]) == (1, "gpulockd test", "test")
+        assert first["reattach_grace"] == 60.0
+        assert first["limits"]["request_bytes"] == wire.MAX_REQUEST_BYTES
+
+    @pytest.mark.parametrize(
+        ("versions", "words"),
+        [([2, 3], "speaks 2, 3, the daemon 1 (upgrade gpulockd)"), ([0], "upgrade gpulock)"), ([], "speaks none")],
+    )
+    def test_no_common_version(self, server: Server, versions: list[int], words: str) -> None:
+        with Frames(server.path) as client:
+            with pytest.raises(WireError) as caught:
+                client.call("hello", versions=versions)
+            fault = caught.value.fault
+            assert fault["code"] == "invalid-request"
+            assert words in f"{fault['message']} ({fault['hint']})"
+            assert fault["data"] == {"client": versions, "daemon": [1]}
+            assert client.call("release") == {}
+
+
+class TestQuestions:
+    def test_status(self, server: Server) -> None:
+        with Frames(server.path) as client:
+            status = client.call("status")
+        assert (status["host"], status["gpus"], status["queue"]) == ("test", [], [])
+        assert status["daemon"]["sessions"] == 1
+        assert "fleet" not in status
+        assert server.house.refreshed == 1
+
+    def test_status_of_the_fleet(self, make_server: MakeServer) -> None:
+        async def fleet() -> list[dict[str, object]]:
+            return [{"host": "other", "age": 1.0}]
+
+        with Frames(make_server(fleet=fleet).path) as client:
+            assert client.call("status", fleet=True)["fleet"] == [{"host": "other", "age": 1.0}]
+
+    def test_status_of_a_fleet_that_is_out_of_reach(self, make_server: MakeServer) -> None:
+        async def fleet() -> list[dict[str, object]]:
+            raise Unavailable("redis refused the connection")
+
+        with Frames(make_server(fleet=fleet).path) as client:
+            with pytest.raises(WireError, match=r"lease-unavailable: .*redis refused the connection"):
+                client.call("status", fleet=True)
+            assert client.call("status")["host"] == "test"
+
+    def test_queue(self, server: Server) -> None:
+        with Frames(server.path) as client:
+            assert client.call("queue") == {"schema_version": 1, "queue": []}
+
+    @pytest.mark.parametrize("method", ["why", "describe"])
+    def test_an_unknown_subject_is_refused_by_the_view(self, server: Server, method: str) -> None:
+        with Frames(server.path) as client, pytest.raises(WireError) as caught:
+            client.call(method, subject="nothing like it")
+        assert "nothing like it" in caught.value.fault["message"]
+
+    def test_history(self, make_server: MakeServer) -> None:
+        asked: list[wire.History] = []
+
+        def history(params: wire.History) -> list[Ended]:
+            asked.append(params)
+            return [ENDED]
+
+        with Frames(make_server(history=history).path) as client:
+            answer = client.call("history", limit=5, user="ada")
+        assert answer == {"schema_version": 1, "locks": [{**asdict(ENDED), "gpus": ["GPU-0"]}]}
+        assert asked == [wire.History(limit=5, user="ada")]
+
+    def test_history_that_cannot_be_read(self, make_server: MakeServer) -> None:
+        def history(params: wire.History) -> list[Ended]:
+            raise Unavailable("the disk is gone")
+
+        with (
+            Frames(make_server(history=history).path) as client,
+            pytest.raises(WireError, match=r"journal-unavailable: .*the disk is gone"),
+        ):
+            client.call("history")
+
+    def test_config(self, server: Server) -> None:
+        with Frames(server.path) as client:
+            assert client.call("config") == {"schema_version": 1, "settings": [HTTP_OFF]}
+
+
+def test_watch_tells_every_event_from_then_on(server: Server) -> None:
+    with Frames(server.path) as client:
+        server.do(lambda: server.house.announce(Announce("lock.granted", "before")))
+        assert client.call("watch") == {}
+        announce = Announce("gpu.drained", "GPU 0 is drained", Severity.WARNING, {"gpu": "GPU-0", "pids": (1, 2)})
+        server.do(lambda: server.house.announce(announce))
+        assert client.notified("event") == {
+            "kind": "gpu.drained",
+            "message": "GPU 0 is drained",
+            "severity": "warning",
+            "at": 1_700_000_000.0,
+            "data": {"gpu": "GPU-0", "pids": [1, 2]},
+        }
+        assert client.call("watch") == {}
+        server.do(lambda: server.house.announce(announce))
+        client.notified("event")
+        assert client.call("release") == {}
+        assert not client.notifications, "watching twice is watching once"
+
+
+def test_an_event_that_cannot_be_encoded_is_left_out(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    with Frames(server.path) as client:
+        client.call("watch")
+        server.do(lambda: server.house.announce(Announce("odd", "odd", data={"set": {1, 2}})))
+        server.do(lambda: server.house.announce(Announce("even", "even")))
+        assert client.notified("event")["kind"] == "even"
+    assert "the event odd cannot be encoded" in caplog.text
