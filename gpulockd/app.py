@@ -116,6 +116,15 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
         def status() -> StatusDocument:
             return cast(StatusDocument, {**views.status(engine.state, clock.now()), "daemon": daemon_view()})
 
+        def own_snapshot(snapshot: Mapping[str, object]) -> Mapping[str, object]:
+            """What this host tells the fleet of itself."""
+            return {**snapshot, "pid": os.getpid(), "version": __version__, "simulated": inventory.simulated}
+
+        async def fleet() -> list[Mapping[str, object]]:
+            """The others as they last reported themselves, and this host as it is."""
+            others = [snapshot for snapshot in await leases.fleet() if snapshot["host"] != host]
+            return [{**own_snapshot(views.snapshot(engine.state, clock.now())), "age": 0.0}, *others]
+
         processes = LinuxProcesses(post, clock, is_administrator(config.daemon.admins))
         stack.callback(processes.close)
         settings = configuration.core_settings(config)
@@ -130,7 +139,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
             processes=processes,
             clients=sessions,
             observers=(logs.observe, metrics.observe, watchers.observe),
-            introduce=lambda snapshot: _introduced(snapshot, inventory.simulated),
+            introduce=own_snapshot,
         )
         sampler = Sampler(inventory, processes, clock, post, lambda: engine.state)
         server = Server(
@@ -143,7 +152,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
             sources=Sources(
                 settings=lambda: [dict(setting) for setting in configuration.settings(loaded)],
                 history=lambda asked: journal.history(asked.limit, asked.gpu, asked.user, asked.task),
-                fleet=leases.fleet,
+                fleet=fleet,
                 daemon=lambda: dict(daemon_view()),
                 refresh=lambda: sampler.look(max_age=FRESH),
             ),
@@ -226,10 +235,6 @@ async def _stop(daemon: Daemon) -> None:
             await daemon.leases.release(epochs)
         except Unavailable as error:
             log.warning("the leases stay until they expire: %s", error)
-
-
-def _introduced(snapshot: Mapping[str, object], simulated: bool) -> Mapping[str, object]:
-    return {**snapshot, "pid": os.getpid(), "version": __version__, "simulated": simulated}
 
 
 def run(loaded: Loaded) -> None:

@@ -147,7 +147,7 @@ def _why_request(state: State, request: Request, now: float) -> list[str]:
         reasons.append(f"nothing is granted at present: {state.journal_fault}")
     for uuid in sorted(request.candidates, key=lambda uuid: state.gpus[uuid].identity.index):
         reasons.extend(_why_gpu(state, state.gpus[uuid], now))
-    return reasons
+    return list(dict.fromkeys(reasons))  # a lock on several GPUs stands in the way once
 
 
 def _place(state: State, request: Request) -> int:

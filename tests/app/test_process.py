@@ -183,3 +183,9 @@ def test_tokens_grow_through_restarts(tmp_path: Path) -> None:
 def test_version_is_told() -> None:
     done = run("--version")
     assert done.stdout == f"gpulockd {version('gpulockd')}\n"
+
+
+def test_without_redis_the_fleet_is_this_host(tmp_path: Path) -> None:
+    with Daemon(tmp_path, simulate=2, settings={"daemon.host": "alone"}) as daemon:
+        (host,) = daemon.call("status", fleet=True)["fleet"]
+        assert (host["host"], host["pid"], host["age"], len(host["gpus"])) == ("alone", daemon.pid, 0.0, 2)
