@@ -10,12 +10,12 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gpulock import rpc
-from gpulock.errors import GpulockError, LimitExceeded, to_wire
+from gpulock.errors import GpulockError, LimitExceeded
 
 from ..core.actions import Announce, Severity
 from ..core.events import SessionClosed, SessionOpened
 from ..ports import Observer, Processes
+from . import faults
 from .connection import Connection
 from .context import Context
 from .peer import Peer, peer_of
@@ -137,5 +137,5 @@ _LATER = "try again; the daemon's log says what it lacks"
 
 def _refuse(sock: socket.socket, error: GpulockError) -> None:
     with contextlib.suppress(OSError):  # a client that has gone needs no reason
-        sock.send(rpc.notification("error", to_wire(error)))
+        sock.send(faults.frame(error))
     sock.close()

@@ -26,35 +26,30 @@ import asyncio
 import logging
 import select
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, cast
 
 from gpulock import rpc, wire
-from gpulock.errors import (
-    GpulockError,
-    InternalError,
-    InvalidRequest,
-    LimitExceeded,
-    NotPermitted,
-    ProtocolError,
-    UnknownMethod,
-    to_wire,
-)
+from gpulock.errors import GpulockError, ProtocolError, to_wire
 
 from ..core.actions import Refusal, Refused
 from ..core.model import Owner
+from . import faults
 from .methods import METHODS, Access
 
 if TYPE_CHECKING:
     from .context import Context
 
 BURST = 16
+"""Frames. A larger one saves nothing that can be measured."""
 WINDOW = 64
+"""Four questions, or so many commands; see the costs in `methods`."""
 HIGH_WATER = 64 * 1024
+"""Bytes."""
 MAX_UNREAD = 1024 * 1024
+"""Bytes."""
 LINGER = 5.0
+"""Seconds."""
 _ADMINISTRATOR = Access.ADMINISTRATOR  # looking a member up in its class is slow, and done for every request
-_LONGEST_NAME = max(map(len, METHODS))
 _UNENCODABLE = (TypeError, ValueError, OverflowError)
 
 Ended = Callable[["Connection", str | None], None]
@@ -146,11 +141,10 @@ class Connection(asyncio.Protocol):
             frame = rpc.response(msgid, None, result)
         except _UNENCODABLE:
             _logger.exception("an answer of session %d cannot be encoded", self.session)
-            self._fail(msgid, InternalError("the answer cannot be sent", hint="the daemon's log has the rest"))
+            self._fail(msgid, faults.internal())
             return
         if len(frame) > wire.MAX_REPLY_BYTES:
-            size, most = len(frame), wire.MAX_REPLY_BYTES
-            self._fail(msgid, LimitExceeded(f"the answer has {size} bytes, and a client reads {most}"))
+            self._fail(msgid, faults.too_long(len(frame)))
             return
         self._respond(msgid, frame)
 
@@ -209,12 +203,11 @@ class Connection(asyncio.Protocol):
     def _perform(self, msgid: int, name: str, params: Mapping[object, object]) -> None:
         method = METHODS.get(name)
         if method is None:
-            self._fail(msgid, _unknown(name))
+            self._turn_down(msgid, faults.unknown_method(name))
         elif msgid in self._unanswered:
-            # Sent past `_respond`: the earlier request of this number is still to be answered.
-            self._send(rpc.response(msgid, to_wire(_duplicate(msgid)), None))
+            self._turn_down(msgid, faults.duplicate(msgid))
         elif method.access is _ADMINISTRATOR and not self.owner.admin:
-            self._fail(msgid, _not_permitted(name, self.owner))
+            self._turn_down(msgid, faults.not_permitted(name, self.owner))
         else:
             self._unanswered[msgid] = method.cost
             self._load += method.cost
@@ -223,21 +216,19 @@ class Connection(asyncio.Protocol):
             except GpulockError as error:
                 self._fail(msgid, error)
             except RecursionError:
-                self._fail(msgid, InvalidRequest("the parameters are nested too deeply"))
+                self._fail(msgid, faults.too_deep())
             except Exception:
                 _logger.exception("method %s failed", name)
-                self._fail(msgid, _internal())
+                self._fail(msgid, faults.internal())
 
     def _put_right(self, message: rpc.Incoming) -> None:
         match message:
             case rpc.BadRequest(msgid, error):
-                self._fail(msgid, error)
+                self._turn_down(msgid, error)
             case rpc.Notification(method, _):
-                self._send(_error_frame(_no_reply(method)))
+                self._send(faults.frame(faults.no_reply(method)))
             case _:
-                raise ProtocolError(
-                    "a response, and the daemon had asked nothing", hint="a request is [0, msgid, method, params]"
-                )
+                raise faults.unasked()
 
     async def _see_through(self, msgid: int, work: Coroutine[object, object, None]) -> None:
         try:
@@ -248,9 +239,16 @@ class Connection(asyncio.Protocol):
             self._fail(msgid, error)
         except Exception:
             _logger.exception("a request of session %d failed", self.session)
-            self._fail(msgid, _internal())
+            self._fail(msgid, faults.internal())
 
     # Answers out.
+
+    def _turn_down(self, msgid: int, error: GpulockError) -> None:
+        """Answers what never became a request. An earlier one of the same number stays unanswered."""
+        self._send(rpc.response(msgid, to_wire(error), None))
+
+    def _fail(self, msgid: int, error: GpulockError) -> None:
+        self._respond(msgid, rpc.response(msgid, to_wire(error), None))
 
     def _respond(self, msgid: int, frame: bytes) -> None:
         if self._ended:
@@ -279,9 +277,6 @@ class Connection(asyncio.Protocol):
         if self._outbox:
             self._write(b"".join(self._outbox))
             self._outbox.clear()
-
-    def _fail(self, msgid: int, error: GpulockError) -> None:
-        self._respond(msgid, rpc.response(msgid, to_wire(error), None))
 
     # Holding back, and going on.
 
@@ -317,7 +312,7 @@ class Connection(asyncio.Protocol):
 
     def _reject(self, error: ProtocolError) -> None:
         """Says what was wrong to a client whose next byte cannot be understood, and ends the connection."""
-        self._outbox.append(_error_frame(error))
+        self._outbox.append(faults.frame(error))
         self._end()
 
     def _end(self, cut_off: str | None = None) -> None:
@@ -341,41 +336,3 @@ def _hung_up(transport: asyncio.Transport) -> bool:
     poll = select.poll()
     poll.register(transport.get_extra_info("socket"), 0)
     return any(event & select.POLLHUP for _, event in poll.poll(0))
-
-
-def _unknown(name: str) -> UnknownMethod:
-    # A name as long as a frame would keep `get_close_matches` busy.
-    near = get_close_matches(name, METHODS, n=1) if len(name) <= 2 * _LONGEST_NAME else []
-    shown = name if len(name) <= 2 * _LONGEST_NAME else name[: 2 * _LONGEST_NAME] + "..."
-    hint = f"did you mean {near[0]!r}?" if near else f"methods: {', '.join(METHODS)}"
-    return UnknownMethod(f"there is no method {shown!r}", hint=hint)
-
-
-def _duplicate(msgid: int) -> InvalidRequest:
-    return InvalidRequest(
-        f"message id {msgid} belongs to a request that is not answered yet",
-        hint="give every request its own message id",
-    )
-
-
-def _not_permitted(name: str, owner: Owner) -> NotPermitted:
-    return NotPermitted(
-        f"{name} is for administrators, and {owner.user or 'the caller'} (uid {owner.uid}) is none",
-        hint="run it as root, or have the user added to daemon.admins",
-        data={"method": name, "needs": _ADMINISTRATOR.value, "uid": owner.uid},
-    )
-
-
-def _no_reply(method: str) -> InvalidRequest:
-    return InvalidRequest(
-        f"{method[: 2 * _LONGEST_NAME]!r} came as a notification and was not carried out",
-        hint="send it as a request: [0, msgid, method, params]",
-    )
-
-
-def _internal() -> InternalError:
-    return InternalError("the daemon made a mistake", hint="its log has the rest")
-
-
-def _error_frame(error: GpulockError) -> bytes:
-    return rpc.notification("error", to_wire(error))

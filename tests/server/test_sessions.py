@@ -17,7 +17,7 @@ import pytest
 from gpulockd.core.actions import Notify, Refusal
 from gpulockd.core.events import BeatReported, Event, ReleaseRequested, SessionClosed, SessionOpened
 from gpulockd.server import Limits
-from gpulockd.server.connection import LINGER
+from gpulockd.server.connection import LINGER, WINDOW
 from gpulockd.server.methods import METHODS, Access
 from gpulockd.server.peer import Peer, peer_of
 from tests.server.conftest import MakeServer
@@ -173,6 +173,17 @@ class TestRequests:
             assert client.receive(5) == {"lock": "L1-1"}
             client.socket.sendall(pack([0, 5, "release", []]))
             assert client.receive(5) == {}
+
+    def test_an_error_takes_no_earlier_request_of_its_number_out_of_the_window(self, server: Server) -> None:
+        server.core.script[BeatReported] = lambda event: None
+        with Frames(server.path) as client:
+            for msgid in range(2 * WINDOW):
+                requests = [[0, msgid, "beat", []], [0, msgid, "nonsense", []], [0, msgid, "drain"]]
+                client.socket.sendall(b"".join(map(pack, requests)))
+            wait_until(lambda: len(server.core.seen(BeatReported)) == WINDOW)
+            with Frames(server.path) as other:
+                assert other.call("release") == {}
+            assert len(server.core.seen(BeatReported)) == WINDOW
 
     def test_what_is_answered_in_one_turn_comes_in_order(self, server: Server) -> None:
         def react(event: Any) -> None:
