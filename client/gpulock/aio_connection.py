@@ -37,9 +37,21 @@ class _Protocol(asyncio.Protocol):
         if self._connection.transport is self._transport:
             self._connection.received(data)
 
-    def connection_lost(self, _exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         if self._connection.transport is self._transport:
+            if exc is not None:
+                self._hear_last_words()
             self._connection.dropped()
+
+    def _hear_last_words(self) -> None:
+        """A daemon that hangs up says why; a transport that could not write does not read it any more."""
+        assert self._transport is not None
+        try:
+            data = os.read(self._transport.get_extra_info("socket").fileno(), 65536)
+        except OSError:
+            return  # nothing is there, or the descriptor is closed already
+        if data:
+            self._connection.received(data)
 
 
 class Connection:

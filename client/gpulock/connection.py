@@ -205,7 +205,16 @@ class Connection:
 
     def _flush(self) -> None:
         if self.link is not None and (data := self.session.take_outgoing()):
-            self.link.send(data)
+            try:
+                self.link.send(data)
+            except Away:
+                self._hear_last_words(self.link)
+                raise
+
+    def _hear_last_words(self, link: Link) -> None:
+        """A daemon that hangs up says why: raises that."""
+        while (data := link.read_now()) is not None:
+            self._notices += self.session.receive(data)
 
     def _read(self, until: float | None) -> None:
         assert self.link is not None
