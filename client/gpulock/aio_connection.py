@@ -110,9 +110,8 @@ class Connection:
                 if self.transport is None:
                     await self._connect(patience.left(now()))
                 await self._stir(patience.until)
-                for notice in self.take_notices():
-                    if on_queued is not None and isinstance(notice, Queued):
-                        on_queued(notice)
+                if self._notices:
+                    self._tell_waiter(on_queued)
             except Away as away:
                 if session.heard:
                     session.heard = False
@@ -126,6 +125,14 @@ class Connection:
             raise session.refusal
         assert session.grant is not None
         return session.grant
+
+    def _tell_waiter(self, on_queued: Callable[[Queued], object] | None) -> None:
+        """What came right behind the grant is for the holder, and stays."""
+        notices = self.take_notices()
+        self._notices = [notice for notice in notices if not isinstance(notice, Queued)]
+        for notice in notices:
+            if isinstance(notice, Queued) and on_queued is not None:
+                on_queued(notice)
 
     # Holding one
 

@@ -68,11 +68,8 @@ class Connection:
                     self._connect(patience.left(now()))
                 self._flush()
                 self._read(patience.until)
-                for notice in self.take_notices():
-                    if type(notice) is ReleaseFailed:
-                        complain(notice)
-                    elif on_queued is not None and type(notice) is Queued:
-                        on_queued(notice)
+                if self._notices:
+                    self._tell_waiter(on_queued)
             except Away as away:
                 self.close()
                 if session.heard:
@@ -90,6 +87,16 @@ class Connection:
             raise session.refusal
         assert session.grant is not None
         return session.grant
+
+    def _tell_waiter(self, on_queued: Callable[[Queued], object] | None) -> None:
+        """What came right behind the grant is for the holder, and stays."""
+        notices = self.take_notices()
+        self._notices = [notice for notice in notices if not isinstance(notice, (Queued, ReleaseFailed))]
+        for notice in notices:
+            if isinstance(notice, ReleaseFailed):
+                complain(notice)
+            elif isinstance(notice, Queued) and on_queued is not None:
+                on_queued(notice)
 
     # Holding one
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+
 from . import forks
 from .connection import Connection
 from .version import __version__
@@ -34,4 +36,12 @@ def keep(connection: Connection) -> None:
         connection.close()
 
 
+def close_all() -> None:
+    """Keeps none any longer."""
+    for connections in _idle.values():
+        while connections:
+            connections.pop().close()
+
+
 forks.in_child(_idle.clear)
+atexit.register(close_all)

@@ -19,10 +19,7 @@ Client = BlockingWorker | AsyncioWorker
 def peer(tmp_path: Path) -> Iterator[ScriptedPeer]:
     with ScriptedPeer(tmp_path / "gpulockd.sock") as peer:
         yield peer
-    for connections in idle._idle.values():
-        for connection in connections:
-            connection.close()
-    idle._idle.clear()
+    idle.close_all()
 
 
 @pytest.fixture(params=[BlockingWorker, AsyncioWorker], ids=["blocking", "asyncio"])

@@ -1,0 +1,479 @@
+"""What only the blocking client does: one thread watches, connections lie idle, signals interrupt."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+import gpulock
+from gpulock import idle
+from gpulock.errors import NotHeld, NotPermitted
+from gpulock.sync import Client
+from tests.support.daemon import Daemon
+from tests.support.scripted_peer import Caller, ScriptedPeer, grant
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def background() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(8) as threads:
+        yield threads
+
+
+def serve(peer: ScriptedPeer, *locks: dict[str, Any]) -> Caller:
+    """Grants one lock after the other on one connection, each when the one before is released."""
+    caller = peer.accept()
+    caller.welcome()
+    for lock in locks:
+        caller.answer(caller.expect("acquire"), **lock)
+        caller.answer(caller.expect("release"), lock=lock["lock"])
+    return caller
+
+
+def watchers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "gpulock-watcher"]
+
+
+class TestIdleConnections:
+    def test_the_next_lock_comes_over_the_same_connection(
+        self, peer: ScriptedPeer, background: ThreadPoolExecutor
+    ) -> None:
+        serving = background.submit(serve, peer, grant("L1-1"), grant("L1-2"), grant("L1-3"))
+        ids = []
+        for _ in range(3):
+            with gpulock.acquire(socket=peer.path) as lock:
+                ids.append(lock.id)
+        assert ids == ["L1-1", "L1-2", "L1-3"]
+        serving.result(5)
+        assert peer.nobody_calls()
+
+    def test_two_locks_at_a_time_need_two(self, peer: ScriptedPeer, background: ThreadPoolExecutor) -> None:
+        serving = [background.submit(serve, peer, grant(f"L1-{number}")) for number in (1, 2)]
+        first = gpulock.acquire(socket=peer.path, nested=False)
+        second = gpulock.acquire(socket=peer.path, nested=False)
+        first.release()
+        second.release()
+        for each in serving:
+            each.result(5)
+
+    def test_a_refusal_leaves_it_usable(self, peer: ScriptedPeer, background: ThreadPoolExecutor) -> None:
+        def refuse_then_grant() -> None:
+            caller = peer.accept()
+            caller.welcome()
+            caller.refuse(caller.expect("acquire"), gpulock.Busy("taken"))
+            caller.answer(caller.expect("acquire"), **grant())
+            caller.answer(caller.expect("release"))
+
+        serving = background.submit(refuse_then_grant)
+        with pytest.raises(gpulock.Busy):
+            gpulock.acquire(socket=peer.path, wait_timeout=0)
+        gpulock.acquire(socket=peer.path).release()
+        serving.result(5)
+
+    def test_one_that_died_meanwhile_is_replaced_at_once(
+        self, peer: ScriptedPeer, background: ThreadPoolExecutor
+    ) -> None:
+        serving = background.submit(serve, peer, grant())
+        gpulock.acquire(socket=peer.path).release()
+        serving.result(5).close()
+        serving = background.submit(serve, peer, grant("L1-2"))
+        began = time.monotonic()
+        with gpulock.acquire(socket=peer.path, unavailable_timeout=0) as lock:
+            assert lock.id == "L1-2"
+        assert time.monotonic() - began < 1
+        serving.result(5)
+
+    def test_only_so_many_are_kept(self, peer: ScriptedPeer, background: ThreadPoolExecutor) -> None:
+        locks = []
+        for number in range(idle.MOST + 2):
+            serving = background.submit(serve_one_acquire, peer, number)
+            locks.append(gpulock.acquire(socket=peer.path, nested=False))
+            serving.result(5)
+        for lock in locks:
+            lock.release()
+        assert len(idle._idle[peer.path]) == idle.MOST
+
+    def test_an_error_that_answers_a_release_is_told_at_the_next_use(
+        self, peer: ScriptedPeer, background: ThreadPoolExecutor
+    ) -> None:
+        def refuse_the_release() -> None:
+            caller = peer.accept()
+            caller.welcome()
+            caller.answer(caller.expect("acquire"), **grant())
+            caller.refuse(caller.expect("release"), NotHeld("L1-1 ended long ago"))
+            caller.answer(caller.expect("acquire"), **grant("L1-2"))
+            caller.answer(caller.expect("release"))
+
+        serving = background.submit(refuse_the_release)
+        gpulock.acquire(socket=peer.path).release()
+        with pytest.warns(RuntimeWarning, match="L1-1 ended long ago"):
+            gpulock.acquire(socket=peer.path).release()
+        serving.result(5)
+
+
+def serve_one_acquire(peer: ScriptedPeer, number: int) -> None:
+    caller = peer.accept()
+    caller.welcome()
+    caller.answer(caller.expect("acquire"), **grant(f"L1-{number}"))
+
+
+class TestTheBlock:
+    def test_a_loss_is_raised_at_its_end(self, peer: ScriptedPeer, background: ThreadPoolExecutor) -> None:
+        serving = background.submit(self.serve_a_loss, peer)
+        with pytest.raises(gpulock.LockLost, match="revoked"), gpulock.acquire(socket=peer.path) as lock:
+            wait_until(lambda: lock.lost, "the loss is noticed")
+        serving.result(5)
+
+    def test_an_error_in_it_goes_on_with_a_note(self, peer: ScriptedPeer, background: ThreadPoolExecutor) -> None:
+        serving = background.submit(self.serve_a_loss, peer)
+        with pytest.raises(ZeroDivisionError) as caught, gpulock.acquire(socket=peer.path) as lock:
+            wait_until(lambda: lock.lost, "the loss is noticed")
+            _ = 1 / 0
+        assert any("revoked" in note for note in caught.value.__notes__)
+        serving.result(5)
+
+    def test_an_error_in_it_releases(self, peer: ScriptedPeer, background: ThreadPoolExecutor) -> None:
+        serving = background.submit(serve, peer, grant())
+        with pytest.raises(ZeroDivisionError), gpulock.acquire(socket=peer.path):
+            _ = 1 / 0
+        serving.result(5)
+
+    @staticmethod
+    def serve_a_loss(peer: ScriptedPeer) -> None:
+        caller = peer.accept()
+        caller.welcome()
+        caller.answer(caller.expect("acquire"), **grant())
+        caller.notify("lost", lock="L1-1", token=1, reason="revoked", by="ann", note="", deadline=5.0)
+        caller.answer(caller.expect("release"))
+
+
+class TestTheWatcher:
+    def test_there_is_one_for_all_locks(self, peer: ScriptedPeer, background: ThreadPoolExecutor) -> None:
+        locks = []
+        for number in range(3):
+            serving = background.submit(serve_one_acquire, peer, number)
+            locks.append(gpulock.acquire(socket=peer.path, nested=False))
+            serving.result(5)
+        assert len(watchers()) == 1
+        for lock in locks:
+            lock.release()
+
+    def test_a_callback_that_fails_does_not_end_it(
+        self, peer: ScriptedPeer, background: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        failures: list[Any] = []
+        monkeypatch.setattr(threading, "excepthook", failures.append)
+        told: list[str] = []
+
+        def on_lost(lock: gpulock.Lock) -> None:
+            told.append(lock.id)
+            raise ValueError("a fault of the caller's")
+
+        locks = []
+        for number in (1, 2):
+            serving = background.submit(serve_one_acquire, peer, number)
+            locks.append(gpulock.acquire(socket=peer.path, nested=False, on_lost=on_lost))
+            serving.result(5)
+            peer.callers[-1].notify("lost", lock=f"L1-{number}", token=1, reason="revoked", deadline=5.0)
+            wait_until(lambda number=number: len(failures) == number, "the failure is reported")  # type: ignore[misc]
+        assert told == ["L1-1", "L1-2"]
+        assert [type(failure.exc_value) for failure in failures] == [ValueError, ValueError]
+        for lock in locks:
+            lock.release()
+
+    def test_a_callback_may_release(self, peer: ScriptedPeer, background: ThreadPoolExecutor) -> None:
+        serving = background.submit(TestTheBlock.serve_a_loss, peer)
+        lock = gpulock.acquire(socket=peer.path, on_lost=lambda lock: lock.release())
+        serving.result(5)
+        assert lock.lost
+
+    def test_acquire_and_release_do_not_wake_it(self, peer: ScriptedPeer, background: ThreadPoolExecutor) -> None:
+        serving = background.submit(serve, peer, *(grant(f"L1-{number}") for number in range(50)))
+        gpulock.acquire(socket=peer.path).release()
+        [watcher] = watchers()
+        before = switches(watcher)
+        for _ in range(49):
+            gpulock.acquire(socket=peer.path).release()
+        serving.result(5)
+        assert switches(watcher) - before < 10
+
+
+def switches(thread: threading.Thread) -> int:
+    """How often the kernel has put this thread to sleep."""
+    for line in Path(f"/proc/self/task/{thread.native_id}/status").read_text().splitlines():
+        if line.startswith("voluntary_ctxt_switches"):
+            return int(line.split()[1])
+    raise AssertionError("no such line")
+
+
+class TestInterruptedByASignal:
+    class Alarm(Exception):
+        pass
+
+    @pytest.fixture(autouse=True)
+    def alarm(self) -> Iterator[None]:
+        def ring(_number: int, _frame: FrameType | None) -> None:
+            raise self.Alarm
+
+        before = signal.signal(signal.SIGALRM, ring)
+        yield
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+    def test_the_wait_ends_and_the_request_with_it(self, peer: ScriptedPeer, background: ThreadPoolExecutor) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(self.Alarm):
+            gpulock.acquire(socket=peer.path)
+        caller = peer.accept()
+        caller.expect("hello")
+        caller.expect("acquire")
+        caller.expect_end()
+        assert not idle._idle.get(peer.path)
+
+    def test_so_does_the_wait_for_a_daemon_that_is_away(self, tmp_path: Path) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        began = time.monotonic()
+        with pytest.raises(self.Alarm):
+            gpulock.acquire(socket=str(tmp_path / "none.sock"), unavailable_timeout=60)
+        assert time.monotonic() - began < 5
+
+    def test_a_signal_whose_handler_raises_nothing_does_not(
+        self, peer: ScriptedPeer, background: ThreadPoolExecutor
+    ) -> None:
+        rung = []
+        signal.signal(signal.SIGALRM, lambda *_: rung.append(1))
+        signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+
+        def grant_after_three() -> None:
+            caller = peer.accept()
+            caller.welcome()
+            asked = caller.expect("acquire")
+            wait_until(lambda: len(rung) >= 3, "three alarms")
+            caller.answer(asked, **grant())
+            caller.answer(caller.expect("release"))
+
+        serving = background.submit(grant_after_three)
+        gpulock.acquire(socket=peer.path).release()
+        serving.result(5)
+
+    def test_a_timeout_error_of_a_handler_is_not_taken_for_our_own(self, peer: ScriptedPeer) -> None:
+        def ring(_number: int, _frame: FrameType | None) -> None:
+            raise TimeoutError("the caller's own")
+
+        signal.signal(signal.SIGALRM, ring)
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(TimeoutError, match="the caller's own"):
+            gpulock.acquire(socket=peer.path)
+
+
+class TestNesting:
+    @pytest.fixture(autouse=True)
+    def outside(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("GPULOCK_LOCK", raising=False)
+
+    @staticmethod
+    def asked_within(peer: ScriptedPeer, answer: dict[str, Any]) -> Any:
+        """Answers the next acquire on a new connection; the lock it came from inside of."""
+        caller = peer.accept()
+        caller.welcome()
+        asked = caller.expect("acquire")
+        caller.answer(asked, **answer)
+        return asked.params.get("within")
+
+    def test_the_lock_of_this_thread_is_named(self, peer: ScriptedPeer, background: ThreadPoolExecutor) -> None:
+        serving = background.submit(self.asked_within, peer, grant("L1-1"))
+        with gpulock.acquire(socket=peer.path) as outer:
+            assert serving.result(5) is None
+            serving = background.submit(self.asked_within, peer, grant("L1-1", nested=True))
+            with gpulock.acquire(socket=peer.path) as inner:
+                assert serving.result(5) == "L1-1"
+                assert inner.nested
+                assert inner.token == outer.token
+            assert "held" in repr(outer)
+            assert outer.id == "L1-1"
+
+    def test_a_loss_of_the_outer_lock_is_the_inner_ones_too(
+        self, peer: ScriptedPeer, background: ThreadPoolExecutor
+    ) -> None:
+        serving = background.submit(self.asked_within, peer, grant("L1-1"))
+        outer = gpulock.acquire(socket=peer.path)
+        serving.result(5)
+        holder = peer.callers[-1]
+        serving = background.submit(self.asked_within, peer, grant("L1-1", nested=True))
+        with pytest.raises(gpulock.LockLost), gpulock.acquire(socket=peer.path) as inner:
+            serving.result(5)
+            holder.notify("lost", lock="L1-1", token=1, reason="revoked", deadline=5.0)
+            wait_until(lambda: inner.lost, "the inner lock is lost")
+        outer.release()
+
+    def test_a_beat_of_the_inner_lock_is_the_outer_ones(
+        self, peer: ScriptedPeer, background: ThreadPoolExecutor
+    ) -> None:
+        serving = background.submit(self.asked_within, peer, grant("L1-1"))
+        with gpulock.acquire(socket=peer.path):
+            serving.result(5)
+            holder = peer.callers[-1]
+            serving = background.submit(self.asked_within, peer, grant("L1-1", nested=True))
+            with gpulock.acquire(socket=peer.path) as inner:
+                serving.result(5)
+                beat = background.submit(lambda: holder.answer(holder.expect("beat")))
+                inner.beat(0.5, "half")
+                beat.result(5)
+
+    def test_a_lock_of_an_outer_process_is_named(
+        self, peer: ScriptedPeer, background: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("GPULOCK_LOCK", "L0-9")
+        serving = background.submit(self.asked_within, peer, grant("L0-9", nested=True))
+        with gpulock.acquire(socket=peer.path) as lock:
+            assert serving.result(5) == "L0-9"
+            with pytest.raises(NotHeld):
+                lock.beat()
+
+    def test_a_lock_that_was_released_is_not_named(self, peer: ScriptedPeer, background: ThreadPoolExecutor) -> None:
+        serving = background.submit(serve, peer, grant("L1-1"))
+        gpulock.acquire(socket=peer.path).release()
+        caller = serving.result(5)
+        asked = background.submit(lambda: caller.expect("acquire"))
+        threading.Thread(
+            target=lambda: caller.answer(asked.result(5), **grant("L1-2")),
+        ).start()
+        gpulock.acquire(socket=peer.path).release()
+        assert "within" not in asked.result(5).params
+
+    def test_another_thread_is_a_stranger(self, peer: ScriptedPeer, background: ThreadPoolExecutor) -> None:
+        serving = background.submit(self.asked_within, peer, grant("L1-1"))
+        with gpulock.acquire(socket=peer.path):
+            serving.result(5)
+            serving = background.submit(self.asked_within, peer, grant("L1-2"))
+            background.submit(lambda: gpulock.acquire(socket=peer.path).release()).result(5)
+            assert serving.result(5) is None
+
+    def test_locks_may_end_in_any_order(self, peer: ScriptedPeer, background: ThreadPoolExecutor) -> None:
+        locks = []
+        for number in (1, 2, 3):
+            serving = background.submit(serve_one_acquire, peer, number)
+            locks.append(gpulock.acquire(socket=peer.path, gpus=[number]))
+            serving.result(5)
+        locks[1].release()
+        locks[2].release()
+        caller = peer.callers[2]
+        caller.answer(caller.expect("release"))
+        asked = background.submit(lambda: caller.expect("acquire"))
+        threading.Thread(target=lambda: caller.answer(asked.result(5), **grant("L1-1", nested=True))).start()
+        assert gpulock.acquire(socket=peer.path).nested
+        assert asked.result(5).params["within"] == "L1-1"
+        locks[0].release()
+
+
+def test_set_env_lasts_as_long_as_the_lock(
+    peer: ScriptedPeer, background: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    monkeypatch.delenv("GPULOCK_TOKEN", raising=False)
+    serving = background.submit(serve, peer, grant())
+    with gpulock.acquire(socket=peer.path, set_env=True):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-00000000"
+        assert os.environ["GPULOCK_TOKEN"] == str((1 << 32) + 1)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "7"
+    assert "GPULOCK_TOKEN" not in os.environ
+    serving.result(5)
+
+
+def test_the_environment_is_left_alone_otherwise(peer: ScriptedPeer, background: ThreadPoolExecutor) -> None:
+    serving = background.submit(serve, peer, grant())
+    before = dict(os.environ)
+    with gpulock.acquire(socket=peer.path) as lock:
+        assert dict(os.environ) == before
+        assert lock.env["CUDA_VISIBLE_DEVICES"] == "GPU-00000000"
+    serving.result(5)
+
+
+@pytest.mark.root
+def test_a_socket_that_one_may_not_use_says_which_group_may(tmp_path: Path) -> None:
+    with ScriptedPeer(tmp_path / "s.sock") as peer:
+        os.seteuid(65534)
+        try:
+            with pytest.raises(NotPermitted, match="group"):
+                gpulock.acquire(socket=peer.path)
+        finally:
+            os.seteuid(0)
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    with Daemon(tmp_path_factory.mktemp("d")) as daemon:
+        yield daemon
+    idle.close_all()
+
+
+class TestClient:
+    def test_questions(self, daemon: Daemon) -> None:
+        with Client(daemon.socket) as client:
+            assert len(client.status()["gpus"]) == 2
+            assert client.queue()["queue"] == []
+            assert client.call("why", subject="0")["kind"] == "gpu"
+
+    def test_an_error_leaves_the_connection_as_it_is(self, daemon: Daemon) -> None:
+        with Client(daemon.socket) as client:
+            client.status()
+            before = client._connection.fileno()
+            with pytest.raises(gpulock.UnknownMethod):
+                client.call("dance")
+            with pytest.raises(gpulock.InvalidRequest):
+                client.call("status", colour="blue")
+            client.status()
+            assert client._connection.fileno() == before
+
+    def test_a_daemon_that_was_restarted_is_found_again(self, daemon: Daemon) -> None:
+        with Client(daemon.socket) as client:
+            client.status()
+            daemon.restart()
+            client.status()
+
+    def test_no_daemon(self, tmp_path: Path) -> None:
+        with pytest.raises(gpulock.DaemonUnavailable):
+            Client(str(tmp_path / "none.sock")).status()
+        began = time.monotonic()
+        with pytest.raises(gpulock.DaemonUnavailable):
+            Client(str(tmp_path / "none.sock"), unavailable_timeout=0.3).status()
+        assert 0.2 < time.monotonic() - began < 5
+
+    def test_a_daemon_that_does_not_answer(self, peer: ScriptedPeer) -> None:
+        with pytest.raises(gpulock.DaemonUnavailable, match="nothing came within"):
+            Client(peer.path, timeout=0.2).status()
+
+    def test_threads_may_share_one(self, daemon: Daemon, background: ThreadPoolExecutor) -> None:
+        with Client(daemon.socket) as client:
+            answers = [background.submit(client.status) for _ in range(40)]
+            assert all(len(answer.result(10)["gpus"]) == 2 for answer in answers)
+
+    def test_watching(self, daemon: Daemon) -> None:
+        with Client(daemon.socket) as client:
+            events = client.watch(every=0.05)
+            assert next(events) is None
+            gpulock.acquire(socket=daemon.socket, nested=False).release()
+            kinds = []
+            while "lock.ended" not in kinds:
+                if (event := next(events)) is not None:
+                    kinds.append(event["kind"])
+            assert "lock.granted" in kinds
+            events.close()  # type: ignore[attr-defined]
+
+    def test_watching_ends_with_the_daemon(self, daemon: Daemon) -> None:
+        with Client(daemon.socket) as client:
+            events = client.watch(every=0.01)
+            next(events)
+            daemon.kill()
+            with pytest.raises(gpulock.DaemonUnavailable):
+                wait_until(lambda: next(events), "the end")
+        daemon.start()
