@@ -26,6 +26,7 @@ from gpulockd.core.model import Owner, Process, Settings, State
 from gpulockd.ports import Ended, View
 from gpulockd.server import Limits, Server as SocketServer, Sessions, Sources, Watchers
 from gpulockd.server.peer import Peer, peer_of
+from tests.support.frames import Frames
 from tests.support.waiting import PATIENCE
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
@@ -222,6 +223,15 @@ def read_to_end(sock: socket.socket) -> bytes:
 def close_all(sockets: Iterable[socket.socket]) -> None:
     for sock in sockets:
         sock.close()
+
+
+def answers(path: str) -> bool:
+    """Whether a server answers at `path` yet."""
+    try:
+        with Frames(path) as client:
+            return bool(client.call("release") == {})
+    except OSError:
+        return False
 
 
 async def _serve(path: str) -> None:

@@ -18,7 +18,7 @@ import msgpack
 import psutil
 import pytest
 
-from tests.server.house import close_all
+from tests.server.house import answers, close_all
 from tests.support import processes
 from tests.support.frames import Frames
 from tests.support.waiting import wait_until
@@ -43,18 +43,10 @@ def served(tmp_path: Path, loop: str) -> Iterator[Served]:
     command = [sys.executable, "-m", "tests.server.house", loop, path]
     process = processes.start(command, stdout=None, stderr=None)
     try:
-        wait_until(lambda: _answers(path) or process.poll() is not None, "the server answers")
+        wait_until(lambda: answers(path) or process.poll() is not None, "the server answers")
         yield Served(path, psutil.Process(process.pid))
     finally:
         processes.end(process)
-
-
-def _answers(path: str) -> bool:
-    try:
-        with Frames(path) as client:
-            return bool(client.call("release") == {})
-    except OSError:
-        return False
 
 
 def connect(path: str) -> socket.socket:

@@ -15,7 +15,7 @@ import pytest
 from gpulockd.core.actions import Announce
 from gpulockd.server.endpoint import bind
 from gpulockd.server.listener import ACCEPTS_PER_TURN, Listener
-from tests.server.house import LOOPS, close_all
+from tests.server.house import LOOPS, answers, close_all
 from tests.support import processes
 from tests.support.frames import Frames
 from tests.support.waiting import eventually, wait_until
@@ -143,7 +143,7 @@ def test_a_server_that_really_runs_out_serves_on_and_recovers(loop: str, tmp_pat
         stderr=None,
     )
     try:
-        wait_until(path.exists, "it listens")
+        wait_until(lambda: answers(str(path)), "it answers")
         with Frames(str(path)) as early:
             assert early.call("release") == {}
             process = psutil.Process(child.pid)
