@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from . import config as configuration, logs
 from .clock import BootClock
 from .config import Loaded
 from .core import views
+from .core.actions import Announce
 from .core.events import Event, GpusDiscovered, Restored
 from .core.machine import Machine
 from .core.model import LeaseState
@@ -130,6 +132,12 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
         settings = configuration.core_settings(config)
         metrics = Metrics()
         sessions, watchers = Sessions(), Watchers(clock.wall)
+        observers = (logs.observe, metrics.observe, watchers.observe)
+
+        def announce(event: Announce) -> None:
+            for observe in observers:
+                observe(event)
+
         engine = Engine(
             Machine(settings),
             clock=clock,
@@ -138,7 +146,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
             inventory=inventory,
             processes=processes,
             clients=sessions,
-            observers=(logs.observe, metrics.observe, watchers.observe),
+            announce=announce,
             introduce=own_snapshot,
         )
         sampler = Sampler(inventory, processes, clock, post, lambda: engine.state)
@@ -158,7 +166,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
             ),
             limits=Limits(config.daemon.max_sessions, config.daemon.max_sessions_per_user),
             version=__version__,
-            announce=logs.observe,
+            announce=announce,
         )
         http = HttpServer(config.http.host, config.http.port, status=status, metrics=metrics)
         yield Daemon(clock, started_at, journal, inventory, leases, processes, engine, server, sampler, http)
@@ -240,8 +248,15 @@ async def _stop(daemon: Daemon) -> None:
 def run(loaded: Loaded) -> None:
     """`serve`, on uvloop where it is installed."""
     logs.configure(loaded.config.daemon.log_level)
+    _raise_descriptor_limit()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(serve(loaded))
+
+
+def _raise_descriptor_limit() -> None:
+    """A session takes two descriptors: its socket, and the pidfd of its process."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -78,7 +78,7 @@ class Engine:
         inventory: Inventory,
         processes: Processes,
         clients: Clients,
-        observers: Sequence[Observer] = (),
+        announce: Observer,
         introduce: Callable[[Mapping[str, object]], Mapping[str, object]] = lambda snapshot: snapshot,
     ) -> None:
         """`introduce` adds to a host's snapshot what the core does not know: pid, version."""
@@ -89,7 +89,6 @@ class Engine:
         self._inventory = inventory
         self._processes = processes
         self._clients = clients
-        self._observers = observers
         self._introduce = introduce
         self._inbox: list[Event | Question] = []
         self._unwritten: list[Record] = []
@@ -105,7 +104,7 @@ class Engine:
             Refuse: lambda action: clients.refuse(action.session, action.msgid, action.refusal),
             Notify: clients.notify,
             Disconnect: lambda action: clients.disconnect(action.session),
-            Announce: self._announce,
+            Announce: announce,
             Signal: self._signal,
             Watch: self._watch,
             Unwatch: lambda action: processes.forget(action.process),
@@ -247,10 +246,6 @@ class Engine:
         self.post(DeadlineReached())
 
     # What the actions ask for.
-
-    def _announce(self, announce: Announce) -> None:
-        for observe in self._observers:
-            observe(announce)
 
     def _signal(self, action: Signal) -> None:
         if action.lock not in self.state.locks:

@@ -52,7 +52,7 @@ class World:
             inventory=self,
             processes=self,
             clients=self,
-            observers=[self.events.append],
+            announce=self.events.append,
         )
 
     @contextlib.asynccontextmanager
