@@ -1,0 +1,92 @@
+"""`docs/guide.md`: its programs run, and its tables are those of the code."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import gpulock
+from gpulock import command, errors
+from gpulock.group import CannotRun
+from gpulock.sync import Lock
+from gpulockd.config import load, settings
+from tests.support.daemon import Daemon
+
+from . import programs
+from .markdown import ROOT, Block, blocks, names, table
+
+DOCUMENT = ROOT / "docs" / "guide.md"
+PROGRAMS = blocks(DOCUMENT, "python")
+TAKING = [block for block in PROGRAMS if "Client" not in block.content]
+
+READERS_OWN = "def train(env): assert env['GPULOCK_LOCK'] and env['GPULOCK_TOKEN']"
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    with Daemon(tmp_path_factory.mktemp("d"), simulate=2) as daemon:
+        yield daemon
+
+
+@pytest.mark.parametrize("block", PROGRAMS, ids=lambda block: f"line-{block.line}")
+def test_the_programs_run(daemon: Daemon, block: Block, tmp_path: Path) -> None:
+    before = len(programs.locks_taken(daemon))
+    programs.run(block, daemon, tmp_path, before=READERS_OWN)
+    assert (len(programs.locks_taken(daemon)) > before) is (block in TAKING)
+
+
+def test_the_parameters_of_acquire() -> None:
+    listed = {names(row[0])[0]: names(row[1])[0] for row in table(DOCUMENT, "parameter").rows}
+    for function in (gpulock.acquire, gpulock.aio.acquire):
+        parameters = inspect.signature(function).parameters.values()
+        assert listed == {each.name: repr(each.default).replace("'", '"') for each in parameters}
+
+
+def test_the_members_of_a_lock() -> None:
+    listed = {names(row[0])[0] for row in table(DOCUMENT, "member").rows}
+    members = {name for name in dir(Lock) if not name.startswith("_")} | {"task"}
+    assert {each.partition("(")[0] for each in listed} == members
+    for method in (each for each in listed if "(" in each):
+        name, _, parameters = method.rstrip(")").partition("(")
+        accepted = list(inspect.signature(getattr(Lock, name)).parameters)[1:]
+        assert accepted == [each.strip() for each in parameters.split(",") if each]
+
+
+def test_every_error() -> None:
+    listed = {names(row[0])[0]: names(row[1]) for row in table(DOCUMENT, "error").rows}
+    kinds = {kind.__name__: kind for kind in errors.CODES.values() if kind is not errors.GpulockError}
+    assert listed.keys() == kinds.keys()
+    for name, kind in kinds.items():
+        builtin = [
+            base.__name__ for base in kind.__mro__ if base.__module__ == "builtins" and issubclass(base, Exception)
+        ]
+        assert listed[name] == builtin[:1] if builtin[0] != "Exception" else listed[name] == []
+
+
+def test_the_exit_statuses() -> None:
+    listed = {int(number) for row in table(DOCUMENT, "exit status").rows[1:] for number in row[0].split(",")}
+    cannot = {CannotRun("x", kind(0, "")).status for kind in (FileNotFoundError, PermissionError)}
+    assert listed == {status for _, status in command._STATUS} | {command.LOST} | cannot
+
+
+def test_every_setting_with_its_default() -> None:
+    listed = {names(row[0])[0]: names(row[1])[0] for row in table(DOCUMENT, "key").rows}
+    defaults = settings(load(None, {}, Path("absent")))
+    assert list(listed.items()) == [(each["key"], written(each["value"])) for each in defaults]
+
+
+def written(value: object) -> str:
+    """A value as it stands in YAML."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return '""' if value == "" else str(value)
+
+
+@pytest.mark.parametrize("block", blocks(DOCUMENT, "yaml"), ids=lambda block: f"line-{block.line}")
+def test_configurations_are_accepted(block: Block, tmp_path: Path) -> None:
+    file = tmp_path / "config.yml"
+    file.write_text(block.content)
+    load(file, {})

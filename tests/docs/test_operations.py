@@ -1,0 +1,99 @@
+"""`docs/operations.md`: its messages, paths and permissions are those of the code, and its list of events is whole."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from gpulock import link
+from gpulockd import config
+from gpulockd.config.environment import read_environment
+from gpulockd.config.loading import DEFAULT_FILE
+from gpulockd.http.metrics import Metrics
+from gpulockd.journal import directory, sqlite
+from gpulockd.leases.scripts import PERMISSIONS, Keys
+from tests.http import documents
+
+from .markdown import ROOT, Block, blocks, names, table
+from .prose import commands, words
+
+DOCUMENT = ROOT / "docs" / "operations.md"
+SOURCE = "\n".join(path.read_text() for path in sorted((ROOT / "gpulockd").rglob("*.py")))
+
+
+def alarms() -> set[str]:
+    """The kinds of events that are announced as a warning or an error."""
+    found = set()
+    for node in ast.walk(ast.parse(SOURCE.replace("from __future__ import annotations", ""))):
+        if not isinstance(node, ast.Call) or not node.args or not isinstance(node.args[0], ast.Constant):
+            continue
+        called = ast.unparse(node.func).rpartition(".")[2].lower()
+        severities = {ast.unparse(argument) for argument in node.args[1:]}
+        if called == "announce" and severities & {"Severity.WARNING", "Severity.ERROR"}:
+            found.add(str(node.args[0].value))
+    return found
+
+
+def test_the_runbook_has_every_event_that_somebody_should_look_at() -> None:
+    assert {names(row[0])[0] for row in table(DOCUMENT, "event").rows} == alarms()
+    assert len(alarms()) > 10
+
+
+def test_messages_are_spelled_as_the_daemon_spells_them() -> None:
+    for row in table(DOCUMENT, "it says").rows:
+        assert all(fragment in SOURCE for fragment in names(row[0])), row[0]
+    client = Path(link.__file__).read_text()
+    for row in table(DOCUMENT, "they see").rows:
+        for fragment in names(row[0]):
+            if " " in fragment:
+                assert " at ".join(fragment.split(" at")[:1]) in client, fragment
+
+
+def test_the_files_are_where_the_daemon_looks_for_them() -> None:
+    listed = {names(row[0])[0] for row in table(DOCUMENT, "path").rows}
+    daemon = config.Config().daemon
+    state = daemon.state_dir
+    expected = {daemon.socket, daemon.socket.parent, state, DEFAULT_FILE, DEFAULT_FILE.with_name("environment")}
+    expected |= {state / name for name in (sqlite.FILE, directory.PID_FILE, "lease.lock", "lease.epoch")}
+    assert listed == {str(path) for path in expected}
+    assert f"the last {sqlite.HISTORY_ROWS} locks" in DOCUMENT.read_text()
+
+
+def test_what_is_installed_is_shipped() -> None:
+    typed = [words(said.text) for said in commands(DOCUMENT)]
+    files = {word for line in typed if line[0] == "install" for word in line if "gpulockd." in word and word[0] != "/"}
+    shipped = {str(path.relative_to(ROOT / "systemd")) for path in (ROOT / "systemd").rglob("*") if path.is_file()}
+    assert files == shipped
+
+
+def test_the_permissions_in_redis() -> None:
+    (block,) = blocks(DOCUMENT, "redis")
+    namespace = config.Config().redis.namespace
+    line = f"ACL SETUSER gpulockd on >PASSWORD ~{namespace}:* &{namespace}:* {PERMISSIONS}"
+    assert block.content.strip() == line
+
+
+def test_the_keys_in_redis() -> None:
+    keys, text = Keys(config.Config().redis.namespace), DOCUMENT.read_text()
+    prefix = keys.released.removesuffix(":released")
+    for key in (keys.lease("UUID"), keys.counter("UUID"), keys.heard, keys.snapshots):
+        assert f"`{key.removeprefix(prefix + ':')}`" in text
+    assert f"`{prefix}`" in text
+    assert f"`{keys.released}`" in text
+
+
+@pytest.mark.parametrize("block", blocks(DOCUMENT, "ini"), ids=lambda block: f"line-{block.line}")
+def test_variables_are_settings(block: Block) -> None:
+    environ = dict(line.split("=", 1) for line in block.content.splitlines())
+    given, problems = read_environment(environ)
+    assert (len(given), problems) == (len(environ), [])
+
+
+def test_metrics_that_are_named_exist() -> None:
+    body, _ = Metrics().exposition(documents.status(), "")
+    named = set(re.findall(r"`(gpu_lock_\w+)`", DOCUMENT.read_text()))
+    assert len(named) >= 5
+    assert named - {"gpu_lock_monitor"} <= set(re.findall(r"^# TYPE (\w+)", body.decode(), re.MULTILINE))
