@@ -117,7 +117,8 @@ class Machine:
         turn.actions = []
         for alarm, subject in turn.deadlines.due(turn.now):
             ALARMS[alarm](turn, subject)
-            requests.settle(turn)
+        # Only now: one alarm may free what another one, due later but due all the same, forbids to grant.
+        requests.settle(turn)
         if not isinstance(event, OF_A_SESSION) or event.session in self.state.sessions:
             REACTIONS[type(event)](turn, event)
             requests.settle(turn)

@@ -112,6 +112,20 @@ def test_a_daemon_that_was_frozen_does_not_grant_on_a_lease_that_ran_out_meanwhi
     play(host, wakes_up_and_reads_its_socket, RENEW, refused("anna", "lease-unavailable"))
 
 
+def test_a_daemon_that_was_frozen_grants_nobody_what_a_timed_out_request_had_kept_for_itself() -> None:
+    def wakes_up(host: Host) -> object:
+        host.now += 60
+        return passes(0)(host)
+
+    play(
+        redis_host(gpus=2, max_overtakes=0),
+        acquire("anna"), granted("anna", 0),
+        acquire("big", 2, wait=5),
+        acquire("small"),
+        wakes_up, RENEW, refused("big", "wait-timeout"),
+    )  # fmt: skip
+
+
 def test_an_answer_that_comes_too_late_is_no_renewal() -> None:
     play(
         redis_host(),
