@@ -3,7 +3,7 @@
 What arrives in one turn of the event loop is handled together. All records that the core decides on in that turn
 are committed as one transaction, and only then is anything else of the turn performed: an answer, a signal, a
 notification. That is the second law, and it is kept here and nowhere else. When the journal cannot be written,
-what depends on it stays back, in order, until it can.
+what an event that led to a record has to tell stays back, in order, until it can; the rest goes on.
 """
 
 from __future__ import annotations
@@ -65,6 +65,18 @@ class Question(NamedTuple):
     view: View
 
 
+class Told(NamedTuple):
+    """One thing that the core wants done."""
+
+    effect: Effect
+    bound: bool
+    """Whether it has to wait for the journal: the same event led to a record."""
+
+
+UNBOUND = (ClaimLeases, RenewLeases)
+"""They tell nobody what is not written yet, and a lease does not wait for a full disk."""
+
+
 class Engine:
     """Runs a `Machine` between its ports. All methods belong to the event loop's thread."""
 
@@ -93,6 +105,8 @@ class Engine:
         self._inbox: list[Event | Question] = []
         self._unwritten: list[Record] = []
         self._held_back: list[Effect] = []
+        self._failing = False
+        """Whether the journal is being tried again and again."""
         self._timer: asyncio.TimerHandle | None = None
         self._rings_at: float | None = None
         self._errands: asyncio.Queue[Callable[[], Coroutine[None, None, None]]] | None = None
@@ -127,13 +141,16 @@ class Engine:
         self._loop = asyncio.get_running_loop()
         self._broken = self._loop.create_future()
         self._errands = asyncio.Queue()
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._until_broken, self._broken)
-            if self._inbox:
-                self._loop.call_soon(self._run_turn)
-            task_status.started()
-            while True:  # a turn runs outside of any task, so it cannot start one itself
-                tasks.start_soon(await self._errands.get())
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._until_broken, self._broken)
+                if self._inbox:
+                    self._loop.call_soon(self._run, self._turn)
+                task_status.started()
+                while True:  # a turn runs outside of any task, so it cannot start one itself
+                    tasks.start_soon(await self._errands.get())
+        finally:
+            self.stop()
 
     async def _until_broken(self, broken: asyncio.Future[None]) -> None:
         await broken
@@ -157,7 +174,7 @@ class Engine:
             return
         self._inbox.append(item)
         if len(self._inbox) == 1 and self._errands is not None:
-            self._loop.call_soon(self._run_turn)
+            self._loop.call_soon(self._run, self._turn)
 
     async def turned(self) -> None:
         """Returns after a turn has run through: proof that the engine makes progress."""
@@ -165,11 +182,12 @@ class Engine:
         self.post(DeadlineReached())
         await self._turned.wait()
 
-    def _run_turn(self) -> None:
+    def _run(self, step: Callable[[], None]) -> None:
+        """Runs a turn, or another try to write the journal, and ends the engine where it goes wrong."""
         if self._stopped:
             return
         try:
-            self._turn()
+            step()
         except BaseException as error:  # noqa: BLE001  # handed on as it is
             self.stop()
             assert self._broken is not None, "turns are taken only while the engine runs"
@@ -178,16 +196,26 @@ class Engine:
     def _turn(self) -> None:
         inbox, self._inbox = self._inbox, []
         now = self._clock.now()
-        records: list[Record] = []
-        effects: list[Effect] = []
+        told: list[Told] = []
+        before = len(self._unwritten)
         for item in inbox:
             if isinstance(item, Question):
-                effects.append(self._answer_to(item, now))
+                told.append(Told(self._answer_to(item, now), bound=False))
             else:
-                _sort(self._machine.handle(item, now), records, effects)
-        self._conclude(records, effects)
+                told += self._sorted(self._machine.handle(item, now))
+        self._conclude(told, recorded=len(self._unwritten) > before)
         self._set_timer()
         self._turned.set()
+
+    def _sorted(self, actions: Sequence[Action]) -> list[Told]:
+        """Puts the records of one event where they wait to be written, and returns the rest."""
+        records = [action for action in actions if isinstance(action, RECORDS)]
+        self._unwritten += records
+        return [
+            Told(action, bound=bool(records) and not isinstance(action, UNBOUND))
+            for action in actions
+            if not isinstance(action, RECORDS)
+        ]
 
     def _answer_to(self, question: Question, now: float) -> Effect:
         try:
@@ -195,14 +223,18 @@ class Engine:
         except Refused as refused:
             return Refuse(question.session, question.msgid, refused.refusal)
 
-    def _conclude(self, records: list[Record], effects: list[Effect]) -> None:
+    def _conclude(self, told: list[Told], *, recorded: bool) -> None:
         """Commits, then performs. A turn that recorded nothing waits for no journal."""
-        if records:
-            self._unwritten += records
-            self._held_back += effects
-            if not self._write():
-                return
-            effects, self._held_back = self._held_back, []
+        if recorded and not self._write():
+            self._held_back += [effect for effect, bound in told if bound]
+            told = [each for each in told if not each.bound]
+        elif recorded:
+            self._perform_held_back()
+        for effect, _ in told:
+            self._perform[type(effect)](effect)
+
+    def _perform_held_back(self) -> None:
+        effects, self._held_back = self._held_back, []
         for effect in effects:
             self._perform[type(effect)](effect)
 
@@ -210,24 +242,20 @@ class Engine:
         try:
             self._journal.commit(self._unwritten)
         except Unavailable as error:
-            if self.state.journal_fault is None:
-                self._loop.call_later(JOURNAL_RETRY, self._write_again)
-                _, told = _sorted(self._machine.handle(JournalFailed(str(error)), self._clock.now()))
-                for effect in told:
-                    self._perform[type(effect)](effect)
+            if not self._failing:
+                self._failing = True
+                self.post(JournalFailed(str(error)))
+                self._loop.call_later(JOURNAL_RETRY, self._run, self._write_again)
             return False
         self._unwritten.clear()
         return True
 
     def _write_again(self) -> None:
-        if self._stopped:
-            return
         if not self._write():
-            self._loop.call_later(JOURNAL_RETRY, self._write_again)
+            self._loop.call_later(JOURNAL_RETRY, self._run, self._write_again)
             return
-        effects, self._held_back = self._held_back, []
-        for effect in effects:
-            self._perform[type(effect)](effect)
+        self._failing = False
+        self._perform_held_back()
         self.post(JournalRecovered())
 
     def _set_timer(self) -> None:
@@ -304,18 +332,3 @@ class Engine:
             self.post(LeaseOperationFailed(sent_at, str(error)))
         else:
             self.post(LeasesRenewed(sent_at, renewed.kept, renewed.lost))
-
-
-def _sort(actions: Sequence[Action], records: list[Record], effects: list[Effect]) -> None:
-    for action in actions:
-        if isinstance(action, RECORDS):
-            records.append(action)
-        else:
-            effects.append(action)
-
-
-def _sorted(actions: Sequence[Action]) -> tuple[list[Record], list[Effect]]:
-    records: list[Record] = []
-    effects: list[Effect] = []
-    _sort(actions, records, effects)
-    return records, effects

@@ -90,6 +90,72 @@ async def test_the_records_of_a_failing_journal_are_kept_in_order(monkeypatch: p
         assert world.commits == [["ended:L1-1"]]
 
 
+async def test_what_depends_on_no_record_does_not_wait_for_a_failing_journal() -> None:
+    async with World().running() as world:
+        world.connect(ANNA)
+        world.connect(BEN)
+        world.journal_broken = True
+        world.acquire(ANNA)
+        world.acquire(BEN, selectors=("no such GPU",))
+        world.engine.ask(BEN, 7, lambda state, now: {"waiting": len(state.requests), "now": now})
+        await world.settled()
+        assert [line for line in world.log if line != "commit failed"] == ["refuse 2/1 unknown-gpu", "answer 2/7"]
+
+
+async def test_the_lease_is_renewed_though_the_journal_fails() -> None:
+    async with World(lease_ttl=15.0).running() as world:
+        world.connect(ANNA)
+        world.journal_broken = True
+        world.time += 3
+        world.acquire(ANNA)
+        await world.settled()
+        assert "renew, waiting 0" in world.log
+        assert world.engine.state.lease.renewed_at == 103.0
+
+
+async def test_what_became_due_while_the_journal_failed_is_recorded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "JOURNAL_RETRY", 0.01)
+    async with World().running() as world:
+        world.connect(ANNA)
+        world.connect(BEN)
+        world.acquire(ANNA, max_hold=5.0)
+        await world.settled()
+        world.time += 4.9
+        world.commit_takes, world.journal_broken = 0.2, True
+        world.acquire(BEN)
+        await world.settled()
+        assert world.engine.state.locks["L1-1"].recall is not None
+
+        world.commits.clear()
+        world.commit_takes, world.journal_broken = 0.0, False
+        await eventually(lambda: world.engine.state.journal_fault is None)
+        assert world.commits == [["granted:L1-2", "LockChanged"]]
+
+
+async def test_what_contradicts_the_journal_ends_the_daemon_on_a_later_try_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "JOURNAL_RETRY", 0.01)
+    with pytest.RaisesGroup(sqlite3.IntegrityError, flatten_subgroups=True):
+        async with World().running() as world:
+            world.connect(ANNA)
+            world.journal_broken = True
+            world.acquire(ANNA)
+            await world.settled()
+            world.journal_contradicts = True
+            await asyncio.sleep(30)
+
+
+async def test_an_engine_that_was_cancelled_takes_no_more_turns() -> None:
+    world = World()
+    async with world.running():
+        world.connect(ANNA)
+        world.acquire(ANNA)
+        await world.settled()
+    world.engine.post(SessionClosed(ANNA))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert list(world.engine.state.locks) == ["L1-1"]
+
+
 async def test_a_question_is_answered_in_its_place_among_the_events() -> None:
     def holders(state: State, now: float) -> Mapping[str, object]:
         del now

@@ -36,6 +36,7 @@ class World:
         self.commits: list[list[str]] = []
         self.journal_broken = False
         self.journal_contradicts = False
+        self.commit_takes = 0.0
         self.epoch_broken = False
         self.lease_broken = False
         self.refused: dict[str, LeaseHolder] = {}
@@ -186,6 +187,7 @@ class ScriptedJournal:
 
     def commit(self, records: Sequence[Record]) -> None:
         world = self._world
+        world.time += world.commit_takes
         if world.journal_contradicts:
             raise sqlite3.IntegrityError("two locks on one GPU")
         if world.journal_broken:
