@@ -2,7 +2,8 @@
 
 Only what is provable counts, so a finding is never a false alarm. A worker writes
 
-    want     {gpus, wait, expect}    before it asks; `expect`: "granted", "timeout", or "either"
+    want     {gpus, wait, expect}    before it asks; `expect`: "granted", "timeout", or "either" of them, or that it
+                                     gives up early because the daemon is away
     refused  {code}                  after it was answered that it gets nothing
     got      {lock, token, gpus}     after it was granted a lock
     kept     {token, asked}          after the daemon said, asked at that time, that the lock is still its own
@@ -48,6 +49,8 @@ class Hold:
 class Death:
     """One of the daemon's. What was granted earlier than `down` was granted by the dead one, if ever so late."""
 
+    struck: float
+    """When it was about to be killed."""
     down: float
     up: float
     killed: bool
@@ -141,10 +144,12 @@ class _History:
         strikes = [entry.at for entry in self.of_kind("kills") if entry.facts["victim"] == DAEMON]
         before = 0.0
         for down in (entry.at for entry in self.of_kind("down")):
+            struck = next((strike for strike in strikes if before < strike < down), None)
             yield Death(
+                down if struck is None else struck,
                 down,
                 up=next((up for up in ups if up > down), self.end),
-                killed=any(before < strike < down for strike in strikes),
+                killed=struck is not None,
             )
             before = down
 
@@ -247,12 +252,19 @@ def _unexpected(history: _History, want: Entry, answer: Entry) -> Iterator[str]:
             yield f"{asked} was to wait out its {wait:g} s, and was granted a lock at {history.when(answer.at)}"
         return
     code, waited = answer.facts["code"], answer.at - want.at
+    if expect == "either" and code == "daemon-unavailable" and _away(history, want.at, answer.at):
+        return
     if code != "wait-timeout" or expect == "granted":
         yield f"{asked} was refused at {history.when(answer.at)}: {code}"
     elif waited < wait:
         yield f"{asked} was to wait {wait:g} s, and was sent away after {waited:.3f} s"
     elif expect == "timeout" and waited > wait + PROMPT:
         yield f"{asked} was to wait {wait:g} s, and was kept for {waited:.3f} s"
+
+
+def _away(history: _History, start: float, end: float) -> bool:
+    """Whether there was no daemon at some moment of that time."""
+    return any(death.struck <= end and start <= death.up for death in history.deaths)
 
 
 def _unexplained_ends(history: _History) -> Iterator[str]:

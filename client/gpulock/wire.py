@@ -60,7 +60,7 @@ class Hello(NamedTuple):
     client: str = ""
     """Name and version of the client program, for people."""
     reattach: str | None = None
-    """The key that an earlier `hello` of this process answered: its lock is to go on here."""
+    """The key that an earlier `hello` of this process brought or was answered: its lock is to go on here."""
 
 
 class Acquire(NamedTuple):

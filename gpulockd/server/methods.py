@@ -65,7 +65,8 @@ class Method:
 
 def _hello(context: Context, caller: Caller, msgid: int, params: wire.Hello) -> None:
     version = _negotiated(params.versions)
-    key = secrets.token_urlsafe(24)
+    # A client's key stays: this answer may be the last word of a daemon, and never arrive.
+    key = params.reattach or secrets.token_urlsafe(24)
     answer = {
         "version": version,
         "daemon": context.daemon,

@@ -211,6 +211,16 @@ def test_an_answer_to_nothing_is_found() -> None:
     assert "had asked nothing" in finding(holds("a", 1, 0.0, 1.0), got(2.0, "a", 2), leaves(3.0, "a", 2))
 
 
+def test_a_daemon_that_is_away_may_end_a_wait_early_and_no_other() -> None:
+    gave_up = [wants(1.0, "a", expect="either"), entry(2.0, "a", "refused", code="daemon-unavailable")]
+    ended = entry(9.0, "a", "done")
+    assert verdict(gave_up, ended, daemon_dies(1.5, back=3.0)).good
+    assert verdict(gave_up, ended, daemon_dies(0.2, back=1.1)).good
+    assert "daemon-unavailable" in finding(gave_up, ended)
+    assert "daemon-unavailable" in finding(gave_up, ended, daemon_dies(2.1, back=3.0))
+    assert "daemon-unavailable" in finding(gave_up, ended, daemon_dies(0.2, back=0.9))
+
+
 # Ends.
 
 
