@@ -36,15 +36,16 @@ from .core.actions import (
     Watch,
 )
 from .core.events import (
+    ClaimFailed,
     DeadlineReached,
     Event,
     GpuInspected,
     JournalFailed,
     JournalRecovered,
-    LeaseOperationFailed,
     LeasesClaimed,
     LeasesRenewed,
     ProcessExited,
+    RenewalFailed,
     SignalRefused,
 )
 from .core.machine import Machine
@@ -319,7 +320,7 @@ class Engine:
             if claimed.epochs:
                 self._journal.raise_epoch(max(claimed.epochs.values()))
         except Unavailable as error:
-            self.post(LeaseOperationFailed(sent_at, str(error)))
+            self.post(ClaimFailed(sent_at, str(error)))
         else:
             self.post(LeasesClaimed(sent_at, claimed.epochs, claimed.refused))
 
@@ -329,6 +330,6 @@ class Engine:
         try:
             renewed = await self._leases.renew(action.attempt, action.epochs, snapshot)
         except Unavailable as error:
-            self.post(LeaseOperationFailed(sent_at, str(error)))
+            self.post(RenewalFailed(sent_at, str(error)))
         else:
             self.post(LeasesRenewed(sent_at, renewed.kept, renewed.lost))

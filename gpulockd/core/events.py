@@ -165,8 +165,16 @@ class LeasesRenewed:
 
 
 @dataclass(frozen=True, slots=True)
-class LeaseOperationFailed:
-    """Neither yes nor no came back, or the store refused to work."""
+class ClaimFailed:
+    """Neither yes nor no came back to `ClaimLeases`, or the store refused to work."""
+
+    sent_at: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenewalFailed:
+    """The same of `RenewLeases`."""
 
     sent_at: float
     why: str
@@ -214,7 +222,8 @@ Event = (
     | SignalRefused
     | LeasesClaimed
     | LeasesRenewed
-    | LeaseOperationFailed
+    | ClaimFailed
+    | RenewalFailed
     | LeaseFreed
     | JournalFailed
     | JournalRecovered

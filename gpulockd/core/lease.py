@@ -12,7 +12,7 @@ import math
 
 from .actions import ClaimLeases, RenewLeases, Severity
 from .deadlines import Alarm
-from .events import LeaseFreed, LeaseOperationFailed, LeasesClaimed, LeasesRenewed
+from .events import ClaimFailed, LeaseFreed, LeasesClaimed, LeasesRenewed, RenewalFailed
 from .model import COUNTER_BITS, Gpu, LeaseHolder, LeaseState
 from .placement import regate_all
 from .recall import recall
@@ -24,6 +24,12 @@ RETRY = 1.0
 """Seconds between two attempts at the least, counted from when the first was sent."""
 
 
+def begin(turn: Turn) -> None:
+    """The daemon starts. When the leases of an earlier one were renewed last, nobody knows."""
+    turn.deadlines.set(Alarm.LEASE_DEGRADED, "", turn.now + STOP * turn.state.settings.lease_ttl)
+    claim(turn)
+
+
 def claim(turn: Turn, _: str = "") -> None:
     """Asks for the lease of every GPU that this daemon does not have."""
     lease = turn.state.lease
@@ -31,15 +37,15 @@ def claim(turn: Turn, _: str = "") -> None:
     if not wanted or lease.claiming:
         return
     lease.claiming = True
-    if not lease.unanswered:
+    if lease.unanswered is None:
         lease.attempt += 1
-    lease.unanswered = True
-    turn.do(ClaimLeases(lease.attempt, wanted, max(turn.epoch, turn.state.last_token >> COUNTER_BITS)))
+        lease.unanswered = lease.attempt
+    turn.do(ClaimLeases(lease.unanswered, wanted, max(turn.epoch, turn.state.last_token >> COUNTER_BITS)))
 
 
 def claimed(turn: Turn, event: LeasesClaimed) -> None:
     state, lease = turn.state, turn.state.lease
-    lease.claiming = lease.unanswered = False
+    lease.claiming, lease.unanswered = False, None
     for uuid, epoch in event.epochs.items():
         if (gpu := state.gpus.get(uuid)) is not None:
             gpu.epoch, gpu.elsewhere = epoch, None
@@ -49,17 +55,17 @@ def claimed(turn: Turn, event: LeasesClaimed) -> None:
             _refused(turn, gpu, holder)
     if event.epochs:
         lease.claim_delay = 0.0
-        _fresh(turn, event.sent_at)
+        if all(gpu.epoch is None or uuid in event.epochs for uuid, gpu in state.gpus.items()):
+            _fresh(turn, event.sent_at)  # otherwise there are older leases, and their age is that of all
         turn.announce(
             "lease.claimed",
             f"leases of {len(event.epochs)} GPU(s) claimed",
             gpus=sorted(event.epochs),
             epoch=turn.epoch,
         )
-    elif lease.state is LeaseState.CLAIMING:
+    elif all(gpu.epoch is None for gpu in state.gpus.values()):
         lease.why = "another daemon has the lease"
-    if any(gpu.epoch is None for gpu in state.gpus.values()):
-        _claim_later(turn)
+    _claim_the_rest(turn)
     regate_all(turn)
 
 
@@ -75,6 +81,16 @@ def _refused(turn: Turn, gpu: Gpu, holder: LeaseHolder) -> None:
             host=holder.host,
             pid=holder.pid,
         )
+    _gone_elsewhere(turn, gpu, holder)
+
+
+def _claim_the_rest(turn: Turn) -> None:
+    """Asks at once for what nobody has, and later for what another daemon has."""
+    missing = [gpu for gpu in turn.state.gpus.values() if gpu.epoch is None]
+    if any(gpu.elsewhere is None for gpu in missing):
+        claim(turn)
+    elif missing and turn.deadlines.get(Alarm.LEASE_CLAIM) is None:
+        _claim_later(turn)
 
 
 def _claim_later(turn: Turn) -> None:
@@ -113,8 +129,8 @@ def renewed(turn: Turn, event: LeasesRenewed) -> None:
             _lost(turn, gpu, holder)
     if event.kept:
         _fresh(turn, event.sent_at)
-    if any(gpu.epoch is None and gpu.elsewhere is None for gpu in state.gpus.values()):
-        claim(turn)
+    if event.lost:
+        _claim_the_rest(turn)
     regate_all(turn)
 
 
@@ -124,9 +140,7 @@ def _lost(turn: Turn, gpu: Gpu, holder: LeaseHolder | None) -> None:
     said = f"it is with host {holder.host}, pid {holder.pid}" if holder else "the store has forgotten it"
     turn.announce("lease.lost", f"the lease of GPU {gpu.identity.index} is gone: {said}", Severity.ERROR, gpu=gpu.uuid)
     if holder is not None:
-        _claim_later(turn)
-        if turn.state.settings.on_loss_revoke and gpu.lock is not None:
-            _recall(turn, gpu.lock)
+        _gone_elsewhere(turn, gpu, holder)
 
 
 def _fresh(turn: Turn, sent_at: float) -> None:
@@ -144,19 +158,23 @@ def _fresh(turn: Turn, sent_at: float) -> None:
     turn.deadlines.set(Alarm.LEASE_DEGRADED, "", lease.renewed_at + STOP * ttl)
 
 
-def failed(turn: Turn, event: LeaseOperationFailed) -> None:
+def claim_failed(turn: Turn, event: ClaimFailed) -> None:
+    turn.state.lease.claiming = False
+    _again(turn, Alarm.LEASE_CLAIM, event)
+
+
+def renewal_failed(turn: Turn, event: RenewalFailed) -> None:
+    turn.state.lease.renewing = False
+    _again(turn, Alarm.LEASE_RENEW, event)
+
+
+def _again(turn: Turn, alarm: Alarm, event: ClaimFailed | RenewalFailed) -> None:
     """No clear answer. A claim or renewal that took its time is repeated at once, a quick refusal after a moment."""
     lease = turn.state.lease
     if lease.why != event.why:
         turn.announce("lease.failed", event.why, Severity.WARNING)
     lease.why = event.why
-    again = max(turn.now, event.sent_at + RETRY)
-    if lease.claiming:
-        lease.claiming = False
-        turn.deadlines.set(Alarm.LEASE_CLAIM, "", again)
-    if lease.renewing:
-        lease.renewing = False
-        turn.deadlines.set(Alarm.LEASE_RENEW, "", again)
+    turn.deadlines.set(alarm, "", max(turn.now, event.sent_at + RETRY))
 
 
 def late(turn: Turn, _: str) -> None:
@@ -174,13 +192,19 @@ def degraded(turn: Turn, _: str) -> None:
     turn.announce("lease.degraded", f"nothing is granted any more: {lease.why}", Severity.ERROR)
     if turn.state.settings.on_loss_revoke:
         for lock in list(turn.state.locks):
-            _recall(turn, lock)
+            _recall(turn, lock, lease.why)
 
 
-def _recall(turn: Turn, lock_id: str) -> None:
+def _gone_elsewhere(turn: Turn, gpu: Gpu, holder: LeaseHolder) -> None:
+    """Another daemon has the lease of a GPU that somebody here may hold."""
+    if turn.state.settings.on_loss_revoke and gpu.lock is not None:
+        _recall(turn, gpu.lock, f"the lease of GPU {gpu.identity.index} is with host {holder.host}, pid {holder.pid}")
+
+
+def _recall(turn: Turn, lock_id: str, why: str) -> None:
     """Its holder has to be gone before another host could be granted the GPU."""
-    ttl = turn.state.settings.lease_ttl
-    lease_age = turn.now - (turn.state.lease.renewed_at or turn.now)
+    ttl, renewed_at = turn.state.settings.lease_ttl, turn.state.lease.renewed_at
+    lease_age = STOP * ttl if renewed_at is None else turn.now - renewed_at
     grace = max(0.0, TERMINATE * ttl - lease_age) if math.isfinite(ttl) else 0.0
     kill_grace = (KILL - TERMINATE) * ttl if math.isfinite(ttl) else turn.state.settings.kill_grace
-    recall(turn, turn.state.locks[lock_id], "lease-lost", "gpulockd", turn.state.lease.why, grace, kill_grace)
+    recall(turn, turn.state.locks[lock_id], "lease-lost", "gpulockd", why, grace, kill_grace)

@@ -42,7 +42,7 @@ def _journal_recovered(turn: Turn, _: events.JournalRecovered) -> None:
 
 def _restored(turn: Turn, event: events.Restored) -> None:
     sessions.restored(turn, event)
-    lease.claim(turn)
+    lease.begin(turn)
 
 
 def _nothing(_: Turn, __: events.DeadlineReached) -> None:
@@ -69,7 +69,8 @@ REACTIONS: dict[type, Reaction] = {
     events.GpusSampled: gpus.sampled,
     events.LeasesClaimed: lease.claimed,
     events.LeasesRenewed: lease.renewed,
-    events.LeaseOperationFailed: lease.failed,
+    events.ClaimFailed: lease.claim_failed,
+    events.RenewalFailed: lease.renewal_failed,
     events.LeaseFreed: lease.freed,
     events.JournalFailed: _journal_failed,
     events.JournalRecovered: _journal_recovered,

@@ -243,9 +243,10 @@ class Lease:
     why: str = ""
     """What keeps it from being held."""
     attempt: int = 0
+    """The number of the last claim or renewal."""
     claiming: bool = False
-    unanswered: bool = False
-    """Whether the last claim may or may not have been carried out: its repetition is the same attempt."""
+    unanswered: int | None = None
+    """The attempt of a claim that may or may not have been carried out: its repetition is the same attempt."""
     renewing: bool = False
     claim_delay: float = 0.0
     """Seconds between the last two claims of GPUs that another daemon has."""

@@ -295,8 +295,12 @@ def claimed(epoch: int, *indexes: int, refused: dict[int, LeaseHolder] | None = 
     return step
 
 
-def lease_fails(why: str = "no answer", ago: float = 1.0) -> Step:
-    return lambda host: host.handle(events.LeaseOperationFailed(host.now - ago, why))
+def claim_fails(why: str = "no answer", ago: float = 1.0) -> Step:
+    return lambda host: host.handle(events.ClaimFailed(host.now - ago, why))
+
+
+def renewal_fails(why: str = "no answer", ago: float = 1.0) -> Step:
+    return lambda host: host.handle(events.RenewalFailed(host.now - ago, why))
 
 
 def happens(event: events.Event) -> Step:

@@ -293,8 +293,10 @@ class Laws(RuleBasedStateMachine):
         claims, self.claims = self.claims, []
         renewals, self.renewals = self.renewals, []
         if not answers:
-            for sent_at, _ in (*claims, *renewals):
-                self.feed(events.LeaseOperationFailed(sent_at, "no answer"))
+            for sent_at, _ in claims:
+                self.feed(events.ClaimFailed(sent_at, "no answer"))
+            for sent_at, _ in renewals:
+                self.feed(events.RenewalFailed(sent_at, "no answer"))
             return
         for sent_at, claim in claims:
             self.store_grants(sent_at, claim)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from gpulockd.core.events import LeaseFreed
+from gpulockd.core.actions import ClaimLeases
+from gpulockd.core.events import DeadlineReached, LeaseFreed
 from gpulockd.core.model import LeaseHolder, LeaseState
 
 from .script import (
@@ -15,21 +16,24 @@ from .script import (
     Host,
     acquire,
     claim,
+    claim_fails,
     claimed,
     granted,
     happens,
-    lease_fails,
     lost,
     passes,
     play,
     refused,
     release,
     released,
+    renewal_fails,
     renewed,
     signalled,
     so,
     uuid,
+    watch,
 )
+from .test_sessions import after_restart
 
 TTL = 15.0
 ELSEWHERE = LeaseHolder("other-host", 4242)
@@ -60,7 +64,7 @@ def chain(host: Host) -> Host:
         host,
         passes(3), RENEW,
         passes(1),
-        lease_fails("timed out after 1 s"),
+        renewal_fails("timed out after 1 s"),
         passes(0), RENEW,
         passes(2),
         so(lambda host: host.state.lease.state is LeaseState.LATE),
@@ -218,7 +222,7 @@ def test_a_store_that_forgot_the_lease_is_claimed_again_with_a_higher_epoch() ->
 def test_a_failed_claim_is_repeated_as_the_same_attempt() -> None:
     host = Host(gpus=1, claimed=False, lease_ttl=TTL)
     first = host.state.lease.attempt
-    play(host, lease_fails("connection refused", ago=0.1), passes(0.8), passes(0.1), claim(0, floor=0))
+    play(host, claim_fails("connection refused", ago=0.1), passes(0.8), passes(0.1), claim(0, floor=0))
     assert host.state.lease.attempt == first
     play(host, claimed(3, 0), passes(3), RENEW)
     assert host.state.lease.attempt == first + 1
@@ -226,3 +230,115 @@ def test_a_failed_claim_is_repeated_as_the_same_attempt() -> None:
 
 def test_renewals_do_not_overlap() -> None:
     play(redis_host(), passes(3), RENEW, passes(3), passes(0.5))
+
+
+def partly_leased(gpus: int = 2, **settings: Any) -> Host:
+    """A host that has the lease of GPU 0, and polls for the others, which another host has."""
+    host = Host(gpus=gpus, claimed=False, lease_ttl=TTL, use_event_driven=False, poll_interval=2, **settings)
+    return play(host, claimed(1, 0, refused=dict.fromkeys(range(1, gpus), ELSEWHERE)))
+
+
+def test_a_claim_that_fails_leaves_a_renewal_on_its_way_alone() -> None:
+    play(
+        partly_leased(),
+        passes(2), claim(1, floor=1),
+        passes(1), RENEW,
+        claim_fails(),
+        passes(0), claim(1, floor=1),
+        renewal_fails(ago=0.5),
+        passes(0.5), RENEW,
+    )  # fmt: skip
+
+
+def test_a_renewal_between_two_tries_of_a_claim_does_not_make_them_two_claims() -> None:
+    def attempts(host: Host) -> list[int]:
+        actions = host.machine.handle(DeadlineReached(), host.now)
+        return [action.attempt for action in actions if isinstance(action, ClaimLeases)]
+
+    host = partly_leased()
+    host.now += 2
+    first = attempts(host)
+    play(host, passes(1), RENEW, renewed(), claim_fails(ago=0.5))
+    host.now += 0.5
+    assert first
+    assert attempts(host) == first
+
+
+def test_a_claim_makes_no_other_lease_younger() -> None:
+    host = partly_leased()
+    play(
+        host,
+        passes(2), claim(1, floor=1),
+        passes(1), RENEW,
+        passes(5),
+        claimed(7, 1),
+        passes(0.26),
+        acquire("anna", ("0",), wait=0), refused("anna", "lease-unavailable"),
+        renewed(),
+        acquire("anna", ("0",), wait=0), granted("anna", 0),
+        acquire("ben", ("1",), wait=0), granted("ben", 1),
+    )  # fmt: skip
+
+
+def test_a_gpu_that_the_store_forgot_during_a_claim_is_claimed_right_after_it() -> None:
+    play(
+        partly_leased(),
+        passes(2), claim(1, floor=1),
+        passes(1), RENEW,
+        renewed(lost={0: None}),
+        claimed(1, refused={1: ELSEWHERE}), claim(0, 1, floor=1),
+    )  # fmt: skip
+
+
+def test_several_leases_lost_to_another_host_are_polled_for_as_one() -> None:
+    host = Host(gpus=2, lease_ttl=TTL, fallback_timeout=30)
+    play(
+        host,
+        passes(3), RENEW,
+        renewed(lost={0: ELSEWHERE, 1: ELSEWHERE}),
+        passes(29.9),
+        passes(0.1), claim(0, 1, floor=1),
+    )  # fmt: skip
+
+
+def restarted_under_a_lock(**settings: Any) -> Host:
+    """A new daemon that has found anna's lock in the journal, and no lease yet."""
+    before = play(redis_host(), acquire("anna", notify=frozenset({"lost"})), granted("anna", 0))
+    pid = before.process("anna").pid
+    host, start = after_restart(before, lease_ttl=TTL, reattach_grace=600, **settings)
+    return play(host, happens(start), watch(pid), claim(0, floor=1))
+
+
+def test_a_daemon_that_finds_no_store_at_its_start_takes_its_holders_for_as_old_as_can_be() -> None:
+    host = restarted_under_a_lock(on_loss_revoke=True)
+    pid = host.lock("anna").owner.process.pid
+    play(
+        host,
+        claim_fails(ago=1),
+        passes(0), claim(0, floor=1),
+        passes(0.55 * TTL - 0.01),
+        so(lambda host: host.lock("anna").recall is None),
+        passes(0.01),
+        so(lambda host: host.state.lease.state is LeaseState.DEGRADED and host.lock("anna").recall is not None),
+        passes(0.15 * TTL), signalled(pid, int(signal.SIGTERM)),
+        passes(0.10 * TTL), signalled(pid, int(signal.SIGKILL)),
+    )  # fmt: skip
+
+
+def test_without_revoke_a_daemon_that_finds_no_store_keeps_its_holders() -> None:
+    host = restarted_under_a_lock()
+    play(host, passes(60), so(lambda host: host.lock("anna").recall is None))
+    assert host.kinds()[-1] == "lease.degraded"
+
+
+def test_a_lock_on_a_gpu_that_another_host_has_by_now_is_taken_back_where_that_is_wanted() -> None:
+    host = restarted_under_a_lock(on_loss_revoke=True)
+    play(host, claimed(2, refused={0: ELSEWHERE}))
+    recall = host.lock("anna").recall
+    assert recall is not None
+    assert recall.reason == "lease-lost"
+    assert "other-host" in recall.note
+
+    host = restarted_under_a_lock()
+    play(host, claimed(2, refused={0: ELSEWHERE}))
+    assert host.lock("anna").recall is None
