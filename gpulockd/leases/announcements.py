@@ -11,6 +11,7 @@ from contextlib import aclosing
 
 from ..core.events import LeaseFreed
 from ..ports import Post, Unavailable
+from .cancellation import heeding_cancellation
 from .client import Client
 from .faults import FAULTS, explain
 from .scripts import Release
@@ -39,7 +40,8 @@ class Announcements:
         """Posts `LeaseFreed` until it is cancelled."""
         while True:
             try:
-                await self._hear(post)
+                with heeding_cancellation():
+                    await self._hear(post)
             except FAULTS as error:
                 self._tell(explain(error, self._server, self._timeout))
             await asyncio.sleep(self._pause)
@@ -49,10 +51,11 @@ class Announcements:
         async with asyncio.timeout(self._timeout):
             await self._client.initialize()
         async with aclosing(self._client.pubsub()) as subscription:
-            async with asyncio.timeout(self._timeout):
-                await subscription.subscribe(self._channel)
-                while await subscription.get_message(timeout=None) is None:
-                    pass  # The answer to the subscription, or an error.
+            with heeding_cancellation():
+                async with asyncio.timeout(self._timeout):
+                    await subscription.subscribe(self._channel)
+                    while await subscription.get_message(timeout=None) is None:
+                        pass  # The answer to the subscription, or an error.
             self._connected()
             while True:
                 message = await subscription.get_message(ignore_subscribe_messages=True, timeout=None)

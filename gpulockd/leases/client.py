@@ -6,6 +6,7 @@ of `RedisLeases`: who repeats what, and when, is the core's to decide.
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -53,6 +54,8 @@ def open_client(target: Target, password_file: str, timeout: float) -> Client:
     `timeout` is the number of seconds of a whole operation. Raises `StartupRefused` where the password file or
     a TLS option is unusable.
     """
+    # The operation has its own deadline. These limits are for the way to it through several nodes, and for the case
+    # that redis-py loses the cancellation by which that deadline ends things.
     options: dict[str, Any] = {
         "socket_timeout": timeout,
         "socket_connect_timeout": timeout,
@@ -80,6 +83,17 @@ def _cluster(target: Target, options: dict[str, Any], timeout: float) -> Client:
     return cast(Client, RedisCluster(startup_nodes=nodes, require_full_coverage=False, **options))
 
 
+class _Sentinels(Sentinel):
+    """Sentinels that may be asked by several tasks at once: redis-py reorders the list that it walks along."""
+
+    async def discover_master(self, service_name: str) -> tuple[str, int]:
+        asking = copy.copy(self)
+        asking.sentinels = list(self.sentinels)
+        master: tuple[str, int] = await Sentinel.discover_master(asking, service_name)
+        self.sentinels = asking.sentinels
+        return master
+
+
 class _MasterPool(SentinelConnectionPool):
     """Connections to the master, which close those to the sentinels with them."""
 
@@ -101,10 +115,10 @@ def _behind_sentinels(target: Target, options: dict[str, Any], timeout: float) -
         "password": target.options.get("sentinel_password"),
         **_tls(target),
     }
-    sentinel = Sentinel(  # type: ignore[no-untyped-call]
+    sentinels = _Sentinels(  # type: ignore[no-untyped-call]
         target.nodes, sentinel_kwargs=sentinel_options, **options
     )
-    return cast(Client, sentinel.master_for(target.service, connection_pool_class=_MasterPool))
+    return cast(Client, sentinels.master_for(target.service, connection_pool_class=_MasterPool))
 
 
 def _tls(target: Target) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import re
-import socket
 import ssl
 from collections.abc import Iterator, Mapping
 
@@ -24,6 +24,7 @@ from redis.exceptions import (
 )
 
 from ..ports import Unavailable
+from .scripts import PERMISSIONS
 
 FAULTS = (RedisError, RedisClusterException, OSError)
 """Everything that redis-py raises for a server that does not work, and `TimeoutError` of the deadline itself."""
@@ -49,8 +50,17 @@ _PATTERNS: Mapping[str, re.Pattern[str]] = {
     ),
     "COMMANDS": re.compile(r"unknown command|Unknown Redis command", re.IGNORECASE),
     "CONNECTIONS": re.compile(r"max number of clients", re.IGNORECASE),
+    "TLS": re.compile(r"\[SSL"),
 }
 """For errors that come as plain text, or out of a script, where each server words them in its own way."""
+_ERRNO = re.compile(r"Error (-?\d+) connecting to")
+"""In redis-py's words, for where the system's error itself does not come along (uvloop)."""
+_ERRNOS: Mapping[int | None, str] = {
+    errno.ECONNREFUSED: "REFUSED",
+    errno.ENOENT: "NOSOCKET",
+    errno.EACCES: "NOACCESS",
+    errno.ETIMEDOUT: "TIMEOUT",
+}
 _GENERAL = frozenset({"NETWORK"})
 """What redis-py wraps around other errors: it counts where nothing else tells more."""
 _CODE = re.compile(r"(?:^|-|: )(READONLY|OOM|MISCONF|NOREPLICAS|MASTERDOWN|CLUSTERDOWN|LOADING|BUSY|WRONGTYPE)\b")
@@ -66,7 +76,7 @@ _TALES: Mapping[str, tuple[str, str]] = {
     ),
     "NOPERM": (
         "does not permit what a lease needs ({detail})",
-        "give its user the commands, keys and channels that docs/operations.md lists (ACL SETUSER)",
+        f"permit it: ACL SETUSER USER ~NAMESPACE:* &NAMESPACE:* {PERMISSIONS}",
     ),
     "READONLY": (
         "is a read-only replica",
@@ -137,9 +147,13 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _kind(error: BaseException) -> str | None:
-    by_system = _kind_of_system_error(error)
-    if by_system:
-        return by_system
+    match error:
+        case ssl.SSLError():
+            return "TLS"
+        case TimeoutError():
+            return "TIMEOUT"
+        case OSError():
+            return _kind_of_errno(error.errno)
     for known, kind in _CLASSES.items():
         if isinstance(error, known):
             return kind
@@ -149,24 +163,12 @@ def _kind(error: BaseException) -> str | None:
     for kind, pattern in _PATTERNS.items():
         if pattern.search(text):
             return kind
+    if number := _ERRNO.match(text):
+        return _kind_of_errno(int(number[1]))
     return "NETWORK" if isinstance(error, RedisConnectionError) else None
 
 
-def _kind_of_system_error(error: BaseException) -> str | None:
-    match error:
-        case ssl.SSLError():
-            return "TLS"
-        case socket.gaierror():
-            return "NONAME"
-        case ConnectionRefusedError():
-            return "REFUSED"
-        case FileNotFoundError():
-            return "NOSOCKET"
-        case PermissionError():
-            return "NOACCESS"
-        case TimeoutError():
-            return "TIMEOUT"
-        case OSError():
-            return "NETWORK"
-        case _:
-            return None
+def _kind_of_errno(number: int | None) -> str:
+    if number is not None and number < 0:  # Of getaddrinfo(3).
+        return "NONAME"
+    return _ERRNOS.get(number, "NETWORK")

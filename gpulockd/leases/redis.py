@@ -6,6 +6,7 @@ Who may have what is decided by the core; the scripts commit it, guarded by the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import TypeVar
@@ -16,6 +17,7 @@ from ..core.model import LeaseHolder
 from ..ports import Claimed, Post, Renewed, Unavailable
 from . import url as redis_url
 from .announcements import Announcements
+from .cancellation import heeding_cancellation
 from .client import open_client
 from .faults import FAULTS, explain
 from .identity import Identity
@@ -100,14 +102,18 @@ class RedisLeases:
         await self._announcements.listen(post)
 
     async def close(self) -> None:
-        await self._client.aclose()
+        """Does not fail: a server that is away need not hear of it."""
+        with contextlib.suppress(*FAULTS):
+            async with asyncio.timeout(self._timeout):
+                await self._client.aclose()
 
     async def _within_deadline(self, operation: Awaitable[Reply]) -> Reply:
-        try:
-            async with asyncio.timeout(self._timeout):
-                return await operation
-        except FAULTS as error:
-            raise explain(error, self._target, self._timeout) from error
+        with heeding_cancellation():
+            try:
+                async with asyncio.timeout(self._timeout):
+                    return await operation
+            except FAULTS as error:
+                raise explain(error, self._target, self._timeout) from error
 
     def _check_eviction(self, policy: str) -> None:
         unknown = "" if policy else "INFO is not permitted to the daemon's user"

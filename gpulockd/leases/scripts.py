@@ -17,6 +17,12 @@ from ..ports import StartupRefused
 from .client import Client
 from .identity import Identity
 
+PERMISSIONS = (
+    "+evalsha +eval +info +time +get +set +del +pttl +pexpire +hset +hget +hmget +hdel "
+    "+zadd +zrem +zrangebyscore +publish +subscribe +select"
+)
+"""Every command that a daemon's user needs, as ACL rules. For a cluster add `+cluster +command`."""
+
 _NAMESPACE = re.compile(r"[^\s{}]+")
 
 

@@ -23,12 +23,21 @@ def family(request: pytest.FixtureRequest) -> Iterator[Valkey]:
 
 
 @pytest.fixture
-def server(family: Valkey) -> Iterator[Valkey]:
-    """An empty server. Whatever a test left in it has an end, but for the epoch counters."""
+def server(family: Valkey) -> Valkey:
+    """An empty server."""
     with family.client() as client:
         client.flushall()
-        yield family
-        assert lasting(family) == []
+    return family
+
+
+@pytest.fixture(autouse=True)
+def everything_has_an_end(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whatever a test leaves in its server expires, but for the epoch counters."""
+    names = {"server", "own_server", "cluster_node"} & set(request.fixturenames)
+    servers: list[Valkey] = [request.getfixturevalue(name) for name in sorted(names)]
+    yield
+    for used in servers:
+        assert lasting(used) == []
 
 
 def lasting(server: Valkey) -> list[str]:

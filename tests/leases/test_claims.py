@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from gpulockd.leases.redis import RedisLeases
 from gpulockd.ports import Unavailable
 from tests.support.valkey import Valkey
 from tests.support.waiting import eventually
 
-from .conftest import NewDaemon
+from .conftest import NewDaemon, identity
 from .proxy import Proxy
 
 pytestmark = pytest.mark.redis
@@ -108,6 +109,23 @@ async def test_a_repeated_claim_gives_what_became_free_the_same_epoch(new_daemon
     assert (await daemon.claim(1, ["GPU-0", "GPU-1"], floor=8)).epochs == {"GPU-0": 9, "GPU-1": 9}
 
 
+async def test_a_repeated_claim_gives_what_became_free_no_smaller_epoch_than_the_rest(
+    new_daemon: NewDaemon,
+) -> None:
+    daemon, other = new_daemon("host-a"), new_daemon("host-b")
+    await other.release((await other.claim(1, ["GPU-0"], floor=20)).epochs)
+    await other.claim(2, ["GPU-1"], floor=0)
+    assert (await daemon.claim(1, ["GPU-0", "GPU-1"], floor=0)).epochs == {"GPU-0": 22}
+    await other.release({"GPU-1": 1})
+    assert (await daemon.claim(1, ["GPU-0", "GPU-1"], floor=0)).epochs == {"GPU-0": 22, "GPU-1": 22}
+
+
+async def test_a_repeated_claim_of_one_that_knows_more_by_now_exceeds_that(new_daemon: NewDaemon) -> None:
+    daemon = new_daemon()
+    assert (await daemon.claim(1, ["GPU-0"], floor=0)).epochs == {"GPU-0": 1}
+    assert (await daemon.claim(1, ["GPU-0"], floor=5)).epochs == {"GPU-0": 6}
+
+
 async def test_a_later_claim_of_the_holder_gets_a_larger_epoch(new_daemon: NewDaemon) -> None:
     daemon = new_daemon()
     assert (await daemon.claim(1, ["GPU-0"], floor=0)).epochs == {"GPU-0": 1}
@@ -190,10 +208,6 @@ async def test_a_lease_that_somebody_made_to_last_is_refused_without_an_end(
 
 
 async def test_namespaces_do_not_meet(new_daemon: NewDaemon, server: Valkey) -> None:
-    from gpulockd.leases.redis import RedisLeases
-
-    from .conftest import identity
-
     await new_daemon("host-a").claim(1, ["GPU-0"], floor=0)
     other = RedisLeases(server.url, "staging", 15, 5, identity("host-b"))
     assert (await other.claim(1, ["GPU-0"], floor=0)).epochs == {"GPU-0": 1}

@@ -9,25 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from gpulockd.leases.redis import RedisLeases
+from gpulockd.leases.scripts import PERMISSIONS
 from gpulockd.ports import Unavailable
 from tests.support.valkey import FLAVOURS, Valkey
 from tests.support.waiting import eventually
 
-from .conftest import NewDaemon
+from .conftest import NewDaemon, identity
 from .proxy import Proxy
 
 pytestmark = pytest.mark.redis
 
 SECRET = "s3cret/with:signs"
 ESCAPED = "s3cret%2Fwith%3Asigns"
-
-PERMITTED = (
-    "+evalsha +eval +info +time +get +set +del +pttl +pexpire +hset +hget +hmget +hdel "
-    "+zadd +zrem +zrangebyscore +publish +subscribe +select"
-)
-"""Everything a daemon's user needs."""
 
 
 @pytest.fixture(params=FLAVOURS)
@@ -81,7 +77,7 @@ async def test_a_frozen_server_is_given_up_after_the_deadline_and_the_loop_goes_
         assert "gave no answer within 1 s" in await task
         assert 0.9 < time.monotonic() - started < 1.5
         assert longest_stall < 0.5, "the loop stood still"
-    assert await daemon.fleet() == []
+    assert (await daemon.renew(2, {}, {})).lost == {}, "awake, it answers again"
 
 
 async def test_a_frozen_server_is_given_up_while_connecting_too(new_daemon: NewDaemon, server: Valkey) -> None:
@@ -89,6 +85,19 @@ async def test_a_frozen_server_is_given_up_while_connecting_too(new_daemon: NewD
         started = time.monotonic()
         assert "gave no answer" in await told(new_daemon(timeout=0.3).claim(1, ["GPU-0"], 0))
         assert time.monotonic() - started < 0.8
+
+
+async def test_a_frozen_server_does_not_keep_the_daemon_from_closing(new_daemon: NewDaemon, server: Valkey) -> None:
+    daemon = new_daemon(timeout=0.5)
+    await daemon.claim(1, ["GPU-0"], floor=0)
+    with server.frozen():
+        stuck = asyncio.create_task(daemon.fleet())
+        await asyncio.sleep(0)
+        started = time.monotonic()
+        await daemon.close()
+        assert time.monotonic() - started < 1
+        with pytest.raises(Unavailable):
+            await stuck
 
 
 async def test_nothing_is_sent_twice_by_itself(
@@ -145,6 +154,29 @@ async def test_scripts_that_the_server_has_forgotten_are_sent_again(new_daemon: 
         assert (await daemon.renew(attempt, epochs, {"host": "host-a"})).kept == {"GPU-0"}
         assert len(await daemon.fleet()) == 1
         await daemon.release(epochs)
+
+
+def test_on_the_loop_of_the_daemon(own_server: Valkey) -> None:
+    """Transports of uvloop fail in ways of their own."""
+
+    async def scenario() -> None:
+        daemon = RedisLeases(own_server.url, "gpulockd", 15, 0.5, identity())
+        epochs = (await daemon.claim(1, ["GPU-0"], floor=0)).epochs
+        with own_server.frozen():
+            assert "gave no answer" in await told(daemon.renew(2, epochs, {}))
+        assert (await daemon.renew(3, epochs, {})).kept == {"GPU-0"}
+        own_server.kill()  # Unseen by the loop: the next operation still writes to the old connection.
+        assert "cannot be reached" in await told(daemon.renew(4, epochs, {}))
+        assert "refuses the connection" in await told(daemon.renew(5, epochs, {}))
+        own_server.start()
+        assert (await daemon.renew(6, epochs, {})).lost == {"GPU-0": None}
+        own_server.kill()
+        await ends_are_seen()
+        assert "refuses the connection" in await told(daemon.renew(7, epochs, {}))
+        own_server.start()
+        await daemon.close()
+
+    uvloop.run(scenario())
 
 
 async def test_no_server_at_all(daemons: NewDaemon, tmp_path: Path) -> None:
@@ -205,7 +237,7 @@ async def test_a_password_from_a_file_may_change_while_the_daemon_runs(
 
 async def test_a_user_with_exactly_what_is_needed(daemons: NewDaemon, own_server: Valkey) -> None:
     with own_server.client() as client:
-        rules = ["on", ">word", "~gpulockd:*", *PERMITTED.split()]
+        rules = ["on", ">word", "~gpulockd:*", *PERMISSIONS.split()]
         if own_server.flavour != "redis6":  # 6.0 knows no channels yet.
             rules.append("&gpulockd:*")
         client.execute_command("ACL", "SETUSER", "gpu", *rules)
@@ -255,7 +287,9 @@ async def test_a_replica_that_lost_its_master_and_serves_nothing(daemons: NewDae
     with own_server.client() as client:
         client.config_set("replica-serve-stale-data", "no")
         client.execute_command("REPLICAOF", "127.0.0.1", "1")
-    assert "is a replica that has lost its master" in await told(daemons(own_server).claim(1, ["GPU-0"], 0))
+        message = await told(daemons(own_server).claim(1, ["GPU-0"], 0))
+        assert "is a replica that has lost its master" in message
+        client.execute_command("REPLICAOF", "NO", "ONE")
 
 
 async def test_a_full_server_refuses_claims_and_still_renews(
@@ -295,13 +329,14 @@ async def test_a_server_with_too_few_replicas(daemons: NewDaemon, own_server: Va
 async def test_somebody_elses_keys(daemons: NewDaemon, own_server: Valkey) -> None:
     with own_server.client() as client:
         client.lpush("gpulockd:{leases}:lease:GPU-0", "something")
+        client.expire("gpulockd:{leases}:lease:GPU-0", 60)
         message = await told(daemons(own_server).claim(1, ["GPU-0"], 0))
         assert "has other data under the keys of the leases; choose another redis.namespace" in message
 
 
 async def test_a_lease_that_no_daemon_wrote(daemons: NewDaemon, own_server: Valkey) -> None:
     with own_server.client() as client:
-        client.set("gpulockd:{leases}:lease:GPU-0", '{"instance": "x", "epoch": 1}')
+        client.set("gpulockd:{leases}:lease:GPU-0", '{"instance": "x", "epoch": 1}', px=60_000)
         message = await told(daemons(own_server).claim(1, ["GPU-0"], 0))
         assert "a lease that no gpulockd wrote" in message
 

@@ -101,6 +101,21 @@ async def test_the_epoch_grows_through_releases_and_restarts(new_daemon: NewDaem
         await (daemon.release(epochs) if run % 2 else daemon.close())
 
 
+async def test_the_epoch_is_on_the_disk_before_it_is_told(
+    new_daemon: NewDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def watched(descriptor: int) -> None:
+        fsync(descriptor)
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+
+    monkeypatch.setattr(os, "fsync", watched)
+    await new_daemon().claim(1, GPUS, floor=0)
+    assert synced == [str(tmp_path / "lease.new"), str(tmp_path)]
+
+
 async def test_the_lock_is_kept_until_the_last_gpu_is_released(new_daemon: NewDaemon) -> None:
     first, second = new_daemon(), new_daemon()
     await first.claim(1, GPUS, floor=0)

@@ -48,6 +48,16 @@ async def test_a_lease_that_another_has_is_lost_to_it(new_daemon: NewDaemon, ser
     assert (await other.renew(2, {"GPU-0": 2}, {})).kept == {"GPU-0"}, "nothing was taken from the other"
 
 
+async def test_anothers_lease_is_not_renewed_with_the_right_epoch_either(new_daemon: NewDaemon, server: Valkey) -> None:
+    await new_daemon("host-a").claim(1, ["GPU-0"], floor=0)
+    with server.client() as client:
+        client.pexpire("gpulockd:{leases}:lease:GPU-0", 5000)
+        holder = (await new_daemon("host-b").renew(1, {"GPU-0": 1}, {})).lost["GPU-0"]
+        assert holder is not None
+        assert holder.host == "host-a"
+        assert client.pttl("gpulockd:{leases}:lease:GPU-0") <= 5000
+
+
 async def test_an_older_epoch_is_not_renewed(new_daemon: NewDaemon) -> None:
     daemon = new_daemon()
     await daemon.claim(1, ["GPU-0"], floor=0)

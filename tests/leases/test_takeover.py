@@ -114,6 +114,19 @@ async def test_only_the_very_lease_that_was_seen_is_replaced(
     assert reply.refused["GPU-0"].holder.host == "host-first"
 
 
+async def test_an_earlier_lease_of_the_same_run_is_not_the_lease_that_was_seen(
+    new_daemon: NewDaemon,
+) -> None:
+    holder, late = new_daemon("host-a"), identity("host-late")
+    scripts = Scripts(new_daemon("host-late", who=late)._client, Keys("gpulockd"), 15, 60)
+    await holder.claim(1, ["GPU-0"], floor=0)
+    seen = (await scripts.claim(late, 1, ["GPU-0"], 0, instead_of={})).refused
+    await holder.claim(2, ["GPU-0"], floor=0)
+    reply = await scripts.claim(late, 1, ["GPU-0"], 0, instead_of=seen)
+    assert reply.granted == {}
+    assert reply.refused["GPU-0"].epoch == 2
+
+
 async def test_what_a_dead_daemon_still_had_on_the_way_changes_nothing(
     new_daemon: NewDaemon, start_owner: StartOwner
 ) -> None:
