@@ -22,7 +22,7 @@ class LockGranted:
 
 @dataclass(frozen=True, slots=True)
 class LockChanged:
-    """Its session key, its end or its state is no longer what the journal has."""
+    """Its session key, its end, its state or its depth is no longer what the journal has."""
 
     lock: Lock
 

@@ -101,6 +101,8 @@ def released(turn: Turn, event: ReleaseRequested) -> None:
     lock.depth -= 1
     if lock.depth == 0:
         end(turn, lock, "released")
+    else:
+        turn.do(LockChanged(lock))
     turn.answer(session.id, event.msgid, lock=lock.id, held_for=turn.now - lock.granted_at, held=lock.depth > 0)
 
 

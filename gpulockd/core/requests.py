@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
+from . import nesting
 from .actions import Notify, Refused, Severity
 from .deadlines import Alarm
 from .events import AcquireRequested, CancelRequested
-from .forms import grant_view, who
+from .forms import who
 from .lock import grant
 from .model import Lock, Request, Session
 from .placement import FRESH, candidates, choose, gates, reachable
@@ -29,7 +30,7 @@ def acquire(turn: Turn, event: AcquireRequested) -> None:
         refusal = refused.refusal
         turn.refuse(session.id, event.msgid, refusal.code, refusal.message, refusal.hint, **refusal.data)
         return
-    if _refused_at_the_door(turn, session, event) or _answered_by_nesting(turn, session, event, uuids):
+    if _refused_at_the_door(turn, session, event) or nesting.answered(turn, session, event.msgid, wish, uuids):
         return
     turn.requests_made += 1
     number = turn.requests_made
@@ -102,46 +103,6 @@ def _refused_at_the_door(turn: Turn, session: Session, event: AcquireRequested) 
     return True
 
 
-def _answered_by_nesting(turn: Turn, session: Session, event: AcquireRequested, uuids: frozenset[str]) -> bool:
-    """Whether a holder asked from inside its lock, and was answered: by that lock, or by an error.
-
-    A holder that names other GPUs than its own is no such case: it asks for a further lock.
-    """
-    outer = _outer(turn, session, event.wish.within)
-    if outer is None:
-        return False
-    mine = frozenset(outer.gpus)
-    wish = event.wish
-    if wish.selectors:
-        if not uuids & mine:
-            return False
-        suffices = uuids <= mine
-    else:
-        suffices = wish.count <= len(mine)
-    if suffices:
-        if outer.session == session.id:
-            outer.depth += 1
-        turn.answer(session.id, event.msgid, **grant_view(turn.state, outer, turn.now, nested=True))
-        return True
-    turn.refuse(
-        session.id,
-        event.msgid,
-        "nested-request",
-        f"the caller holds {outer.id} with {len(mine)} GPU(s) already, and asks for more than that",
-        "ask for all of them in the outer request",
-        lock=outer.id,
-    )
-    return True
-
-
-def _outer(turn: Turn, session: Session, within: str | None) -> Lock | None:
-    """The lock that a request comes from inside of. A stale or foreign name counts for nothing."""
-    if session.locks:
-        return turn.state.locks[min(session.locks)]
-    lock = turn.state.locks.get(within) if within else None
-    return lock if lock is not None and lock.owner.uid == session.owner.uid else None
-
-
 def settle(turn: Turn) -> None:
     """Grants whatever can be granted, in order.
 
@@ -170,21 +131,18 @@ def settle(turn: Turn) -> None:
                 if not earlier.candidates.isdisjoint(gpus):
                     earlier.overtaken += 1
             _leave(turn, request)
-            _answer_siblings(turn, request, grant(turn, request, gpus))
+            grant(turn, request, gpus)
+            _answer_siblings(turn, turn.state.sessions[request.session])
         if not free:
             return
 
 
-def _answer_siblings(turn: Turn, request: Request, lock: Lock) -> None:
-    """Other requests of the same session that this lock suffices for would from now on wait for themselves."""
-    for msgid, sibling_id in list(turn.state.sessions[request.session].requests.items()):
-        sibling = turn.state.requests[sibling_id]
-        held = frozenset(lock.gpus)
-        wish = sibling.wish
-        if sibling.candidates <= held if wish.selectors else wish.count <= len(held):
-            _leave(turn, sibling)
-            lock.depth += 1
-            turn.answer(request.session, msgid, **grant_view(turn.state, lock, turn.now, nested=True))
+def _answer_siblings(turn: Turn, session: Session) -> None:
+    """Answers the requests of a session that would wait for the lock it was just granted."""
+    for msgid, request_id in list(session.requests.items()):
+        request = turn.state.requests[request_id]
+        if nesting.answered(turn, session, msgid, request.wish, request.candidates):
+            _leave(turn, request)
 
 
 def _leave(turn: Turn, request: Request) -> None:

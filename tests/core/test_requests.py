@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from gpulockd.core.actions import LockChanged
+
 from .script import (
     Host,
     acquire,
@@ -21,6 +23,7 @@ from .script import (
     refused,
     release,
     released,
+    revokes,
     so,
     undrains,
     uuid,
@@ -244,6 +247,59 @@ def test_a_second_waiting_request_of_a_session_never_waits_for_itself() -> None:
         acquire("ben", msgid=2),
         release("anna"), released("anna"), granted("ben", 0), nested("ben", 0),
     )  # fmt: skip
+
+
+def test_no_other_request_of_a_session_waits_for_the_lock_that_it_was_just_granted() -> None:
+    play(
+        Host(gpus=3),
+        acquire("anna", 3), granted("anna", 0, 1, 2),
+        acquire("ben", ("0",), msgid=1),
+        acquire("ben", ("0", "1"), msgid=2),
+        acquire("ben", ("2",), msgid=3),
+        release("anna"), released("anna"), granted("ben", 0), refused("ben", "nested-request"), granted("ben", 2),
+    )  # fmt: skip
+
+
+def test_a_holder_of_several_locks_waits_for_none_of_them() -> None:
+    host = play(
+        Host(gpus=3),
+        acquire("anna", ("0",)), granted("anna", 0),
+        acquire("anna", ("1",)), granted("anna", 1),
+        acquire("anna", ("1",)), nested("anna", 1),
+        acquire("anna", 1), nested("anna", 0),
+        acquire("anna", ("1", "2")), refused("anna", "nested-request"),
+    )  # fmt: skip
+    assert sorted(lock.depth for lock in host.state.locks.values()) == [2, 2]
+
+
+def test_a_holder_waits_neither_for_itself_nor_for_the_lock_that_it_runs_under() -> None:
+    host = play(Host(gpus=3), acquire("anna", ("0",)), granted("anna", 0))
+    lock = host.lock("anna").id
+    play(
+        host,
+        acquire("child", ("1",), within=lock), granted("child", 1),
+        acquire("child", ("0",), within=lock), nested("child", 0),
+        acquire("child", ("1",), within=lock), nested("child", 1),
+    )  # fmt: skip
+    play(host, acquire("grandchild", ("0",), within=host.lock("child").id), nested("grandchild", 0))
+
+
+def test_a_lock_that_is_being_taken_back_is_handed_to_nobody_inside_of_it() -> None:
+    host = play(
+        Host(gpus=2),
+        acquire("anna", ("0",)), granted("anna", 0),
+        revokes("root", "0"), answered("root"),
+        acquire("anna"), refused("anna", "lost"),
+    )  # fmt: skip
+    play(host, acquire("child", within=host.lock("anna").id), refused("child", "lost"))
+    assert host.lock("anna").depth == 1
+
+
+def test_how_often_a_lock_was_acquired_is_recorded() -> None:
+    host = play(Host(gpus=1), acquire("anna"), granted("anna", 0))
+    host.records.clear()
+    play(host, acquire("anna"), nested("anna", 0), release("anna"), released("anna"))
+    assert host.records == [LockChanged(host.lock("anna"))] * 2
 
 
 def test_positions_are_told_to_those_who_asked_when_they_change() -> None:
