@@ -144,4 +144,4 @@ def _snapshot(heard: Heard) -> Mapping[str, object] | None:
     if not isinstance(snapshot, dict):
         log.warning("what host %s says of itself cannot be read: %r", heard.host, heard.snapshot[:80])
         return None
-    return {**snapshot, "age": heard.age}
+    return {**snapshot, "host": heard.host, "age": heard.age}
