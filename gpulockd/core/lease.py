@@ -65,6 +65,8 @@ def claimed(turn: Turn, event: LeasesClaimed) -> None:
         )
     elif all(gpu.epoch is None for gpu in state.gpus.values()):
         lease.why = "another daemon has the lease"
+        if turn.deadlines.get(Alarm.LEASE_RENEW) is None and not lease.renewing:
+            _report_later(turn, event.sent_at)
     _claim_the_rest(turn)
     regate_all(turn)
 
@@ -94,11 +96,16 @@ def _claim_the_rest(turn: Turn) -> None:
 
 
 def _claim_later(turn: Turn) -> None:
-    """When to ask again for what another daemon has: its letting go wakes us, and polling is the fallback."""
+    """When to ask again for what another daemon has: its letting go wakes us, and polling is the fallback.
+
+    A daemon that died says nothing when its leases run out, so that moment is not waited past.
+    """
     settings, lease = turn.state.settings, turn.state.lease
     if lease.claim_delay == 0.0:
         lease.claim_delay = settings.poll_interval
-        delay = settings.fallback_timeout if settings.use_event_driven else settings.poll_interval
+        holders = [gpu.elsewhere for gpu in turn.state.gpus.values() if gpu.elsewhere is not None]
+        expiry = min((holder.expires_in for holder in holders), default=math.inf)
+        delay = min(settings.fallback_timeout, expiry) if settings.use_event_driven else settings.poll_interval
     else:
         delay = lease.claim_delay
         if settings.exponential_backoff:
@@ -114,8 +121,8 @@ def freed(turn: Turn, event: LeaseFreed) -> None:
 def renew(turn: Turn, _: str = "") -> None:
     lease = turn.state.lease
     epochs = {uuid: gpu.epoch for uuid, gpu in turn.state.gpus.items() if gpu.epoch is not None}
-    if not epochs or lease.renewing:
-        return
+    if lease.renewing or (not epochs and math.isinf(turn.state.settings.lease_ttl)):
+        return  # without any lease of its own a host still tells the fleet that it is there
     lease.renewing = True
     lease.attempt += 1
     turn.do(RenewLeases(lease.attempt, epochs))
@@ -129,9 +136,16 @@ def renewed(turn: Turn, event: LeasesRenewed) -> None:
             _lost(turn, gpu, holder)
     if event.kept:
         _fresh(turn, event.sent_at)
+    else:
+        _report_later(turn, event.sent_at)
     if event.lost:
         _claim_the_rest(turn)
     regate_all(turn)
+
+
+def _report_later(turn: Turn, sent_at: float) -> None:
+    """A host without a lease has nothing to renew but its place in the fleet."""
+    turn.deadlines.set(Alarm.LEASE_RENEW, "", sent_at + RENEW * turn.state.settings.lease_ttl)
 
 
 def _lost(turn: Turn, gpu: Gpu, holder: LeaseHolder | None) -> None:

@@ -15,6 +15,7 @@ from .script import (
     RENEW,
     Host,
     acquire,
+    answered,
     claim,
     claim_fails,
     claimed,
@@ -28,6 +29,7 @@ from .script import (
     released,
     renewal_fails,
     renewed,
+    revokes,
     signalled,
     so,
     uuid,
@@ -163,6 +165,21 @@ def test_revoke_has_every_holder_gone_before_the_ttl_ends() -> None:
     assert host.now - started == pytest.approx(0.8 * TTL)
 
 
+def test_a_lease_that_is_lost_hastens_a_recall_that_had_more_time() -> None:
+    host = redis_host(on_loss_revoke=True)
+    play(host, acquire("anna", notify=frozenset({"lost"})), granted("anna", 0))
+    pid = host.process("anna").pid
+    started = host.now
+    play(host, revokes("root", "0", 3600), lost("anna", "revoked"), answered("root"))
+    chain(host)
+    play(
+        host,
+        passes(started + 0.55 * TTL - host.now), lost("anna", "revoked"),
+        passes(0.15 * TTL), signalled(pid, int(signal.SIGTERM)),
+        passes(0.10 * TTL), signalled(pid, int(signal.SIGKILL)),
+    )  # fmt: skip
+
+
 def test_a_gpu_that_another_host_has_is_not_granted() -> None:
     host = Host(gpus=2, claimed=False, lease_ttl=TTL)
     play(
@@ -180,7 +197,7 @@ def test_a_lease_that_another_host_has_is_asked_for_again_when_it_is_freed() -> 
     play(
         host,
         claimed(1, refused={0: ELSEWHERE}),
-        passes(5),
+        passes(2),
         happens(LeaseFreed(frozenset({uuid(0)}))), claim(0, floor=0),
         claimed(7, 0),
         acquire("anna"), granted("anna", 0),
@@ -190,7 +207,7 @@ def test_a_lease_that_another_host_has_is_asked_for_again_when_it_is_freed() -> 
 
 def test_polling_is_the_fallback_and_backs_off() -> None:
     again = claimed(1, refused={0: ELSEWHERE})
-    host = Host(gpus=1, claimed=False, lease_ttl=TTL, poll_interval=2, max_poll_interval=5, fallback_timeout=30)
+    host = Host(gpus=1, claimed=False, poll_interval=2, max_poll_interval=5, fallback_timeout=30)
     play(host, again, passes(29.9), passes(0.1), claim(0, floor=0))
     play(host, again, passes(2), claim(0, floor=0), again, passes(4), claim(0, floor=0))
     play(host, again, passes(4.9), passes(0.1), claim(0, floor=0), again, passes(5), claim(0, floor=0))
@@ -198,7 +215,7 @@ def test_polling_is_the_fallback_and_backs_off() -> None:
 
 
 def test_without_events_polling_begins_at_once() -> None:
-    host = Host(gpus=1, claimed=False, lease_ttl=TTL, use_event_driven=False, exponential_backoff=False)
+    host = Host(gpus=1, claimed=False, use_event_driven=False, exponential_backoff=False)
     again = claimed(1, refused={0: ELSEWHERE})
     play(host, again, passes(2), claim(0, floor=0), again, passes(2), claim(0, floor=0))
 
@@ -296,7 +313,7 @@ def test_several_leases_lost_to_another_host_are_polled_for_as_one() -> None:
         host,
         passes(3), RENEW,
         renewed(lost={0: ELSEWHERE, 1: ELSEWHERE}),
-        passes(29.9),
+        passes(29.9), RENEW,
         passes(0.1), claim(0, 1, floor=1),
     )  # fmt: skip
 
