@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from .actions import DrainSet, Refused, Severity
@@ -33,6 +34,15 @@ def revoked(turn: Turn, event: RevokeRequested) -> None:
         )
         return
     settings = turn.state.settings
+    if event.grace == math.inf:
+        turn.refuse(
+            session.id,
+            event.msgid,
+            "invalid-request",
+            "with a grace without an end nothing would ever be taken back",
+            "say how long its holder may take to let go",
+        )
+        return
     grace = settings.revoke_grace if event.grace is None else event.grace
     decided = recall(turn, thing, "revoked", _by(session.owner), event.reason, grace, settings.kill_grace)
     turn.answer(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .actions import LockChanged, LockEnded, LockGranted, Severity, Unwatch
 from .deadlines import Alarm
 from .events import BeatReported, ExtendRequested, ReleaseRequested
-from .forms import grant_view, who
+from .forms import finite, grant_view, who
 from .model import COUNTER_BITS, Lock, Quarantine, Request, Session
 from .placement import Step, move
 from .quarantine import enter
@@ -125,7 +125,7 @@ def extended(turn: Turn, event: ExtendRequested) -> None:
     lock.ends_at = min(turn.now + event.max_hold, latest)
     turn.deadlines.set(Alarm.HOLD_END, lock.id, lock.ends_at)
     turn.do(LockChanged(lock))
-    turn.answer(session.id, event.msgid, lock=lock.id, max_hold=lock.ends_at - turn.now)
+    turn.answer(session.id, event.msgid, lock=lock.id, max_hold=finite(lock.ends_at - turn.now))
 
 
 def beaten(turn: Turn, event: BeatReported) -> None:

@@ -26,7 +26,7 @@ class Push(enum.Enum):
 
 TRANSITIONS: dict[tuple[LockState, Push], LockState] = {
     (LockState.HELD, Push.RECALL): LockState.RECALLED,
-    (LockState.RECALLED, Push.RECALL): LockState.RECALLED,  # asked again: the earlier deadline stands
+    (LockState.RECALLED, Push.RECALL): LockState.RECALLED,  # asked again: the sooner deadline stands
     (LockState.TERMINATING, Push.RECALL): LockState.TERMINATING,
     (LockState.KILLING, Push.RECALL): LockState.KILLING,
     (LockState.RECALLED, Push.HARDER): LockState.TERMINATING,
@@ -36,31 +36,64 @@ TRANSITIONS: dict[tuple[LockState, Push], LockState] = {
 
 
 def recall(turn: Turn, lock: Lock, reason: str, by: str, note: str, grace: float, kill_grace: float) -> Recall:
-    """Begins to take a lock back; one that is being taken back already stays as it is."""
-    before = lock.state
-    lock.state = TRANSITIONS[before, Push.RECALL]
-    if before is not LockState.HELD and lock.recall is not None:
-        return lock.recall
+    """Begins to take a lock back. One that is being taken back already is so for the first reason, and sooner where
+    that is asked for now."""
+    lock.state = TRANSITIONS[lock.state, Push.RECALL]
+    if lock.recall is not None:
+        return _hasten(turn, lock, lock.recall, by, grace, kill_grace)
     lock.recall = Recall(reason, by, note, turn.now, turn.now + grace, kill_grace)
     turn.deadlines.set(Alarm.RECALL_STEP, lock.id, lock.recall.deadline)
     turn.do(LockChanged(lock))
-    if lock.session is not None and "lost" in lock.wish.notify:
-        turn.do(Notify(lock.session, "lost", _lost(turn, lock, lock.recall)))
+    tell(turn, lock)
+    said = f"{lock.id} of {who(lock.owner)} is taken back by {by}: {reason}{': ' + note if note else ''}"
+    _announce(turn, lock, lock.recall, by, said)
+    return lock.recall
+
+
+def _hasten(turn: Turn, lock: Lock, recall: Recall, by: str, grace: float, kill_grace: float) -> Recall:
+    if lock.state is LockState.KILLING:
+        return recall
+    left = grace if lock.state is LockState.RECALLED else grace + kill_grace
+    sooner = turn.now + left < recall.deadline
+    deadline = turn.now + left if sooner else recall.deadline
+    lock.recall = replace(recall, deadline=deadline, kill_grace=min(recall.kill_grace, kill_grace))
+    if lock.recall != recall:
+        turn.do(LockChanged(lock))
+    if sooner:
+        turn.deadlines.set(Alarm.RECALL_STEP, lock.id, deadline)
+        tell(turn, lock)
+        _announce(turn, lock, recall, by, f"{lock.id} of {who(lock.owner)} is taken back sooner, by {by}")
+    return lock.recall
+
+
+def _announce(turn: Turn, lock: Lock, recall: Recall, by: str, said: str) -> None:
     turn.announce(
         "lock.recalled",
-        f"{lock.id} of {who(lock.owner)} is taken back by {by}: {reason}{': ' + note if note else ''}",
+        said,
         Severity.WARNING,
         lock=lock.id,
         gpus=list(lock.gpus),
         pid=lock.owner.process.pid,
-        reason=reason,
+        reason=recall.reason,
         by=by,
     )
-    return lock.recall
 
 
-def _lost(turn: Turn, lock: Lock, recall: Recall) -> dict[str, object]:
-    return {
+def resume(turn: Turn, lock: Lock) -> None:
+    """Goes on where an earlier daemon stopped. Whether it still sent its last signal nobody knows: it is sent again."""
+    if lock.recall is None:
+        return
+    deadline = lock.recall.deadline
+    if lock.state is LockState.KILLING:
+        lock.state, deadline = LockState.TERMINATING, turn.now
+    turn.deadlines.set(Alarm.RECALL_STEP, lock.id, deadline)
+
+
+def tell(turn: Turn, lock: Lock) -> None:
+    """Tells a holder that asked for it that its lock is being taken back."""
+    if (recall := lock.recall) is None or lock.session is None or "lost" not in lock.wish.notify:
+        return
+    params = {
         "lock": lock.id,
         "token": lock.token,
         "reason": recall.reason,
@@ -68,6 +101,7 @@ def _lost(turn: Turn, lock: Lock, recall: Recall) -> dict[str, object]:
         "note": recall.note,
         "deadline": max(0.0, recall.deadline - turn.now),
     }
+    turn.do(Notify(lock.session, "lost", params))
 
 
 def harder(turn: Turn, lock_id: str) -> None:

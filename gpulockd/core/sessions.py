@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import quarantine
+from . import quarantine, recall
 from .actions import Disconnect, LockChanged, Severity, Unwatch, Watch
 from .deadlines import Alarm
 from .events import ProcessExited, Restored, SessionClosed, SessionIntroduced, SessionOpened
@@ -36,8 +36,11 @@ def introduced(turn: Turn, event: SessionIntroduced) -> None:
             turn.announce(
                 "lock.reattached", f"{who(lock.owner)} is back for {lock.id}", lock=lock.id, gpus=list(lock.gpus)
             )
-    locks = [grant_view(turn.state, turn.state.locks[lock], turn.now) for lock in sorted(session.locks)]
-    turn.answer(session.id, event.msgid, **event.answer, session=session.id, locks=locks)
+    locks = [turn.state.locks[lock] for lock in sorted(session.locks)]
+    views = [grant_view(turn.state, lock, turn.now) for lock in locks]
+    turn.answer(session.id, event.msgid, **event.answer, session=session.id, locks=views)
+    for lock in locks:
+        recall.tell(turn, lock)  # what was told to an earlier connection may have been lost with it
 
 
 def _rekey(turn: Turn, lock: Lock, session: Session) -> None:
@@ -106,8 +109,7 @@ def restored(turn: Turn, event: Restored) -> None:
             continue
         turn.deadlines.set(Alarm.HOLD_END, lock.id, lock.ends_at)
         turn.deadlines.set(Alarm.REATTACH_END, lock.id, turn.now + state.settings.reattach_grace)
-        if lock.recall is not None:
-            turn.deadlines.set(Alarm.RECALL_STEP, lock.id, lock.recall.deadline)
+        recall.resume(turn, lock)
         turn.announce("lock.restored", f"{lock.id} of {who(lock.owner)} is kept for its owner", lock=lock.id)
     regate_all(turn)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import signal
 
+from gpulockd.core.actions import Answer
 from gpulockd.core.events import BeatReported, ExtendRequested, SignalRefused
 
 from .script import (
@@ -83,6 +85,34 @@ def test_who_revoked_is_recorded() -> None:
     assert by == ["root (pid 10002), uid 0"]
 
 
+def test_who_is_to_be_gone_sooner_is_told_again_and_who_said_so_is_announced() -> None:
+    host = Host(gpus=1, kill_grace=5)
+    play(host, acquire("anna", notify=NOTIFY), granted("anna", 0))
+    pid = host.process("anna").pid
+    play(
+        host,
+        revokes("root", "0", 3600), lost("anna", "revoked"), answered("root"),
+        passes(60),
+        revokes("toor", "0", 2), lost("anna", "revoked"), answered("toor"),
+        revokes("root", "0", 600), answered("root"),
+        passes(2), signalled(pid, TERM),
+        revokes("root", "0", 0), answered("root"),
+        passes(5), signalled(pid, KILL),
+        revokes("root", "0", 0), answered("root"),
+    )  # fmt: skip
+    recalls = [announce.data["by"] for announce in host.announced if announce.kind == "lock.recalled"]
+    assert [str(by).split()[0] for by in recalls] == ["root", "toor"]
+
+
+def test_a_grace_without_an_end_takes_nothing_back() -> None:
+    play(
+        Host(gpus=1),
+        acquire("anna"), granted("anna", 0),
+        revokes("root", "0", math.inf), refused("root", "invalid-request"),
+        so(lambda host: host.lock("anna").recall is None),
+    )  # fmt: skip
+
+
 def test_where_there_is_nothing_to_revoke_the_administrator_is_told() -> None:
     play(
         Host(gpus=1),
@@ -129,6 +159,13 @@ def test_extend_moves_the_end_but_not_past_the_hard_timeout() -> None:
         passes(10), lost("anna", "max-hold"),
         happens(ExtendRequested(session, 4, None, 10)), refused("anna", "lost"),
     )  # fmt: skip
+
+
+def test_what_is_left_after_an_extension_is_never_less_than_nothing() -> None:
+    host = Host(gpus=1, hard_timeout=100, take_back=False)
+    play(host, acquire("anna"), granted("anna", 0), passes(150))
+    actions = host.machine.handle(ExtendRequested(host.session("anna"), 3, None, 60), host.now)
+    assert [action.result["max_hold"] for action in actions if isinstance(action, Answer)] == [0.0]
 
 
 def test_a_beat_is_kept_with_the_lock() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from gpulockd.core.model import Lock, Process, Quarantine, Settings
 from .script import (
     Host,
     acquire,
+    answered,
     claim,
     claimed,
     clear,
@@ -24,10 +26,13 @@ from .script import (
     hello,
     identity,
     inspect,
+    lost,
     passes,
     play,
     release,
     released,
+    revokes,
+    signalled,
     so,
     unwatch,
     uuid,
@@ -177,6 +182,41 @@ def test_an_owner_that_does_not_come_back_counts_as_disconnected() -> None:
         passes(0.1), unwatch(pid), inspect(0),
     )  # fmt: skip
     assert ended(host) == [("anna", "abandoned")]
+
+
+def test_who_comes_back_for_a_lock_that_is_being_taken_back_is_told() -> None:
+    wants = frozenset({"lost"})
+    before = play(
+        Host(gpus=1, revoke_grace=30),
+        hello("anna", "key-1"), welcomed("anna"),
+        acquire("anna", notify=wants), granted("anna", 0),
+        revokes("root", "0"), lost("anna", "revoked"), answered("root"),
+    )  # fmt: skip
+    process = before.process("anna")
+    host, start = after_restart(before)
+    play(host, happens(start), watch(process.pid), claim(0, floor=1), claimed(2, 0))
+    host.connect("anna", process=process)
+    play(
+        host,
+        hello("anna", "key-2", reattach="key-1"), unwatch(process.pid), welcomed("anna", 0), lost("anna", "revoked"),
+        passes(25), signalled(process.pid, int(signal.SIGTERM)),
+    )  # fmt: skip
+
+
+def test_a_last_step_that_an_earlier_daemon_may_not_have_taken_is_taken_again() -> None:
+    before = play(Host(gpus=1), acquire("anna"), granted("anna", 0), revokes("root", "0", 0), answered("root"))
+    process = before.process("anna")
+    play(
+        before,
+        passes(0), signalled(process.pid, int(signal.SIGTERM)),
+        passes(5), signalled(process.pid, int(signal.SIGKILL)),
+    )  # fmt: skip
+    host, start = after_restart(before, now=1)
+    play(
+        host,
+        happens(start), watch(process.pid), claim(0, floor=1),
+        claimed(2, 0), signalled(process.pid, int(signal.SIGKILL)),
+    )  # fmt: skip
 
 
 def test_quarantines_and_drains_outlive_the_daemon() -> None:
