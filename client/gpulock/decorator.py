@@ -63,7 +63,7 @@ def _decorate(
     function: Callable[..., Any], *, task: str | None, pass_lock: str | None, options: dict[str, Any]
 ) -> Callable[..., Any]:
     _refuse_what_outlasts_its_call(function)
-    signature = inspect.signature(function)
+    signature = _signature(function)
     given = pass_lock if pass_lock in signature.parameters else None
     options = {**options, "task": _name(function) if task is None else task}
 
@@ -85,6 +85,8 @@ def _decorate(
             with sync.acquire(**options) as lock:
                 result = function(*args, **kwargs, **({given: lock} if given else {}))
                 if inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
+                    if inspect.iscoroutine(result):
+                        result.close()
                     raise TypeError(f"{_name(function)} returned {result!r}, whose work would come after the lock")
                 return result
 
@@ -94,6 +96,13 @@ def _decorate(
         others = [parameter for name, parameter in signature.parameters.items() if name != given]
         wrapper.__signature__ = signature.replace(parameters=others)  # type: ignore[attr-defined]
     return wrapper
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(function)
+    except ValueError:  # some functions written in C have none
+        return inspect.Signature()
 
 
 def _is_coroutine_function(function: Callable[..., Any]) -> bool:

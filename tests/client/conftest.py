@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from gpulock import idle
 from tests.support.scripted_peer import ScriptedPeer
 from tests.support.workers import AsyncioWorker, BlockingWorker
 
 Client = BlockingWorker | AsyncioWorker
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Coroutines are tested on both loops."""
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture
