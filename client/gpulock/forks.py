@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Inheritable(Protocol):
-        def abandon(self) -> None:
+        def disinherit(self) -> None:
             """Closes what this process has of it; the parent's is untouched."""
 
 
@@ -42,7 +42,7 @@ def _forked() -> None:
     global _generation  # noqa: PLW0603  # one process, one number
     _generation += 1
     for connection in list(_open):
-        connection.abandon()
+        connection.disinherit()
     _open.clear()
     for reset in _resets:
         reset()

@@ -85,7 +85,7 @@ class Link:
     def close(self) -> None:
         self._socket.close()
 
-    abandon = close
+    disinherit = close
 
 
 def explain(error: OSError, path: str) -> NoReturn:
