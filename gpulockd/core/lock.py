@@ -69,14 +69,12 @@ def end(turn: Turn, lock: Lock, how: str, by: str = "") -> None:
         how, by = lock.recall.reason, lock.recall.by
     turn.do(LockEnded(lock, turn.now, how, by))
     for uuid in lock.gpus:
-        if (gpu := turn.state.gpus.get(uuid)) is None:
-            continue
-        gpu.lock = None
-        if clear:
+        if (gpu := turn.state.gpus.get(uuid)) is not None:
+            gpu.lock = None
+        if not clear:
+            enter(turn, uuid, Quarantine(turn.now, lock.id, lock.owner, how))
+        elif gpu is not None:
             move(turn, gpu, Step.LET_GO)
-        else:
-            move(turn, gpu, Step.LEAVE_BEHIND)
-            enter(turn, gpu, Quarantine(turn.now, lock.id, lock.owner, how))
     turn.announce(
         "lock.ended",
         f"{lock.id} of {who(lock.owner)} ended: {how}",

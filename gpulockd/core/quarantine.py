@@ -16,11 +16,13 @@ from .placement import Step, move
 from .turn import Turn
 
 
-def enter(turn: Turn, gpu: Gpu, entry: Quarantine) -> None:
-    """Looks who is still on a GPU whose holder is gone."""
-    gpu.quarantine = entry
-    turn.do(QuarantineSet(gpu.uuid, entry))
-    _inspect(turn, gpu, entry, None)
+def enter(turn: Turn, uuid: str, entry: Quarantine) -> None:
+    """Looks who is still on a GPU whose holder is gone. One that is missing today is looked at by a later daemon."""
+    turn.do(QuarantineSet(uuid, entry))
+    if (gpu := turn.state.gpus.get(uuid)) is not None:
+        move(turn, gpu, Step.LEAVE_BEHIND)
+        gpu.quarantine = entry
+        _inspect(turn, gpu, entry, None)
 
 
 def _inspect(turn: Turn, gpu: Gpu, entry: Quarantine, number: int | None) -> None:

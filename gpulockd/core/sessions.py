@@ -8,7 +8,7 @@ from .deadlines import Alarm
 from .events import ProcessExited, Restored, SessionClosed, SessionIntroduced, SessionOpened
 from .forms import grant_view, who
 from .lock import end
-from .model import Lock, Session
+from .model import GpuState, Lock, Session
 from .placement import Step, move, regate_all
 from .requests import withdraw
 from .turn import Turn
@@ -92,10 +92,6 @@ def restored(turn: Turn, event: Restored) -> None:
     for uuid, reason in event.drains.items():
         if uuid in state.gpus:
             state.gpus[uuid].drained = reason
-    for uuid, entry in event.quarantines.items():
-        if uuid in state.gpus:
-            move(turn, state.gpus[uuid], Step.LEAVE_BEHIND)
-            quarantine.enter(turn, state.gpus[uuid], entry)
     for lock in event.locks:
         lock.session = None
         state.locks[lock.id] = lock
@@ -111,6 +107,9 @@ def restored(turn: Turn, event: Restored) -> None:
         turn.deadlines.set(Alarm.REATTACH_END, lock.id, turn.now + state.settings.reattach_grace)
         recall.resume(turn, lock)
         turn.announce("lock.restored", f"{lock.id} of {who(lock.owner)} is kept for its owner", lock=lock.id)
+    for uuid, entry in event.quarantines.items():
+        if uuid in state.gpus and state.gpus[uuid].state is GpuState.FREE:
+            quarantine.enter(turn, uuid, entry)
     regate_all(turn)
 
 

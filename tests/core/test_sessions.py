@@ -29,6 +29,7 @@ from .script import (
     lost,
     passes,
     play,
+    quarantines,
     release,
     released,
     revokes,
@@ -41,13 +42,19 @@ from .script import (
 )
 
 
-def after_restart(before: Host, *, alive: bool = True, now: float = 5.0, **settings: Any) -> tuple[Host, Restored]:
-    """A new daemon on the journal of an old one: the host, and the event that it begins with."""
+def after_restart(
+    before: Host, *, alive: bool = True, now: float = 5.0, gpus: int | None = None, **settings: Any
+) -> tuple[Host, Restored]:
+    """A new daemon on the journal of an old one: the host, and the event that it begins with.
+
+    `gpus`: how many of them there still are, where some are missing.
+    """
     host = Host(gpus=0, claimed=False)
     host.machine = Machine(replace(Settings(host="testhost"), **settings))
     host.now = before.now + now
     host.names = {}
-    host.handle(GpusDiscovered(tuple(identity(index) for index in range(len(before.state.gpus)))))
+    present = len(before.state.gpus) if gpus is None else gpus
+    host.handle(GpusDiscovered(tuple(identity(index) for index in range(present))))
     kept: tuple[Lock, ...] = tuple(replace(lock, session=None) for lock in before.state.locks.values())
     owners = frozenset(lock.owner.process for lock in kept) if alive else frozenset()
     entries: dict[str, Quarantine] = {
@@ -182,6 +189,38 @@ def test_an_owner_that_does_not_come_back_counts_as_disconnected() -> None:
         passes(0.1), unwatch(pid), inspect(0),
     )  # fmt: skip
     assert ended(host) == [("anna", "abandoned")]
+
+
+def test_what_is_left_on_a_gpu_that_is_missing_today_is_looked_for_when_it_is_back() -> None:
+    before = play(Host(gpus=2), acquire("anna", 2), granted("anna", 0, 1))
+    pid = before.process("anna").pid
+    host, start = after_restart(before, alive=False, gpus=1)
+    play(host, happens(start), watch(pid), unwatch(pid), inspect(0), claim(0, floor=1))
+    assert quarantines(host) == [(uuid(0), True), (uuid(1), True)]
+
+
+def test_a_lock_on_a_gpu_that_is_missing_today_is_kept_and_let_go_as_any_other() -> None:
+    before = play(Host(gpus=2), hello("anna", "key-1"), welcomed("anna"), acquire("anna", 2), granted("anna", 0, 1))
+    process = before.process("anna")
+    host, start = after_restart(before, gpus=1)
+    play(host, happens(start), watch(process.pid), claim(0, floor=1), claimed(2, 0))
+    host.connect("anna", process=process)
+    play(
+        host,
+        hello("anna", "key-2", reattach="key-1"), unwatch(process.pid), welcomed("anna", 0),
+        release("anna"), released("anna"),
+        acquire("ben"), granted("ben", 0),
+    )  # fmt: skip
+    assert quarantines(host) == []
+
+
+def test_a_lock_outlives_a_quarantine_that_the_journal_still_has_of_its_gpu() -> None:
+    before = play(Host(gpus=1), acquire("anna"), granted("anna", 0))
+    lock = before.lock("anna")
+    host, start = after_restart(before)
+    stale = Quarantine(1.0, "L0-1", lock.owner, "died")
+    play(host, happens(replace(start, quarantines={uuid(0): stale})), watch(lock.owner.process.pid), claim(0, floor=1))
+    assert host.state.gpus[uuid(0)].lock == lock.id
 
 
 def test_who_comes_back_for_a_lock_that_is_being_taken_back_is_told() -> None:
