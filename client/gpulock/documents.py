@@ -31,6 +31,14 @@ class Grant(TypedDict):
     """It is a lock that the caller already ran under; its release changes nothing for the holder."""
 
 
+class RetryView(TypedDict):
+    """How a client should look for a daemon that is away, after the first moments."""
+
+    poll_interval: float
+    max_poll_interval: float
+    exponential_backoff: bool
+
+
 class HelloAnswer(TypedDict):
     version: int
     daemon: str
@@ -39,7 +47,9 @@ class HelloAnswer(TypedDict):
     reattach: str
     reattach_grace: float
     """Seconds within which the key is good after the daemon has gone."""
-    limits: dict[str, int]
+    retry: RetryView
+    limits: dict[str, float]
+    """`max_wait_time` is the wait of an `acquire` that names none."""
     locks: list[Grant]
     """What the session holds now, by reattaching."""
 

@@ -61,5 +61,5 @@ class Context:
     watchers: Audience
     daemon: str
     """Name and version, for `hello`."""
-    limits: dict[str, int]
+    limits: dict[str, float]
     """What a client may know of its bounds, for `hello`."""

@@ -73,6 +73,11 @@ def _hello(context: Context, caller: Caller, msgid: int, params: wire.Hello) -> 
         "host": context.settings.host,
         "reattach": key,
         "reattach_grace": context.settings.reattach_grace,
+        "retry": {
+            "poll_interval": context.settings.poll_interval,
+            "max_poll_interval": context.settings.max_poll_interval,
+            "exponential_backoff": context.settings.exponential_backoff,
+        },
         "limits": context.limits,
     }
     reattach = None if params.reattach is None else _digest(params.reattach)

@@ -42,6 +42,7 @@ class Server:
         self._sessions = sessions
         self._announce = announce
         bounds = {
+            "max_wait_time": settings.max_wait_time,
             "request_bytes": wire.MAX_REQUEST_BYTES,
             "reply_bytes": wire.MAX_REPLY_BYTES,
             "requests": settings.max_requests_per_session,
