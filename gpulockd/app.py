@@ -23,7 +23,7 @@ from .core import views
 from .core.actions import Announce
 from .core.events import Event, GpusDiscovered, Restored
 from .core.machine import Machine
-from .core.model import LeaseState
+from .core.model import GpuState, LeaseState
 from .engine import Engine
 from .http import HttpServer, Metrics
 from .inventory.nvidia import NvmlInventory
@@ -173,7 +173,24 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
 
 
 async def serve(loaded: Loaded) -> None:
-    """Runs the daemon until SIGTERM or SIGINT. Raises `StartupRefused` where it must not start."""
+    """Runs the daemon until SIGTERM or SIGINT.
+
+    Raises `StartupRefused` where it must not start, and whatever went wrong where it must not go on.
+    """
+    try:
+        await _serve(loaded)
+    except BaseExceptionGroup as group:
+        raise _unwrapped(group) from None
+
+
+def _unwrapped(error: BaseException) -> BaseException:
+    """What went wrong, if it is one thing: each task group on its way out has put a group around it."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+async def _serve(loaded: Loaded) -> None:
     async with assembled(loaded) as daemon:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             await _first_events(daemon)
@@ -182,6 +199,7 @@ async def serve(loaded: Loaded) -> None:
                 tasks.start_soon(daemon.leases.listen, daemon.engine.post)
                 tasks.start_soon(daemon.sampler.run, loaded.config.gpu_lock_monitor.monitor_interval)
                 await _first_claim(daemon.engine)
+                await daemon.sampler.look(max_age=FRESH)
                 await daemon.http.start()
                 daemon.server.start()
                 tasks.start_soon(keep_watchdog_quiet, daemon.engine.turned)
@@ -231,14 +249,15 @@ def _ready(daemon: Daemon) -> None:
 
 
 async def _stop(daemon: Daemon) -> None:
-    """Locks outlive the daemon: they are in the journal, and their owners come back for them. The leases go only
-    where no lock needs them."""
+    """Locks outlive the daemon: they are in the journal, and their owners come back for them. Only the leases of free
+    GPUs go: on one in quarantine somebody may still be."""
     state = daemon.engine.state
     daemon.engine.stop()
     daemon.server.stop()
     await daemon.http.stop()
-    epochs = {uuid: gpu.epoch for uuid, gpu in state.gpus.items() if gpu.epoch is not None}
-    if epochs and not state.locks:
+    free = [gpu for gpu in state.gpus.values() if gpu.state is GpuState.FREE]
+    epochs = {gpu.uuid: gpu.epoch for gpu in free if gpu.epoch is not None}
+    if epochs:
         try:
             await daemon.leases.release(epochs)
         except Unavailable as error:
