@@ -1,6 +1,7 @@
 """The asyncio client: `acquire` to await or to enter, the `Lock` it gives, and `Client` for questions.
 
-It needs no thread, and runs on any loop (uvloop among them). A lock belongs to the loop that acquired it.
+It runs on any loop (uvloop among them), and a lock belongs to the loop that acquired it. It needs no thread, but for
+telling a daemon that comes back what was let go while it was away: the loop may have ended by then.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def acquire(
         try:
             grant = await connection.obtain(wanted, patience, on_queued)
         except BaseException:
-            connection.close()
+            connection.part()
             raise
         return Lock(connection, grant, task, on_lost, on_warning, set_env)
 

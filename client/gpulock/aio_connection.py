@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Any, cast
 
-from . import forks
+from . import connection as blocking, forks, watcher
 from .clock import backoff, now
 from .errors import GpulockError, from_wire
 from .link import Away, Silence, explain, unavailable
@@ -59,12 +59,13 @@ class Connection:
 
     def __init__(self, path: str, client: str) -> None:
         self.path = path
-        self.session = Session(client)
+        self.session = Session(client, key=os.urandom(16).hex())
         self.transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
         self._tell: Callable[[Notice], object] | None = None
         self._failure: GpulockError | None = None
         """What was wrong with the bytes that came."""
+        self._connecting = asyncio.Lock()
         self._stirred = asyncio.Event()
         self._notices: list[Notice] = []
         self._return: asyncio.Task[None] | None = None
@@ -89,7 +90,7 @@ class Connection:
         self._stirred.set()
         self._look_for_daemon()
 
-    def abandon(self) -> None:
+    def disinherit(self) -> None:
         """In a forked child: the number stays taken, since the loop's objects will still close it."""
         if self.transport is not None:
             null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
@@ -143,7 +144,7 @@ class Connection:
         self._look_for_daemon()
 
     async def release(self) -> None:
-        """Lets go, and ends the connection. A daemon that is away is told when it is back, by a task."""
+        """Lets go, and ends the connection. A daemon that is away is told when it is back."""
         session = self.session
         session.release()
         try:
@@ -153,9 +154,21 @@ class Connection:
         except (Away, Silence, GpulockError):
             pass  # the end of the connection is a release, too
         finally:
-            if session.phase != "leaving":
-                self._tell = None
-                self.close()
+            self._tell = None
+            self.part()
+
+    def part(self) -> None:
+        """Ends the connection, and a wait with it. What is to be told to the next daemon, the watcher's thread tells:
+        the loop may end sooner."""
+        if self._return is not None:
+            self._return.cancel()
+        leaving = self.session.abandon()
+        self.close()
+        if leaving:
+            session, self.session = self.session, Session()
+            left = blocking.Connection(self.path, session=session)
+            left.lose_contact()
+            watcher.see_off(left)
 
     async def call(self, method: str, params: Mapping[str, Any], timeout: float) -> Any:
         """As `connection.Connection.call`."""
@@ -197,7 +210,7 @@ class Connection:
                 self._tell(notice)
 
     def _look_for_daemon(self) -> None:
-        lost_contact = self.transport is None and self.session.phase in ("held", "leaving")
+        lost_contact = self.transport is None and self.session.phase == "held"
         if lost_contact and self._tell is not None and self._return is None:
             self._return = self._loop.create_task(self._come_back())
             _returns.add(self._return)
@@ -207,7 +220,7 @@ class Connection:
         session = self.session
         give_up_at, pauses = now() + session.grace, backoff()
         try:
-            while session.phase in ("held", "leaving") and not session.introduced:
+            while session.phase == "held" and not session.introduced:
                 try:
                     if self.transport is None:
                         await self._connect(None)
@@ -225,6 +238,7 @@ class Connection:
             self._notices.append(loss)
             self._tell_holder()
         if session.phase != "held":
+            self._tell = None  # whatever was still to be released goes with the connection
             self.close()
 
     # The transport
@@ -232,14 +246,15 @@ class Connection:
     async def connect(self, patience: float) -> None:
         """Sees to it that there is a connection; raises `DaemonUnavailable` after `patience` seconds."""
         end, pauses = now() + patience, backoff()
-        while self.transport is None:
-            try:
-                await self._connect(None)
-            except Away as away:
-                pause = next(pauses)
-                if now() + pause > end:
-                    raise unavailable(self.path, away) from None
-                await asyncio.sleep(pause)
+        async with self._connecting:
+            while self.transport is None:
+                try:
+                    await self._connect(None)
+                except Away as away:
+                    pause = next(pauses)
+                    if now() + pause > end:
+                        raise unavailable(self.path, away) from None
+                    await asyncio.sleep(pause)
 
     def close(self) -> None:
         """Ends the connection once everything written is sent, and with it whatever it asked for or held."""

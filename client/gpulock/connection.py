@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from _thread import allocate_lock
@@ -27,9 +28,10 @@ class Connection:
     Whoever uses a connection that the watcher watches holds its `mutex`.
     """
 
-    def __init__(self, path: str, client: str = "") -> None:
+    def __init__(self, path: str, client: str = "", session: Session | None = None) -> None:
+        """`session`: one that has lost its connection, to go on with."""
         self.path = path
-        self.session = Session(client)
+        self.session = session or Session(client, key=os.urandom(16).hex())
         self.mutex = allocate_lock()
         self.link: Link | None = None
         self.retry_at: float | None = None
@@ -98,6 +100,15 @@ class Connection:
             elif isinstance(notice, Queued) and on_queued is not None:
                 on_queued(notice)
 
+    def withdraw(self) -> bool:
+        """Ends a wait. Whether `attend` has to let go of what a daemon that went away may have granted."""
+        leaving = self.session.abandon()
+        if leaving:
+            self.lose_contact()
+        else:
+            self.close()
+        return leaving
+
     # Holding one
 
     def release(self) -> None:
@@ -106,7 +117,7 @@ class Connection:
         try:
             self._flush()
         except Away:
-            self._lose_contact()
+            self.lose_contact()
 
     def call(self, method: str, params: Mapping[str, Any], timeout: float) -> Any:
         """The daemon's answer; raises the error that it answered. What else comes waits in `take_notices`.
@@ -140,7 +151,7 @@ class Connection:
         try:
             self._go_on()
         except (Away, GpulockError):
-            self._lose_contact()
+            self.lose_contact()
 
     def take_notices(self) -> list[Notice]:
         """What has come for the holder, once."""
@@ -165,7 +176,8 @@ class Connection:
         elif self._give_up_at is not None and now() >= self._give_up_at:
             raise Away("the daemon accepts connections and says nothing")
 
-    def _lose_contact(self) -> None:
+    def lose_contact(self) -> None:
+        """There is no connection; from now on `attend` looks for a daemon."""
         self.close()
         moment = now()
         if self._give_up_at is None:

@@ -8,7 +8,8 @@ A session has one lock at most, and outlives its connection: when that breaks, t
     -------   ------------------------------------------------   -------
     idle      acquire                                            waiting
     waiting   granted                                            held
-              refused, timed out                                 idle
+              refused, timed out, given up                       idle
+              given up after contact was lost                    leaving
     held      release                                            idle
               release while there is no connection               leaving
               the daemon no longer knows the lock, or is away    lost
@@ -117,16 +118,16 @@ Notice: TypeAlias = "Queued | Loss | Warned | Happened | ReleaseFailed"
 class Session:
     """One client session's state. Not thread-safe: its shell lets one thread in at a time."""
 
-    def __init__(self, client: str = "") -> None:
-        """`client`: name and version of the program, for people."""
+    def __init__(self, client: str = "", key: str | None = None) -> None:
+        """`client`: name and version of the program, for people; `key`: random, and its own."""
         self.phase: Phase = "idle"
         self.grant: Grant | None = None
         """The lock, from its grant to the next `acquire`."""
         self.loss: Loss | None = None
         self.refusal: GpulockError | None = None
         """Why the last `acquire` got no lock."""
-        self.key: str | None = None
-        """Proves to a restarted daemon that a lock is this session's."""
+        self.key = key
+        """Proves to a restarted daemon that a lock is this session's. None: the daemon gives one."""
         self.grace = REATTACH_GRACE
         """Seconds that the lock outlives its connection."""
         self.max_wait = MAX_WAIT
@@ -140,6 +141,8 @@ class Session:
         self._msgid = 0
         self._hello: int | None = None
         self._acquire: int | None = None
+        self._unheard = False
+        """Whether a daemon that is gone may have granted the wish with its last breath."""
         self._wish: wire.Acquire = wire.Acquire()
         self._releases: dict[int, str] = {}
         self._doubtful: set[str] = set()
@@ -158,9 +161,9 @@ class Session:
         self._hello = self._request("hello", hello)
         if self.phase == "waiting":
             self._wish = self._wish._replace(wait_timeout=wait_left)
-            if self.key is None:
+            if not self._unheard and not self._doubtful:
                 self._ask()
-            # Otherwise an earlier daemon may have granted the lock with its last breath: `hello` will tell.
+            # Otherwise the session may have a lock already: `hello` will tell.
 
     @property
     def introduced(self) -> bool:
@@ -176,6 +179,7 @@ class Session:
         """The connection is gone, and everything asked on it with it."""
         self.connection_up = False
         self._outgoing = b""
+        self._unheard = self._unheard or self._acquire is not None
         self._hello = self._acquire = None
         self._doubtful.update(self._releases.values())
         self._releases.clear()
@@ -230,6 +234,13 @@ class Session:
                 self.phase = "leaving"
         elif self.phase == "lost":
             self.phase = "idle"
+
+    def abandon(self) -> bool:
+        """The connection ends, and a wait with it. Whether a lock may have come of it that is to be let go later."""
+        if self.phase == "waiting":
+            self._acquire = None
+            self.phase = "leaving" if self._unheard or self._doubtful else "idle"
+        return self.phase == "leaving"
 
     def call(self, method: str, params: Mapping[str, Any]) -> int:
         """Asks anything else; returns the number under which `answer` gives the response."""
@@ -308,7 +319,8 @@ class Session:
 
     def _introduced(self, response: Response) -> Loss | None:
         answer = response.result if isinstance(response.result, dict) else {}
-        self.key = answer.get("reattach") or None
+        self._unheard = False
+        self.key = answer.get("reattach") or self.key
         self.grace = float(answer.get("reattach_grace", self.grace))
         self.max_wait = float((answer.get("limits") or {}).get("max_wait_time", self.max_wait))
         kept = [_read_grant(lock) for lock in answer.get("locks") or ()]

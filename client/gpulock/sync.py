@@ -73,7 +73,10 @@ def acquire(
     try:
         grant = connection.obtain(wanted, parse_duration(unavailable_timeout), on_queued)
     except BaseException:
-        idle.keep(connection)  # refused: still good; in the middle of a wait: closed, and the request with it
+        if connection.session.phase == "idle":
+            idle.keep(connection)  # the daemon refused
+        elif connection.withdraw():
+            watcher.see_off(connection)
         raise
     return Lock(connection, grant, task, on_lost, on_warning, set_env)
 

@@ -136,6 +136,16 @@ def forget(watch: Watch) -> None:
         _watcher.remove(watch)
 
 
+def see_off(connection: Connection) -> None:
+    """Has the next daemon told what was let go, or no longer wanted, when none was there."""
+    with connection.mutex:
+        watch(Watch(connection, _ignore))
+
+
+def _ignore(_notice: Notice) -> None:
+    """It is nobody's lock any more."""
+
+
 def _reset() -> None:
     global _watcher  # noqa: PLW0603
     if _watcher is not None:
