@@ -1,0 +1,234 @@
+"""A storm: a daemon under load and its workers, killed with SIGKILL again and again; everything goes into diaries.
+
+    python -m tests.faults.storm --rounds 200 --seed 7 /tmp/storm && ls /tmp/storm/diaries
+
+Each round kills a worker, the daemon, or both, at a random moment; many workers bear a fate besides, that kills
+them or the daemon within microseconds of a request. Daemon and workers are forked from this one process, which
+has loaded their modules: a start takes milliseconds, and hundreds of rounds a minute. What it leaves is for
+`demo.history` to judge.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import os
+import random
+import select
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import gpulock.aio
+import gpulock.sync
+import gpulockd.app
+from demo.diary import Diary
+from demo.history import DAEMON
+from gpulockd.__main__ import main as gpulockd_main
+from tests.support.frames import Frames
+from tests.support.processes import end_with_parent
+
+from .worker import PATIENCE, Worker
+
+LOADED_BEFORE_THE_FORK = (gpulock.aio, gpulock.sync, gpulockd.app)
+GPUS = 3
+WORKERS = 6
+LONGEST_LULL = 0.5
+"""Seconds between two rounds, most of the time: in them work goes on, and locks outlast daemons."""
+LONGEST_GUST = 0.02
+"""Between the others: daemons die that have not started yet, and clients that have not been answered."""
+CONFIG = """\
+daemon: {{socket: {directory}/gpulockd.sock, state_dir: {directory}/state}}
+http: {{port: 0}}
+inventory: {{simulate: {gpus}}}
+"""
+
+
+class Storm:
+    def __init__(self, directory: Path, seed: int) -> None:
+        self.directory = directory
+        self.seed = seed
+        self.chance = random.Random(f"{seed}")
+        self.socket = str(directory / "gpulockd.sock")
+        self.diaries = directory / "diaries"
+        self.diaries.mkdir(parents=True)
+        self.diary = Diary(self.diaries, "storm")
+        self.config = directory / "config.yml"
+        self.config.write_text(CONFIG.format(directory=directory, gpus=GPUS))
+        self.workers: dict[int, tuple[int, str]] = {}
+        """Process id and name of each, by pidfd."""
+        self.born = 0
+        self.daemon: tuple[int, int] | None = None
+        """Pidfd and process id."""
+        self.answers = False
+        """Whether the present daemon has answered yet."""
+        self.worker_deaths = self.daemon_deaths = 0
+
+    # The storm
+
+    def rage(self, rounds: int) -> None:
+        """Until so many workers and daemons were killed, and at least a third of that of either kind."""
+        self.start_daemon()
+        while not self.answers:
+            self.attend(0.01)
+        for _ in range(WORKERS):
+            self.start_worker()
+        while self.worker_deaths + self.daemon_deaths < rounds or 3 * self.daemon_deaths < rounds:
+            self.attend(self.chance.uniform(0, self.chance.choice((LONGEST_LULL, LONGEST_LULL, LONGEST_GUST))))
+            victims = self.chance.choice(("worker", "worker", "daemon", "both"))
+            if victims != "worker":
+                self.kill_daemon()
+            if victims != "daemon":
+                self.kill_worker()
+
+    def calm(self) -> None:
+        """Lets everybody finish, and sees whether everything is free then."""
+        for pid, _ in self.workers.values():
+            os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + 2 * PATIENCE
+        while self.workers or not self.answers:
+            if time.monotonic() > deadline:
+                names = ", ".join(name for _, name in self.workers.values())
+                raise TimeoutError(f"not finished: {names}; the daemon answers: {self.answers}")
+            self.attend(0.05, replace=False)
+        last = Diary(self.diaries, "last")
+        last.write("want", gpus=GPUS, wait=PATIENCE, expect="granted")
+        with Frames(self.socket, patience=2 * PATIENCE) as frames:
+            grant = frames.call("acquire", gpus=GPUS, wait_timeout=PATIENCE)
+            last.write("got", lock=grant["lock"], token=grant["token"], gpus=[gpu["index"] for gpu in grant["gpus"]])
+            last.write("leaving", token=grant["token"], lost=None, away=False)
+            frames.call("release")
+        last.write("left", token=grant["token"])
+        last.write("done")
+
+    # Time passes
+
+    def attend(self, seconds: float, *, replace: bool = True) -> None:
+        """Waits, and meanwhile notices who has died and puts another one in its place."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            poll = select.poll()
+            for pidfd in (*self.workers, *((self.daemon[0],) if self.daemon else ())):
+                poll.register(pidfd, select.POLLIN)
+            for pidfd, _ in poll.poll(1000 * (left if self.answers else min(left, 0.002))):
+                if pidfd in self.workers:
+                    self.bury_worker(pidfd)
+                    if replace:
+                        self.start_worker()
+                else:
+                    self.bury_daemon()
+                    self.start_daemon()
+            if not self.answers:
+                self.look_for_daemon()
+
+    def look_for_daemon(self) -> None:
+        with contextlib.suppress(OSError, EOFError), Frames(self.socket, patience=0.5) as frames:
+            frames.call("queue")
+            self.answers = True
+            self.diary.write("up")
+
+    # Workers
+
+    def start_worker(self) -> None:
+        self.born += 1
+        name = f"worker-{self.born:04}"
+
+        def live() -> None:
+            os.environ["GPULOCK_SOCKET"] = self.socket
+            Worker(Diary(self.diaries, name), random.Random(f"{self.seed}/{name}"), GPUS).live()
+
+        pid = fork(live, self.directory / f"{name}.log")
+        self.workers[os.pidfd_open(pid)] = pid, name
+
+    def kill_worker(self) -> None:
+        pidfd = self.chance.choice(sorted(self.workers))
+        pid, name = self.workers[pidfd]
+        self.diary.write("kills", victim=name)
+        os.kill(pid, signal.SIGKILL)
+
+    def bury_worker(self, pidfd: int) -> None:
+        pid, name = self.workers.pop(pidfd)
+        os.close(pidfd)
+        _, status = os.waitpid(pid, 0)
+        self.worker_deaths += os.WIFSIGNALED(status)
+        log = self.directory / f"{name}.log"
+        if log.stat().st_size == 0:
+            log.unlink()
+
+    # The daemon
+
+    def start_daemon(self) -> None:
+        pid = fork(lambda: sys.exit(gpulockd_main(["--config", str(self.config)])), self.directory / "gpulockd.log")
+        self.daemon = os.pidfd_open(pid), pid
+        self.answers = False
+
+    def kill_daemon(self) -> None:
+        assert self.daemon is not None
+        self.diary.write("kills", victim=DAEMON)
+        os.kill(self.daemon[1], signal.SIGKILL)
+
+    def bury_daemon(self) -> None:
+        assert self.daemon is not None
+        pidfd, pid = self.daemon
+        os.close(pidfd)
+        os.waitpid(pid, 0)
+        self.diary.write("down")
+        self.daemon_deaths += 1
+
+    def end(self) -> None:
+        """Ends whoever still lives."""
+        pids = [pid for pid, _ in self.workers.values()] + ([self.daemon[1]] if self.daemon else [])
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        for pid in pids:
+            os.waitpid(pid, 0)
+
+
+def fork(live: Callable[[], object], log: Path) -> int:
+    """A child that does nothing but `live`, and says it into `log`. Returns its pid."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    if pid := os.fork():
+        os.close(descriptor)
+        return pid
+    code = 1
+    try:
+        end_with_parent()
+        os.dup2(descriptor, 1)
+        os.dup2(descriptor, 2)
+        live()
+        code = 0
+    except SystemExit as done:
+        code = done.code if isinstance(done.code, int) else 0 if done.code is None else 1
+    except BaseException:  # noqa: BLE001  # nothing of this process may run on in the child
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    storm = Storm(options.directory, options.seed)
+    gc.freeze()  # what is loaded by now is never collected in a child
+    began = time.monotonic()
+    try:
+        storm.rage(options.rounds)
+        storm.calm()
+    finally:
+        storm.end()
+    print(
+        f"seed {options.seed}: {storm.worker_deaths} workers and {storm.daemon_deaths} daemons killed "
+        f"in {time.monotonic() - began:.1f} s"
+    )
+
+
+if __name__ == "__main__":
+    main()
