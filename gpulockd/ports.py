@@ -186,7 +186,11 @@ class Processes(Protocol):
 
     def identify(self, pid: int, uid: int, gid: int, pidfd: int | None) -> Owner:
         """Who a peer is, as the kernel and /proc say. Takes over `pidfd`, and watches it from here on:
-        `ProcessExited` is posted once when the process ends. Pair each call with one `forget`."""
+        `ProcessExited` is posted once when the process ends. Pair each call with one `forget`.
+
+        Raises `ConnectionAbortedError` for a peer that has ended already, and another `OSError` where no descriptor
+        is left.
+        """
         ...
 
     def watch(self, process: Process) -> bool:
@@ -195,10 +199,12 @@ class Processes(Protocol):
 
     def forget(self, process: Process) -> None: ...
 
-    def alive(self, process: Process) -> bool: ...
+    def alive(self, process: Process) -> bool:
+        """Whether it may still run: also one that cannot be seen (`start_time` 0)."""
+        ...
 
     def signal(self, process: Process, signal: int) -> None:
-        """Raises `PermissionError`, or `ProcessLookupError` where it has ended."""
+        """Raises `PermissionError`, also for one that cannot be seen, or `ProcessLookupError` where it has ended."""
         ...
 
     def end(self, stray: GpuProcess, signal: int) -> None:

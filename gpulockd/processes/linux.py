@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import select
 from collections.abc import Callable, Sequence
@@ -58,12 +59,16 @@ class LinuxProcesses:
     def identify(self, pid: int, uid: int, gid: int, pidfd: int | None) -> Owner:
         """Who a peer is. Takes over `pidfd`, opens one where there is none, and watches the process.
 
-        The start time is 0 for a peer that has ended already, or that this daemon cannot see (of another pid
-        namespace, or hidden by /proc's `hidepid`): such a one is not watched. Pair each call with one `forget`.
-        Raises `OSError` where no descriptor is left.
+        The start time is 0 for a peer that this daemon cannot see (of another pid namespace, or hidden by /proc's
+        `hidepid`): such a one is not watched. Pair each call with one `forget`.
+        Raises `ConnectionAbortedError` for a peer that has ended already, though a child of it may hold the socket,
+        and `OSError` where no descriptor is left.
         """
         user = self._users.name(uid)
-        watched = self._watch_peer(pid, pidfd)
+        try:
+            watched = self._watch_peer(pid, pidfd)
+        except ProcessLookupError as error:
+            raise ConnectionAbortedError(errno.ESRCH, f"process {pid} connected and has ended") from error
         return Owner(
             process=watched.process if watched else Process(pid, 0, self._boot_id),
             uid=uid,
@@ -75,8 +80,10 @@ class LinuxProcesses:
         )
 
     def watch(self, process: Process) -> bool:
-        """Posts `ProcessExited` when it ends. False: it has already. Pair each call, whatever it returned,
-        with one `forget`. Raises `OSError` where no descriptor is left."""
+        """Posts `ProcessExited` when it ends, if it can be seen. False: it has already. Pair each call, whatever it
+        returned, with one `forget`. Raises `OSError` where no descriptor is left."""
+        if self._is_unseen(process):
+            return True
         watched = self._watched.get(process)
         if watched is None:
             if (opened := self._open(process)) is None:
@@ -97,7 +104,9 @@ class LinuxProcesses:
             self._families.retire(process)
 
     def alive(self, process: Process) -> bool:
-        """A zombie is not."""
+        """A zombie is not. One that cannot be seen may be."""
+        if self._is_unseen(process):
+            return True
         if watched := self._watched.get(process):
             return watched.pidfd >= 0 and not _ended(watched.pidfd)
         if (opened := self._open(process)) is None:
@@ -106,7 +115,10 @@ class LinuxProcesses:
         return True
 
     def signal(self, process: Process, signal: int) -> None:
-        """Raises `PermissionError`, or `ProcessLookupError` where it has ended."""
+        """Raises `PermissionError`, also for a process that cannot be seen, or `ProcessLookupError` where it has
+        ended."""
+        if self._is_unseen(process):
+            raise PermissionError("it is not to be seen from the daemon's pid namespace")
         if watched := self._watched.get(process):
             if watched.pidfd < 0 or _ended(watched.pidfd):
                 raise ProcessLookupError(f"process {process.pid} has ended")
@@ -151,27 +163,36 @@ class LinuxProcesses:
         self._watched.clear()
 
     def _watch_peer(self, pid: int, pidfd: int | None) -> Watched | None:
-        """Watches the process behind a connection; None where it cannot be seen."""
+        """Watches the process behind a connection; None where it cannot be seen.
+
+        Raises `ProcessLookupError` where it has ended.
+        """
         watched = self._by_pid.get(pid)
         if watched and not _ended(watched.pidfd) and (pidfd is None or not _ended(pidfd)):
             # Alive, and with the same pid: the same process.
             if pidfd is not None:
                 os.close(pidfd)
         else:
-            if pidfd is None:
-                pidfd = _open_pidfd(pid)
+            if pidfd is None and pid > 0 and (pidfd := _open_pidfd(pid)) is None:
+                raise ProcessLookupError(f"process {pid} has ended")
             if pidfd is None or (stat := _stat_or_close(pidfd, pid)) is None:
                 return None
             watched = self._start(Process(pid, stat.start_time, self._boot_id), pidfd, stat)
         watched.watchers += 1
         return watched
 
+    def _is_unseen(self, process: Process) -> bool:
+        return process.start_time == 0 and process.boot_id == self._boot_id
+
     def _open(self, process: Process) -> tuple[int, Stat] | None:
         """A pidfd of exactly this process, alive; None where it has ended."""
-        if process.start_time == 0 or process.boot_id != self._boot_id:
+        if process.boot_id != self._boot_id:
             return None
         pidfd = _open_pidfd(process.pid)
-        if pidfd is None or (stat := _stat_or_close(pidfd, process.pid)) is None:
+        try:
+            if pidfd is None or (stat := _stat_or_close(pidfd, process.pid)) is None:
+                return None
+        except ProcessLookupError:
             return None
         if stat.start_time != process.start_time:
             os.close(pidfd)
@@ -224,13 +245,17 @@ def _open_pidfd(pid: int) -> int | None:
 
 
 def _stat_or_close(pidfd: int, pid: int) -> Stat | None:
-    """What /proc says of the living process of `pidfd`; closes `pidfd` where that is not to be had."""
+    """What /proc says of the living process of `pidfd`; closes `pidfd` where that is not to be had.
+
+    Raises `ProcessLookupError` where the process has ended.
+    """
     stat = None
     try:
-        stat = proc.stat(pid)
+        found = proc.stat(pid)
         # If it is alive after /proc was read, nobody else had its pid then.
         if _ended(pidfd):
-            stat = None
+            raise ProcessLookupError(f"process {pid} has ended")
+        stat = found
     finally:
         if stat is None:
             os.close(pidfd)

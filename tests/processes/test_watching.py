@@ -141,8 +141,9 @@ async def test_a_process_that_has_ended_is_not_identified(watcher: LinuxProcesse
     end(worker)
     before = descriptors()
 
-    assert identify(watcher, worker.pid, pidfd) == Process(worker.pid, 0, CLOCK.boot_id)
-    assert identify(watcher, worker.pid) == Process(worker.pid, 0, CLOCK.boot_id)
+    for given in (pidfd, None):
+        with pytest.raises(ConnectionAbortedError, match=f"process {worker.pid} connected and has ended"):
+            identify(watcher, worker.pid, given)
     assert descriptors() == before - 1, "the given descriptor is closed, none is kept"
 
 
@@ -153,7 +154,8 @@ async def test_a_zombie_has_ended(watcher: LinuxProcesses, start: Start) -> None
 
     assert not watcher.alive(process)
     assert not watcher.watch(process)
-    assert identify(watcher, worker.pid).start_time == 0
+    with pytest.raises(ConnectionAbortedError):
+        identify(watcher, worker.pid)
     with pytest.raises(ProcessLookupError, match=f"process {worker.pid} has ended"):
         watcher.signal(process, signal.SIGTERM)
 
@@ -166,7 +168,8 @@ async def test_an_identified_process_that_became_a_zombie_has_ended(watcher: Lin
 
     # The loop has had no chance to look yet.
     assert not watcher.alive(process)
-    assert identify(watcher, worker.pid).start_time == 0
+    with pytest.raises(ConnectionAbortedError):
+        identify(watcher, worker.pid)
     with pytest.raises(ProcessLookupError):
         watcher.signal(process, signal.SIGTERM)
 
@@ -180,7 +183,7 @@ async def test_another_process_with_the_same_pid_is_another(
     for other in (
         replace(process, start_time=process.start_time - 1),
         replace(process, boot_id="0c5b5f57-90a0-4a0c-a9c4-1d8f8d8d7c22"),
-        replace(process, start_time=0),
+        replace(process, start_time=0, boot_id="0c5b5f57-90a0-4a0c-a9c4-1d8f8d8d7c22"),
     ):
         assert not watcher.alive(other)
         assert not watcher.watch(other)
@@ -201,6 +204,18 @@ async def test_a_peer_of_another_pid_namespace_is_not_watched(watcher: LinuxProc
         assert identify(watcher, 0, pidfd) == Process(0, 0, CLOCK.boot_id)
     assert descriptors() == before
     watcher.forget(Process(0, 0, CLOCK.boot_id))
+
+
+async def test_what_cannot_be_seen_is_not_said_to_have_ended(watcher: LinuxProcesses, posted: list[Event]) -> None:
+    """Its lock must not go to the next one because nobody here could look at its holder."""
+    unseen = identify(watcher, 0)
+    assert watcher.alive(unseen)
+    assert watcher.watch(unseen)
+    with pytest.raises(PermissionError, match="not to be seen"):
+        watcher.signal(unseen, signal.SIGTERM)
+    watcher.forget(unseen)
+    watcher.forget(unseen)
+    assert posted == []
 
 
 async def test_without_descriptors_nobody_is_taken_for_somebody(watcher: LinuxProcesses, start: Start) -> None:
