@@ -40,7 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="gpulockd", description="Decides who has which GPU of this host. Clients: gpulock, gpulockctl."
+        prog="gpulockd",
+        description="Decides who has which GPU of this host. Clients: gpulock, gpulockctl.",
+        allow_abbrev=False,
     )
     parser.add_argument("--config", metavar="FILE", type=Path, help="default: /etc/gpulockd/config.yml, if it exists")
     parser.add_argument("--simulate", metavar="N", type=int, help="serve N simulated GPUs instead of the host's")

@@ -57,7 +57,7 @@ def regate_all(turn: Turn) -> None:
 
 
 def gates(state: State, gpu: Gpu) -> list[str]:
-    """Why a free GPU would not be granted, in words; empty where nothing is in the way."""
+    """Why a free GPU would not be granted, in words that go on from "the GPU is"; empty where nothing is in the way."""
     reasons: list[str] = []
     if gpu.drained is not None:
         reasons.append(f"drained: {gpu.drained}" if gpu.drained else "drained")
@@ -66,9 +66,9 @@ def gates(state: State, gpu: Gpu) -> list[str]:
     if gpu.elsewhere is not None:
         reasons.append(f"leased by host {gpu.elsewhere.host}, pid {gpu.elsewhere.pid}")
     elif gpu.epoch is None:
-        reasons.append(f"no lease yet: {state.lease.why}" if state.lease.why else "no lease yet")
+        reasons.append(f"without a lease: {state.lease.why}" if state.lease.why else "without a lease")
     elif state.lease.state not in FRESH:
-        reasons.append(f"the lease is too old to grant on: {state.lease.why}")
+        reasons.append(f"on a lease that is too old to grant: {state.lease.why}")
     return reasons
 
 

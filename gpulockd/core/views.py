@@ -104,7 +104,7 @@ def _of_process(state: State, subject: str) -> Lock | Request:
 
 def _why_gpu(state: State, gpu: Gpu, now: float) -> list[str]:
     name = f"GPU {gpu.identity.index}"
-    reasons = [f"{name} would not be granted: {gate}" for gate in gates(state, gpu)]
+    reasons = [f"{name} is {gate}" for gate in gates(state, gpu)]
     if gpu.state is GpuState.FREE:
         return reasons or [f"{name} is free: the next request that it suits is granted it at once"]
     if gpu.quarantine is not None:

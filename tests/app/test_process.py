@@ -52,6 +52,7 @@ def test_a_bad_configuration_is_told_with_its_place(tmp_path: Path) -> None:
 def test_wrong_arguments_are_a_usage_error() -> None:
     assert run("--simulate", "many").returncode == 2
     assert run("--nonsense").returncode == 2
+    assert run("--simul", "2").returncode == 2
 
 
 def test_check_says_what_is_well_and_what_is_not(tmp_path: Path) -> None:
