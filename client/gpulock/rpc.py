@@ -172,18 +172,23 @@ def _message(value: Any) -> Incoming:
         if type(msgid) is int and 0 <= msgid <= _MAX_MSGID and type(method) is str and type(params) is list:
             return _request(msgid, method, params)
     match value:
-        case [0, int(msgid), str(method), list(params)] if 0 <= msgid <= _MAX_MSGID:
-            return _request(msgid, method, params)
+        case [0, int(msgid), str() | bytes() as method, list(params)] if 0 <= msgid <= _MAX_MSGID:
+            return _request(msgid, _name(method), params)
         case [1, int(msgid), error, result]:
             return Response(msgid, error, result)
-        case [2, str(method), list(params)]:
-            return Notification(method, _named(params) or {})
+        case [2, str() | bytes() as method, list(params)]:
+            return Notification(_name(method), _named(params) or {})
         case [0, int(msgid), *_] if 0 <= msgid <= _MAX_MSGID:
             return BadRequest(msgid, InvalidRequest("a request is [0, msgid, method, params]", hint=_FORM))
     raise ProtocolError("a message of unknown form", hint="a message is an array [0, msgid, method, params]")
 
 
 _FORM = "params is an array that holds one map of named parameters, or nothing"
+
+
+def _name(method: str | bytes) -> str:
+    """Neovim's clients send some names as binaries."""
+    return method if isinstance(method, str) else method.decode("utf-8", "replace")
 
 
 def _request(msgid: int, method: str, params: list[Any]) -> Request | BadRequest:

@@ -147,6 +147,14 @@ def test_parameters_are_a_map_and_none_at_all_are_an_empty_one() -> None:
     ]
 
 
+def test_names_may_be_binaries() -> None:
+    decoder = rpc.Decoder(LIMIT)
+    assert list(decoder.feed(msgpack.packb([0, 1, b"status", []]))) == [rpc.Request(1, "status", {})]
+    assert list(decoder.feed(msgpack.packb([2, b"nvim_set_client_info", ["x", {}]]))) == [
+        rpc.Notification("nvim_set_client_info", {})
+    ]
+
+
 def test_a_frame_that_drips_in_costs_time_in_its_length_not_in_its_square() -> None:
     limit = 64 * 1024
     frame = msgpack.packb([0, 1, "m", [{str(i): [0] * 60 for i in range(900)}]])

@@ -15,8 +15,8 @@ from tests.support.scripted_peer import grant
 class Told:
     """A session, and the daemon's end of its wire."""
 
-    def __init__(self) -> None:
-        self.session = Session("test 1")
+    def __init__(self, key: str | None = None) -> None:
+        self.session = Session("test 1", key=key)
         self._decoder = rpc.Decoder(wire.MAX_REQUEST_BYTES)
         self.numbers: dict[str, int] = {}
 
@@ -219,16 +219,7 @@ class TestReconnecting:
         assert loss.reason == "daemon-away"
         assert holding.phase() == "lost"
 
-    def test_a_waiter_without_a_key_asks_again_at_once(self, told: Told) -> None:
-        told.session.acquire(wire.Acquire(task="x"))
-        told.session.connected(60.0)
-        told.sends()
-        assert told.reconnected(wait_left=12.5) == [
-            ("hello", {"client": "test 1"}),
-            ("acquire", {"task": "x", "wait_timeout": 12.5}),
-        ]
-
-    def test_a_waiter_with_a_key_asks_again_when_it_is_known(self, told: Told) -> None:
+    def test_a_waiter_asks_again_once_the_daemon_has_said_that_it_has_no_lock(self, told: Told) -> None:
         told.session.acquire(wire.Acquire(task="x"))
         told.session.connected(60.0)
         told.sends()
@@ -236,6 +227,20 @@ class TestReconnecting:
         assert told.reconnected(wait_left=12.5) == [("hello", {"client": "test 1", "reattach": "key-1"})]
         told.hears("hello", **hello())
         assert told.sends() == [("acquire", {"task": "x", "wait_timeout": 12.5})]
+
+    def test_a_connection_that_broke_before_anything_was_asked_leaves_nothing_in_doubt(self, told: Told) -> None:
+        told.session.connected()
+        told.sends()
+        told.hears("hello", **hello())
+        told.session.disconnected()
+        told.session.acquire(wire.Acquire(task="x"))
+        told.session.connected(60.0)
+        assert [method for method, _ in told.sends()] == ["hello", "acquire"]
+
+    def test_a_key_of_its_own_is_good_from_the_first_hello_on(self) -> None:
+        told = Told(key="mine")
+        told.session.connected()
+        assert told.sends() == [("hello", {"client": "test 1", "reattach": "mine"})]
 
     def test_a_lock_granted_with_the_daemons_last_breath_is_not_asked_for_twice(self, told: Told) -> None:
         told.session.acquire(wire.Acquire())
@@ -285,6 +290,25 @@ class TestReconnecting:
         assert holding.sends() == []
         holding.hears("hello", **hello(grant()))
         assert holding.sends() == [("release", {"lock": "L1-1"})]
+
+    def test_a_wait_given_up_while_the_daemon_is_away_may_leave_a_lock_behind(self, told: Told) -> None:
+        told.session.acquire(wire.Acquire())
+        told.session.connected()
+        told.sends()
+        told.session.disconnected()
+        told.session.abandon()
+        assert told.phase() == "leaving"
+        told.session.connected()
+        told.sends()
+        told.hears("hello", **hello(grant("L1-7")))
+        assert told.sends() == [("release", {"lock": "L1-7"})]
+        assert told.phase() == "idle"
+
+    def test_a_wait_given_up_while_it_is_connected_leaves_nothing(self, told: Told) -> None:
+        told.session.acquire(wire.Acquire())
+        told.session.connected()
+        told.session.abandon()
+        assert told.phase() == "idle"
 
     def test_letting_go_of_a_daemon_that_stays_away_is_no_loss(self, holding: Told) -> None:
         holding.session.disconnected()
