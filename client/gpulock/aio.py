@@ -18,8 +18,8 @@ from .connection import complain
 from .durations import parse_duration
 from .errors import NotHeld
 from .lock import HeldLock
+from .patience import ANSWER_TIMEOUT, UNAVAILABLE_TIMEOUT
 from .session import Happened, Loss, ReleaseFailed, Warned
-from .sync import ANSWER_TIMEOUT, UNAVAILABLE_TIMEOUT
 from .version import __version__
 from .wire import socket_path
 

@@ -21,6 +21,7 @@ from .errors import (
 from .group import CannotRun, Group, find
 from .idle import new
 from .options import HELP, USAGE, Options, UsageError, parse
+from .patience import UNAVAILABLE_TIMEOUT
 from .signals import Interrupted, Mailbox, interrupt_on_signals
 from .supervision import Supervision
 from .terminal import Terminal
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from .session import Grant, Loss
 
 USAGE_ERROR, UNAVAILABLE, INTERNAL, BUSY, LOST, NOT_PERMITTED, TIMED_OUT = 2, 69, 70, 75, 76, 77, 124
-UNAVAILABLE_TIMEOUT = 5.0
-"""Seconds for which the daemon may be away, so that its restart fails nobody; none with `-n`."""
 
 _STATUS: tuple[tuple[type[GpulockError], int], ...] = (
     (NotPermitted, NOT_PERMITTED),

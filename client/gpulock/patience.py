@@ -5,6 +5,10 @@ from __future__ import annotations
 from .clock import backoff
 from .errors import LockTimeout
 
+ANSWER_TIMEOUT = 10.0
+"""Seconds within which a daemon answers what needs no waiting."""
+UNAVAILABLE_TIMEOUT = 5.0
+"""Seconds for which a daemon may be away before a call gives up: enough for its restart."""
 SLACK = 5.0
 """Seconds past the wait after which a daemon that keeps its connection and says nothing is given up."""
 

@@ -13,6 +13,7 @@ from .durations import parse_duration
 from .errors import DaemonUnavailable, GpulockError, NotHeld, ProtocolError
 from .link import Silence
 from .lock import HeldLock
+from .patience import ANSWER_TIMEOUT, UNAVAILABLE_TIMEOUT
 from .session import Happened, Loss, ReleaseFailed, Warned
 from .wire import socket_path
 
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
 
     from .documents import EventView, QueueDocument, StatusDocument
     from .session import Grant, Notice, Queued
-
-ANSWER_TIMEOUT = 10.0
-"""Seconds within which a daemon answers what needs no waiting."""
-UNAVAILABLE_TIMEOUT = 5.0
-"""Seconds for which a daemon may be away before a call gives up: enough for its restart."""
 
 
 def acquire(

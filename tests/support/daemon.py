@@ -44,9 +44,7 @@ class Daemon:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {
-            f"GPULOCKD__{key.replace('.', '__').upper()}": str(value) for key, value in self.settings.items()
-        }
+        return {f"GPULOCKD__{key.replace('.', '__').upper()}": str(value) for key, value in self.settings.items()}
 
     @property
     def pid(self) -> int:
@@ -65,9 +63,7 @@ class Daemon:
     def start(self) -> None:
         """Starts it and waits until it answers."""
         self.launch()
-        wait_until(
-            self._answers, lambda: f"the daemon answers; its log:\n{self.output()}", within=2 * PATIENCE
-        )
+        wait_until(self._answers, lambda: f"the daemon answers; its log:\n{self.output()}", within=2 * PATIENCE)
 
     def launch(self) -> None:
         """Starts it without waiting for anything."""
@@ -113,9 +109,7 @@ class Daemon:
     def _answers(self) -> bool:
         assert self.process is not None
         if self.process.poll() is not None:
-            raise AssertionError(
-                f"the daemon ended with {self.process.returncode}; its log:\n{self.output()}"
-            )
+            raise AssertionError(f"the daemon ended with {self.process.returncode}; its log:\n{self.output()}")
         try:
             self.status()
         except (OSError, EOFError):

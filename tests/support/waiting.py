@@ -14,9 +14,7 @@ PATIENCE = 15.0
 _LOOK_EVERY = 0.005
 
 
-def wait_until(
-    condition: Callable[[], Seen], what: str | Callable[[], str] = "", *, within: float = PATIENCE
-) -> Seen:
+def wait_until(condition: Callable[[], Seen], what: str | Callable[[], str] = "", *, within: float = PATIENCE) -> Seen:
     """What `condition` returned when it was first true.
 
     Raises `AssertionError` that tells `what` was awaited when it is not true within that many seconds.
@@ -41,8 +39,6 @@ async def eventually(
     return seen
 
 
-def _story(
-    condition: Callable[[], object], what: str | Callable[[], str], within: float, seen: object
-) -> str:
+def _story(condition: Callable[[], object], what: str | Callable[[], str], within: float, seen: object) -> str:
     awaited = what() if callable(what) else what or getattr(condition, "__name__", repr(condition))
     return f"not within {within:g} s: {awaited} (last seen: {seen!r})"
