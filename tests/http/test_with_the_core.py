@@ -20,9 +20,9 @@ from ..core.script import (
     drains,
     happens,
     hello,
-    lease_fails,
     passes,
     release,
+    renewal_fails,
     revokes,
 )
 from .test_metrics import samples_of
@@ -84,7 +84,7 @@ def test_every_end_of_a_lock_is_counted_under_its_name() -> None:
         *(acquire("cleo"), dies("cleo"), clear(0)),
         *(acquire("dora"), revokes("root", "lock of dora"), release("dora"), clear(0)),
         *(acquire("emil", hold=1.0), passes(1), release("emil"), clear(0)),
-        *(acquire("fritz"), lease_fails(), passes(9), release("fritz")),
+        *(acquire("fritz"), renewal_fails(), passes(9), release("fritz")),
     )
     assert counts(metrics, "gpu_lock_ends", "how", ENDS) == {
         "released": 1,
@@ -124,7 +124,7 @@ def test_health_follows_the_lease_the_journal_and_the_gpus() -> None:
     assert health_of(status_of(host))["status"] == "ok"
     drains("root", "1")(host)
     assert health_of(status_of(host))["reasons"] == ["GPU 0: drained: cleaning", "GPU 1: drained: cleaning"]
-    for step in (lease_fails("no answer"), passes(9)):
+    for step in (renewal_fails("no answer"), passes(9)):
         step(host)
     assert health_of(status_of(host))["reasons"] == ["the lease is degraded: no answer"]
     assert health_of(status_of(Host(gpus=1, claimed=False)))["status"] == "unavailable"
