@@ -43,7 +43,7 @@ def move(turn: Turn, gpu: Gpu, step: Step) -> None:
 
 
 def regate(turn: Turn, gpu: Gpu) -> None:
-    """Keeps `turn.idle` true after anything about a GPU has changed."""
+    """Keeps `Turn.idle` true after anything about a GPU has changed."""
     if gpu.state is GpuState.FREE and not gates(turn.state, gpu):
         turn.idle.add(gpu.uuid)
         turn.unsettled = True
