@@ -1,4 +1,4 @@
-"""What the core says by name is there: error codes, and what its docstrings refer to."""
+"""What the core says by name is there: error codes, and whatever its docstrings refer to."""
 
 from __future__ import annotations
 
@@ -67,13 +67,23 @@ def docstrings(tree: ast.AST) -> Iterator[str]:
             yield node.value.value
 
 
+def kinds() -> set[str]:
+    """Of everything that is announced."""
+    calls = [node for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    announced = [call.args[0] for call in calls if called(call) == "announce"]
+    return {str(argument.value) for argument in announced if isinstance(argument, ast.Constant)}
+
+
+KINDS = kinds()
 MODULES = {source.stem: importlib.import_module(f"gpulockd.core.{source.stem}") for source in SOURCES}
 ELSEWHERE = [importlib.import_module(name) for name in ("gpulockd.ports", "gpulock.documents", "gpulock.errors")]
 
 
 def resolves(name: str, home: ModuleType) -> bool:
-    """Whether a name is that of a thing in the core, in what it speaks to, or in the language."""
+    """Whether a name is that of a thing or an event in the core, in what it speaks to, or in the language."""
     first, _, rest = name.partition(".")
+    if name in KINDS:
+        return True
     if rest and first in MODULES:
         return has(MODULES[first], rest)
     if rest and first in ("core", "gpulock"):
