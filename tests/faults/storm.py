@@ -57,6 +57,7 @@ class Storm:
         self.diaries = directory / "diaries"
         self.diaries.mkdir(parents=True)
         self.diary = Diary(self.diaries, "storm")
+        self.log = directory / "gpulockd.log"
         self.config = directory / "config.yml"
         self.config.write_text(CONFIG.format(directory=directory, gpus=GPUS))
         self.workers: dict[int, tuple[int, str]] = {}
@@ -162,7 +163,7 @@ class Storm:
     # The daemon
 
     def start_daemon(self) -> None:
-        pid = fork(lambda: sys.exit(gpulockd_main(["--config", str(self.config)])), self.directory / "gpulockd.log")
+        pid = fork(lambda: sys.exit(gpulockd_main(["--config", str(self.config)])), self.log)
         self.daemon = os.pidfd_open(pid), pid
         self.answers = False
 
@@ -175,8 +176,13 @@ class Storm:
         assert self.daemon is not None
         pidfd, pid = self.daemon
         os.close(pidfd)
-        os.waitpid(pid, 0)
+        _, status = os.waitpid(pid, 0)
         self.diary.write("down")
+        self.daemon = None
+        if not os.WIFSIGNALED(status):
+            raise ChildProcessError(
+                f"the daemon ended with {os.waitstatus_to_exitcode(status)}:\n{self.log.read_text()[-4000:]}"
+            )
         self.daemon_deaths += 1
 
     def end(self) -> None:
