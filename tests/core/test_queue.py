@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from hypothesis import given, strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from gpulockd.core.model import Owner, Process, Request, Wish
 from gpulockd.core.queue import Queue, rank
 
+# Two busy cores say nothing about the code.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 OWNER = Owner(Process(1, 1, "boot"), 0, 0)
 LANES = [(frozenset({"a"}), 1), (frozenset({"b"}), 1), (frozenset({"a", "b"}), 1), (frozenset({"a", "b"}), 2)]
 
@@ -16,6 +18,7 @@ def request(number: int, lane: int, place: tuple[float, int]) -> Request:
     return Request(f"R{number}", 1, number, OWNER, Wish(count), candidates, 0.0, place)
 
 
+@UNHURRIED
 @given(st.data())
 def test_the_heads_are_the_first_of_each_lane_in_order(data: st.DataObject) -> None:
     waiting: dict[str, Request] = {}
@@ -35,6 +38,7 @@ def test_the_heads_are_the_first_of_each_lane_in_order(data: st.DataObject) -> N
         assert len(queue) == len(waiting)
 
 
+@UNHURRIED
 @given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 10)), max_size=60))
 def test_taking_every_head_out_takes_all_out_in_the_order_of_rank(arrivals: list[tuple[int, float]]) -> None:
     queue = Queue({})
