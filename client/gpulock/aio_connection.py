@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any, cast
 
 from . import connection as blocking, forks, watcher
-from .clock import backoff, now
+from .clock import now
 from .errors import GpulockError, from_wire
 from .link import Away, Silence, explain, unavailable
 from .patience import SLACK, Patience
@@ -116,7 +116,7 @@ class Connection:
             except Away as away:
                 if session.heard:
                     session.heard = False
-                    patience.heard(now(), session.max_wait)
+                    patience.heard(now(), session.max_wait, session.retry)
                 if (pause := patience.pause(now())) is None:
                     raise unavailable(self.path, away) from None
                 await asyncio.sleep(pause)
@@ -218,7 +218,7 @@ class Connection:
 
     async def _come_back(self) -> None:
         session = self.session
-        give_up_at, pauses = now() + session.grace, backoff()
+        give_up_at, pauses = now() + session.grace, session.retry.pauses()
         try:
             while session.phase == "held" and not session.introduced:
                 try:
@@ -228,10 +228,9 @@ class Connection:
                 except Silence:
                     break
                 except (Away, GpulockError):
-                    pause = next(pauses)
-                    if now() + pause > give_up_at:
+                    if (left := give_up_at - now()) <= 0:
                         break
-                    await asyncio.sleep(pause)
+                    await asyncio.sleep(min(next(pauses), left))
         finally:
             self._return = None
         if not session.introduced and (loss := session.give_up()) is not None:
@@ -245,7 +244,7 @@ class Connection:
 
     async def connect(self, patience: float) -> None:
         """Sees to it that there is a connection; raises `DaemonUnavailable` after `patience` seconds."""
-        end, pauses = now() + patience, backoff()
+        end, pauses = now() + patience, self.session.retry.pauses()
         async with self._connecting:
             while self.transport is None:
                 try:

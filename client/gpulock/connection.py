@@ -7,7 +7,7 @@ import time
 import warnings
 from _thread import allocate_lock
 
-from .clock import backoff, now
+from .clock import now
 from .errors import GpulockError, from_wire
 from .link import Away, Link, Silence, unavailable
 from .patience import Patience
@@ -38,7 +38,7 @@ class Connection:
         """When `attend` is due though nothing was received; None: never."""
         self._give_up_at: float | None = None
         """When a daemon that is away has been away for too long; None: it is there."""
-        self._pauses = backoff()
+        self._pauses = self.session.retry.pauses()
         self._notices: list[Notice] = []
 
     def fileno(self) -> int:
@@ -76,7 +76,7 @@ class Connection:
                 self.close()
                 if session.heard:
                     session.heard = False
-                    patience.heard(now(), session.max_wait)
+                    patience.heard(now(), session.max_wait, session.retry)
                 elif reused:
                     reused = False  # it has lain idle, and may have been dead for long: that tells nothing
                     continue
@@ -182,7 +182,7 @@ class Connection:
         moment = now()
         if self._give_up_at is None:
             self._give_up_at = moment + self.session.grace
-            self._pauses = backoff()
+            self._pauses = self.session.retry.pauses()
             self.retry_at = moment
         elif moment < self._give_up_at:
             self.retry_at = min(moment + next(self._pauses), self._give_up_at)
@@ -200,7 +200,7 @@ class Connection:
                 self._notices += self.session.receive(data)
         except Away:
             self.close()  # it went while nobody looked
-        end, pauses = now() + patience, backoff()
+        end, pauses = now() + patience, self.session.retry.pauses()
         while self.link is None:
             try:
                 self._connect(None)

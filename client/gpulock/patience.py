@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .clock import backoff
+from .clock import Retry
 from .errors import LockTimeout
 
 ANSWER_TIMEOUT = 10.0
@@ -21,7 +21,7 @@ class Patience:
         self._began = moment
         self._end = None if wait is None else moment + wait
         self._daemon_until = moment + (unavailable_timeout if wait is None else min(wait, unavailable_timeout))
-        self._pauses = backoff()
+        self._pauses = Retry().pauses()
 
     @property
     def until(self) -> float | None:
@@ -32,18 +32,18 @@ class Patience:
         """Seconds that the request may still wait."""
         return None if self._end is None else max(0.0, self._end - moment)
 
-    def heard(self, moment: float, max_wait: float) -> None:
+    def heard(self, moment: float, max_wait: float, retry: Retry) -> None:
         """The daemon was there, and went away: now it is waited for as long as the request may wait.
 
-        `max_wait` stands in for a wait that was left to the daemon.
+        `max_wait` stands in for a wait that was left to the daemon; `retry` is what it said of looking for it.
         """
         self._daemon_until = moment + max_wait if self._end is None else self._end
-        self._pauses = backoff()
+        self._pauses = retry.pauses()
 
     def pause(self, moment: float) -> float | None:
         """Seconds until the next try to reach it; None: it has been away for too long."""
-        pause = next(self._pauses)
-        return pause if moment + pause <= self._daemon_until else None
+        left = self._daemon_until - moment
+        return min(next(self._pauses), left) if left > 0 else None
 
     def silence(self, moment: float) -> LockTimeout:
         """The error for a daemon that has said nothing by `until`."""

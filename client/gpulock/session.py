@@ -22,6 +22,7 @@ A lock that is being taken back (`loss` is set) stays `held`: its holder has unt
 from __future__ import annotations
 
 from . import wire
+from .clock import Retry
 from .errors import DaemonUnavailable, GpulockError, LockLost, ProtocolError, from_wire
 from .record import NamedTuple
 from .rpc import Decoder, Notification, Response, request
@@ -130,6 +131,8 @@ class Session:
         """Proves to a restarted daemon that a lock is this session's. None: the daemon gives one."""
         self.grace = REATTACH_GRACE
         """Seconds that the lock outlives its connection."""
+        self.retry = Retry()
+        """How to look for a daemon that went away."""
         self.max_wait = MAX_WAIT
         """Seconds that a request waits for a daemon that went away, if it named no wait of its own."""
         self.connection_up = False
@@ -322,6 +325,7 @@ class Session:
         self._unheard = False
         self.key = answer.get("reattach") or self.key
         self.grace = float(answer.get("reattach_grace", self.grace))
+        self.retry = _read_retry(answer.get("retry"))
         self.max_wait = float((answer.get("limits") or {}).get("max_wait_time", self.max_wait))
         kept = [_read_grant(lock) for lock in answer.get("locks") or ()]
         # A daemon that was killed may not have read a release any more.
@@ -361,6 +365,16 @@ class Session:
         self._msgid = msgid = self._msgid % 0xFFFFFFFF + 1
         self._outgoing += request(msgid, method, params)
         return msgid
+
+
+def _read_retry(view: object) -> Retry:
+    if not isinstance(view, dict):
+        return Retry()  # a daemon that does not say
+    return Retry(
+        float(view.get("poll_interval", Retry().interval)),
+        float(view.get("max_poll_interval", Retry().longest)),
+        bool(view.get("exponential_backoff", Retry().exponential)),
+    )
 
 
 def _read_grant(result: object) -> Grant:

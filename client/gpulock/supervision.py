@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 LET_GO_WITHIN = 10.0
 """Seconds between SIGTERM and SIGKILL where the daemon set no deadline."""
+STRAGGLERS = 0.25
+"""Seconds between looks at a group whose command has ended: no signal tells when its last member has left it for
+another group, as daemons do."""
 _STOPS = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 
 
@@ -56,6 +59,8 @@ class Supervision:
         if (fd := self._connection.fileno()) >= 0:
             poll.register(fd, select.POLLIN)
         moments = [moment for moment in (self._connection.retry_at, self._kill_at) if moment is not None]
+        if self._group.status is not None:
+            moments.append(now() + STRAGGLERS)
         poll.poll(max(0.0, min(moments) - now()) * 1000 + 1 if moments else None)
 
     def _attend(self) -> None:

@@ -84,7 +84,7 @@ class WaitingLine:
 def _holder(holder: Mapping[str, Any], ago: float) -> str:
     facts = ", ".join(str(fact) for fact in (f"pid {holder.get('pid')}", holder.get("task")) if fact)
     held = format_duration(float(holder.get("held_for", 0.0)) + ago)
-    return f"GPU {holder.get('gpu')} has {holder.get('user') or 'someone'} ({facts}) for {held}"
+    return f"GPU {holder.get('gpu')}: {holder.get('user') or 'someone'} ({facts}) for {held}"
 
 
 def _fit(text: str, width: int) -> str:

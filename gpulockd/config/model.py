@@ -48,7 +48,7 @@ class GpuLock(Section):
     max_overtakes: Count = 16
     """How often smaller requests may be granted before a larger one that could have used their GPUs."""
     poll_interval: Annotated[PositiveSeconds, Field(ge=0.05)] = 2.0
-    """Between two claims of a lease that another host has."""
+    """Between two claims of a lease that another host has, and two looks of a client for a daemon that is away."""
     exponential_backoff: bool = True
     """Whether that pause doubles each time, up to `max_poll_interval`."""
     max_poll_interval: PositiveSeconds = 10.0

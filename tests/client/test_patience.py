@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from gpulock.clock import backoff
+from gpulock.clock import Retry
 from gpulock.errors import LockTimeout
 from gpulock.patience import SLACK, Patience
 
@@ -21,11 +21,21 @@ def time_until_it_gives_up(patience: Patience, moment: float) -> float:
     raise AssertionError("it never gives up")
 
 
-def test_pauses_grow_by_half_up_to_two_seconds() -> None:
-    pauses = list(itertools.islice(backoff(), 30))
+def test_pauses_grow_by_half_up_to_the_interval_and_then_double() -> None:
+    pauses = list(itertools.islice(Retry(2.0, 10.0, exponential=True).pauses(), 30))
     assert pauses[0] == pytest.approx(0.05)
-    assert all(later == pytest.approx(min(1.5 * pause, 2.0)) for pause, later in itertools.pairwise(pauses))
-    assert pauses[-1] == 2.0
+    at_interval = pauses.index(2.0)
+    soon = pauses[: at_interval + 1]
+    assert all(later == pytest.approx(min(1.5 * pause, 2.0)) for pause, later in itertools.pairwise(soon))
+    assert pauses[at_interval : at_interval + 5] == [2.0, 4.0, 8.0, 10.0, 10.0]
+
+
+def test_pauses_stay_at_the_interval_where_they_are_not_exponential() -> None:
+    assert list(itertools.islice(Retry(2.0, 10.0, exponential=False).pauses(), 30))[-10:] == [2.0] * 10
+
+
+def test_a_short_interval_is_kept_from_the_first_pause_on() -> None:
+    assert list(itertools.islice(Retry(0.02, 0.02).pauses(), 3)) == [0.02] * 3
 
 
 @pytest.mark.parametrize(
@@ -39,13 +49,13 @@ def test_a_daemon_that_was_never_there(wait: float | None, unavailable_timeout: 
 
 def test_a_daemon_that_went_away_is_waited_for_as_long_as_the_request_may_wait() -> None:
     patience = Patience(60.0, 0.0, 100.0)
-    patience.heard(110.0, max_wait=1800.0)
+    patience.heard(110.0, max_wait=1800.0, retry=Retry())
     assert 47 < time_until_it_gives_up(patience, 110.0) <= 50
 
 
 def test_where_the_daemon_decides_on_the_wait_its_own_is_taken() -> None:
     patience = Patience(None, 5.0, 100.0)
-    patience.heard(110.0, max_wait=30.0)
+    patience.heard(110.0, max_wait=30.0, retry=Retry())
     assert 27 < time_until_it_gives_up(patience, 110.0) <= 30
 
 

@@ -54,8 +54,17 @@ class Told:
         return self.sends()
 
 
+RETRY = {"poll_interval": 1, "max_poll_interval": 4, "exponential_backoff": False}
+
+
 def hello(*locks: dict[str, Any], key: str = "key-1") -> dict[str, Any]:
-    return {"reattach": key, "reattach_grace": 20, "limits": {"max_wait_time": 900}, "locks": list(locks)}
+    return {
+        "reattach": key,
+        "reattach_grace": 20,
+        "limits": {"max_wait_time": 900},
+        "retry": RETRY,
+        "locks": list(locks),
+    }
 
 
 @pytest.fixture
@@ -91,6 +100,7 @@ def test_granted(holding: Told) -> None:
     assert [(gpu.index, gpu.uuid) for gpu in granted.gpus] == [(0, "GPU-00000000")]
     assert holding.session.grace == 20
     assert holding.session.max_wait == 900
+    assert holding.session.retry == (1.0, 4.0, False)
 
 
 def test_refused_and_asked_again(told: Told) -> None:
