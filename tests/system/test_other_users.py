@@ -37,7 +37,10 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
 
 
 def as_nobody(socket: str, *calls: str) -> list[str]:
-    """What a process of user nobody gets for calls such as `release lock=L1-1`: `ok`, or the error's code."""
+    """What a process of user nobody gets for calls such as `release lock=L1-1`: `ok`, or the error's code.
+
+    `PermissionError` where it cannot even connect.
+    """
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -46,16 +49,20 @@ def as_nobody(socket: str, *calls: str) -> list[str]:
         os.setgid(NOBODY)
         os.setuid(NOBODY)
         answers = []
-        with Frames(socket) as client:
-            for call in calls:
-                method, *params = call.split()
-                try:
-                    client.call(method, **dict(param.split("=") for param in params))
-                    answers.append("ok")
-                except WireError as error:
-                    answers.append(str(error.code))
-        os.write(write, " ".join(answers).encode())
-        os._exit(0)
+        try:
+            with Frames(socket) as client:
+                for call in calls:
+                    method, *params = call.split()
+                    try:
+                        client.call(method, **dict(param.split("=") for param in params))
+                        answers.append("ok")
+                    except WireError as error:
+                        answers.append(str(error.code))
+        except OSError as error:
+            answers.append(type(error).__name__)
+        finally:
+            os.write(write, " ".join(answers).encode())
+            os._exit(0)
     os.close(write)
     with os.fdopen(read, "rb") as pipe:
         said = pipe.read().decode().split()
@@ -85,6 +92,28 @@ def test_nobody_may_not_touch_what_root_holds(daemon: Daemon) -> None:
         assert as_nobody(daemon.socket, f"acquire within={lock} wait_timeout=10ms") == ["wait-timeout"]
         assert [held["id"] for held in daemon.status()["locks"]] == [lock]
         holder.call("release")
+
+
+def test_a_key_is_good_for_the_process_that_it_was_given_to_alone(daemon: Daemon) -> None:
+    with Frames(daemon.socket) as holder:
+        key = holder.call("hello")["reattach"]
+        lock = holder.call("acquire")["lock"]
+        daemon.restart()
+        open_to_everybody(daemon)
+        assert as_nobody(daemon.socket, f"hello reattach={key}", f"release lock={lock}") == ["ok", "not-held"]
+        with Frames(daemon.socket) as back:
+            assert [kept["lock"] for kept in back.call("hello", reattach=key)["locks"]] == [lock]
+
+
+def test_a_socket_is_open_to_its_owner_and_group_only(tmp_path: Path) -> None:
+    with Daemon(tmp_path, simulate=1) as daemon:
+        mode = Path(daemon.socket).stat().st_mode
+        open_to_everybody(daemon)
+        Path(daemon.socket).chmod(mode)
+        assert as_nobody(daemon.socket, "queue") == ["PermissionError"]
+        os.chown(daemon.socket, -1, NOBODY)
+        Path(daemon.socket).chmod(0o660)  # what the daemon does itself where there is a group `gpulock`
+        assert as_nobody(daemon.socket, "queue", "revoke subject=0") == ["ok", "not-permitted"]
 
 
 def test_an_administrator_takes_it_back_and_it_is_recorded_who_did(daemon: Daemon) -> None:
