@@ -9,6 +9,8 @@ ANSWER_TIMEOUT = 10.0
 """Seconds within which a daemon answers what needs no waiting."""
 UNAVAILABLE_TIMEOUT = 5.0
 """Seconds for which a daemon may be away before a call gives up: enough for its restart."""
+LEAST = 0.001
+"""Seconds that a request waits which has waited out its time on the way to another daemon."""
 SLACK = 5.0
 """Seconds past the wait after which a daemon that keeps its connection and says nothing is given up."""
 
@@ -29,8 +31,9 @@ class Patience:
         return None if self._end is None else self._end + SLACK
 
     def left(self, moment: float) -> float | None:
-        """Seconds that the request may still wait."""
-        return None if self._end is None else max(0.0, self._end - moment)
+        """Seconds that the request may still wait. Not 0 unless it was 0 before: that would ask not to wait at all,
+        and be answered `busy` where the wait was over."""
+        return None if self._end is None else max(self._end - moment, min(LEAST, self._end - self._began))
 
     def heard(self, moment: float, max_wait: float, retry: Retry) -> None:
         """The daemon was there, and went away: now it is waited for as long as the request may wait.

@@ -8,7 +8,7 @@ import pytest
 
 from gpulock.clock import Retry
 from gpulock.errors import LockTimeout
-from gpulock.patience import SLACK, Patience
+from gpulock.patience import LEAST, SLACK, Patience
 
 
 def time_until_it_gives_up(patience: Patience, moment: float) -> float:
@@ -73,3 +73,12 @@ def test_a_daemon_that_says_nothing_is_a_timeout() -> None:
     assert isinstance(error, LockTimeout)
     assert "6.0 s" in error.message
     assert error.hint
+
+
+def test_a_wait_that_is_over_does_not_become_none() -> None:
+    """The daemon answers `busy` to who does not wait, and `wait-timeout` to who has waited."""
+    patience = Patience(1.0, 5.0, 100.0)
+    assert patience.left(100.25) == 0.75
+    assert patience.left(102.0) == LEAST
+    assert Patience(0.0, 5.0, 100.0).left(102.0) == 0.0
+    assert Patience(None, 5.0, 100.0).left(102.0) is None
