@@ -45,11 +45,13 @@ CONFIG = """\
 daemon: {{socket: {directory}/gpulockd.sock, state_dir: {directory}/state}}
 http: {{port: 0}}
 inventory: {{simulate: {gpus}}}
+redis: {{url: "{redis}"}}
 """
 
 
 class Storm:
-    def __init__(self, directory: Path, seed: int) -> None:
+    def __init__(self, directory: Path, seed: int, redis: str = "") -> None:
+        """`redis`: the URL of a server for the leases; none: the lease is a kernel lock."""
         self.directory = directory
         self.seed = seed
         self.chance = random.Random(f"{seed}")
@@ -59,7 +61,7 @@ class Storm:
         self.diary = Diary(self.diaries, "storm")
         self.log = directory / "gpulockd.log"
         self.config = directory / "config.yml"
-        self.config.write_text(CONFIG.format(directory=directory, gpus=GPUS))
+        self.config.write_text(CONFIG.format(directory=directory, gpus=GPUS, redis=redis))
         self.workers: dict[int, tuple[int, str]] = {}
         """Process id and name of each, by pidfd."""
         self.born = 0
@@ -221,8 +223,9 @@ def main() -> None:
     parser.add_argument("directory", type=Path)
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--redis", default="", help="URL of a server for the leases")
     options = parser.parse_args()
-    storm = Storm(options.directory, options.seed)
+    storm = Storm(options.directory, options.seed, options.redis)
     gc.freeze()  # what is loaded by now is never collected in a child
     began = time.monotonic()
     try:
