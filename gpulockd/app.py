@@ -168,7 +168,9 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
             version=__version__,
             announce=announce,
         )
+        stack.callback(server.stop)
         http = HttpServer(config.http.host, config.http.port, status=status, metrics=metrics)
+        stack.push_async_callback(http.stop)
         yield Daemon(clock, started_at, journal, inventory, leases, processes, engine, server, sampler, http)
 
 

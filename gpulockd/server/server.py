@@ -64,7 +64,7 @@ class Server:
         self._announce(Announce("server.listening", f"{self.path} is open to {audience}"))
 
     def stop(self) -> None:
-        """Ends every connection, and reports none of them closed."""
+        """Ends every connection, and reports none of them closed. May be called more than once."""
         if self._listener is not None:
             self._listener.stop()
         if self._endpoint is not None:
