@@ -65,8 +65,10 @@ class Server:
 
     def stop(self) -> None:
         """Ends every connection, and reports none of them closed. May be called more than once."""
-        if self._listener is not None:
-            self._listener.stop()
-        if self._endpoint is not None:
-            self._endpoint.close()
+        listener, self._listener = self._listener, None
+        opened, self._endpoint = self._endpoint, None
+        if listener is not None:
+            listener.stop()
+        if opened is not None:
+            opened.close()
         self._sessions.disconnect_all()
