@@ -42,7 +42,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import aio
     from .decorator import gpu_lock
-    from .session import Gpu, Loss, Queued, Warned
+    from .notices import Gpu, Loss, Queued, Warned
     from .sync import Client, Lock, acquire
 
 __all__ = [
@@ -78,7 +78,7 @@ __all__ = [
 
 _HOMES = {
     **dict.fromkeys(("Client", "Lock", "acquire"), "sync"),
-    **dict.fromkeys(("Gpu", "Loss", "Queued", "Warned"), "session"),
+    **dict.fromkeys(("Gpu", "Loss", "Queued", "Warned"), "notices"),
     "gpu_lock": "decorator",
 }
 

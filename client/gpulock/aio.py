@@ -18,8 +18,8 @@ from .connection import complain
 from .durations import parse_duration
 from .errors import NotHeld
 from .lock import HeldLock
+from .notices import Happened, Loss, ReleaseFailed, Warned
 from .patience import ANSWER_TIMEOUT, UNAVAILABLE_TIMEOUT
-from .session import Happened, Loss, ReleaseFailed, Warned
 from .version import __version__
 from .wire import socket_path
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from .documents import EventView, QueueDocument, StatusDocument
-    from .session import Grant, Notice, Queued
+    from .notices import Grant, Notice, Queued
 
 
 _CLIENT = f"gpulock {__version__} asyncio"

@@ -10,13 +10,14 @@ from . import connection as blocking, forks, watcher
 from .clock import now
 from .errors import GpulockError, from_wire
 from .link import Away, Silence, explain, unavailable
+from .notices import Queued
 from .patience import SLACK, Patience
-from .session import Queued, Session
+from .session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .session import Grant, Notice
+    from .notices import Grant, Notice
     from .wire import Acquire
 
 _returns: set[asyncio.Task[None]] = set()

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .connection import Connection
-    from .session import Grant, Loss
+    from .notices import Grant, Loss
 
 USAGE_ERROR, UNAVAILABLE, INTERNAL, BUSY, LOST, NOT_PERMITTED, TIMED_OUT = 2, 69, 70, 75, 76, 77, 124
 

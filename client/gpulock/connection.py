@@ -10,15 +10,16 @@ from _thread import allocate_lock
 from .clock import now
 from .errors import GpulockError, from_wire
 from .link import Away, Link, Silence, unavailable
+from .notices import Queued, ReleaseFailed
 from .patience import Patience
-from .session import Queued, ReleaseFailed, Session
+from .session import Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from .session import Grant, Notice
+    from .notices import Grant, Notice
     from .wire import Acquire
 
 

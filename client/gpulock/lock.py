@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .nesting import Tenure
-    from .session import Gpu, Grant
+    from .notices import Gpu, Grant
 
 
 class HeldLock:

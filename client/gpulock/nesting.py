@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
     from weakref import ref
 
-    from .session import Loss
+    from .notices import Loss
 
 
 class Tenure:

@@ -23,8 +23,19 @@ from __future__ import annotations
 
 from . import wire
 from .clock import Retry
-from .errors import DaemonUnavailable, GpulockError, LockLost, ProtocolError, from_wire
-from .record import NamedTuple
+from .errors import DaemonUnavailable, GpulockError, ProtocolError, from_wire
+from .notices import (
+    Grant,
+    Happened,
+    Loss,
+    Notice,
+    ReleaseFailed,
+    Warned,
+    read_grant,
+    read_loss,
+    read_queued,
+    read_retry,
+)
 from .rpc import Decoder, Notification, Response, request
 
 TYPE_CHECKING = False
@@ -32,88 +43,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any, Literal, TypeAlias
 
-    from .documents import EventView
-
     Phase: TypeAlias = Literal["idle", "waiting", "held", "leaving", "lost"]
 
 REATTACH_GRACE = 60.0
 """How long a daemon may be away before a lock counts as lost, unless its `hello` said otherwise."""
 MAX_WAIT = 1800.0
 """How long a request waits for a daemon that went away, where the caller named no wait of its own."""
-
-
-class Gpu(NamedTuple):
-    """A GPU that a lock holds."""
-
-    index: int  # type: ignore[assignment]  # nobody looks for the place of an item in it
-    uuid: str
-    name: str = ""
-    memory_total: int = 0
-    """Bytes."""
-
-
-class Grant(NamedTuple):
-    """What the daemon granted."""
-
-    lock: str
-    token: int
-    gpus: tuple[Gpu, ...]
-    env: Mapping[str, str]
-    max_hold: float | None
-    nested: bool
-
-
-class Queued(NamedTuple):
-    """Where a waiting request stands."""
-
-    position: int
-    ahead: int
-    eta: float | None
-    """Seconds, where the daemon can tell."""
-    holders: tuple[Mapping[str, Any], ...]
-    """Who holds what it waits for: gpu, user, pid, task, held_for, each."""
-
-
-class Loss(NamedTuple):
-    """Why a lock is lost."""
-
-    lock: str
-    reason: str
-    by: str = ""
-    note: str = ""
-    deadline: float | None = None
-    """Seconds from the notice until the daemon ends the holder; None where it is not the daemon's doing."""
-
-    def error(self) -> LockLost:
-        who = f" by {self.by}" if self.by else ""
-        why = f": {self.note}" if self.note else ""
-        return LockLost(
-            f"lock {self.lock} was lost{who} ({self.reason}){why}",
-            hint="what was done under it since then was not protected; acquire again",
-            data={"lock": self.lock, "reason": self.reason, "by": self.by, "note": self.note},
-        )
-
-
-class Warned(NamedTuple):
-    """The daemon warns the holder: the lock is held for long, or its task has not been heard of."""
-
-    level: str
-    params: Mapping[str, Any]
-
-
-class Happened(NamedTuple):
-    """An event of the daemon, for a session that watches."""
-
-    event: EventView
-
-
-class ReleaseFailed(NamedTuple):
-    """The daemon's answer to a release that nobody waited for was an error."""
-
-    error: GpulockError
-
-
-Notice: TypeAlias = "Queued | Loss | Warned | Happened | ReleaseFailed"
 
 
 class Session:
@@ -297,9 +232,9 @@ class Session:
         params = message.params
         match message.method:
             case "queued" if self.phase == "waiting":
-                return _read_queued(params)
+                return read_queued(params)
             case "lost" if self.phase == "held" and self.grant and params.get("lock") == self.grant.lock:
-                self.loss = _read_loss(params)
+                self.loss = read_loss(params)
                 return self.loss
             case "warning":
                 return Warned(str(params.get("level", "")), params)
@@ -316,7 +251,7 @@ class Session:
             self._granted(response.result)
 
     def _granted(self, result: object) -> None:
-        self.grant = _read_grant(result)
+        self.grant = read_grant(result)
         # A nested lock is another session's; there is nothing here to keep or to give back.
         self.phase = "idle" if self.grant.nested else "held"
 
@@ -325,9 +260,9 @@ class Session:
         self._unheard = False
         self.key = answer.get("reattach") or self.key
         self.grace = float(answer.get("reattach_grace", self.grace))
-        self.retry = _read_retry(answer.get("retry"))
+        self.retry = read_retry(answer.get("retry"))
         self.max_wait = float((answer.get("limits") or {}).get("max_wait_time", self.max_wait))
-        kept = [_read_grant(lock) for lock in answer.get("locks") or ()]
+        kept = [read_grant(lock) for lock in answer.get("locks") or ()]
         # A daemon that was killed may not have read a release any more.
         for grant in kept:
             if grant.lock in self._doubtful or self.phase == "leaving":
@@ -365,49 +300,3 @@ class Session:
         self._msgid = msgid = self._msgid % 0xFFFFFFFF + 1
         self._outgoing += request(msgid, method, params)
         return msgid
-
-
-def _read_retry(view: object) -> Retry:
-    if not isinstance(view, dict):
-        return Retry()  # a daemon that does not say
-    return Retry(
-        float(view.get("poll_interval", Retry().interval)),
-        float(view.get("max_poll_interval", Retry().longest)),
-        bool(view.get("exponential_backoff", Retry().exponential)),
-    )
-
-
-def _read_grant(result: object) -> Grant:
-    try:
-        return Grant(
-            result["lock"],  # type: ignore[index]
-            result["token"],  # type: ignore[index]
-            tuple(
-                Gpu(gpu["index"], gpu["uuid"], gpu.get("name", ""), gpu.get("memory_total", 0))
-                for gpu in result["gpus"]  # type: ignore[index]
-            ),
-            result["env"],  # type: ignore[index]
-            result.get("max_hold"),  # type: ignore[attr-defined]
-            bool(result.get("nested")),  # type: ignore[attr-defined]
-        )
-    except (TypeError, KeyError, AttributeError) as error:
-        raise ProtocolError(f"the daemon granted a lock of unknown form: {result!r}") from error
-
-
-def _read_queued(params: Mapping[str, Any]) -> Queued:
-    return Queued(
-        int(params.get("position", 0)),
-        int(params.get("ahead", 0)),
-        params.get("eta"),
-        tuple(params.get("holders") or ()),
-    )
-
-
-def _read_loss(params: Mapping[str, Any]) -> Loss:
-    return Loss(
-        str(params.get("lock", "")),
-        str(params.get("reason", "lost")),
-        str(params.get("by") or ""),
-        str(params.get("note") or ""),
-        params.get("deadline"),
-    )

@@ -7,7 +7,7 @@ import select
 import signal
 
 from .clock import now
-from .session import Loss
+from .notices import Loss
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from .durations import parse_duration
 from .errors import DaemonUnavailable, GpulockError, NotHeld, ProtocolError
 from .link import Silence
 from .lock import HeldLock
+from .notices import Happened, Loss, ReleaseFailed, Warned
 from .patience import ANSWER_TIMEOUT, UNAVAILABLE_TIMEOUT
-from .session import Happened, Loss, ReleaseFailed, Warned
 from .wire import socket_path
 
 TYPE_CHECKING = False
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Any, Self
 
     from .documents import EventView, QueueDocument, StatusDocument
-    from .session import Grant, Notice, Queued
+    from .notices import Grant, Notice, Queued
 
 
 def acquire(

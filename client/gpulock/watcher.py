@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .connection import Connection
-    from .session import Notice
+    from .notices import Notice
 
 _NONE = -1
 

@@ -8,7 +8,8 @@ import pytest
 
 from gpulock import rpc, wire
 from gpulock.errors import Busy, DaemonUnavailable, LockLost, NotHeld, ProtocolError, from_wire, to_wire
-from gpulock.session import Happened, Loss, Queued, ReleaseFailed, Session, Warned
+from gpulock.notices import Happened, Loss, Queued, ReleaseFailed, Warned
+from gpulock.session import Session
 from tests.support.scripted_peer import grant
 
 
