@@ -64,6 +64,8 @@ class Verdict:
     timeouts: int
     killed_holding: int
     """Workers that were killed in the middle of a hold."""
+    passed_on: int
+    """Those of them whose GPUs were all granted to others later."""
     daemon_deaths: int
     outlasted: int
     """Holds that went on over a death of the daemon, each counted once."""
@@ -92,6 +94,7 @@ def judge(entries: Sequence[Entry], origin: float | None = None) -> Verdict:
         holds=len(history.holds),
         timeouts=sum(entry.facts["code"] == "wait-timeout" for entry in history.of_kind("refused")),
         killed_holding=sum(hold.killed for hold in history.holds),
+        passed_on=sum(hold.killed and _passed_on(history, hold) for hold in history.holds),
         daemon_deaths=len(history.deaths),
         outlasted=len(outlasted),
         confirmed=len(outlasted & set(_confirmed(history))),
@@ -152,6 +155,11 @@ class _History:
                 killed=struck is not None,
             )
             before = down
+
+
+def _passed_on(history: _History, hold: Hold) -> bool:
+    later = {gpu for other in history.holds if other.start > hold.end for gpu in other.gpus}
+    return later.issuperset(hold.gpus)
 
 
 def _overlaps(history: _History) -> Iterator[str]:

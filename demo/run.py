@@ -97,8 +97,10 @@ def shortcomings(verdict: Verdict) -> list[str]:
         f"{what} was not shown"
         for what, shown in {
             "a worker that dies while it holds": verdict.killed_holding == 1,
+            "its GPU going on to the next": verdict.passed_on == verdict.killed_holding,
             "a request that waits in vain": verdict.timeouts == 1,
-            "a death of the daemon under load": verdict.daemon_deaths == 1 and verdict.outlasted > 0,
+            "a death of the daemon under load": verdict.daemon_deaths == 1
+            and verdict.confirmed == verdict.outlasted > 0,
         }.items()
         if not shown
     ]
@@ -116,7 +118,7 @@ def conclude(verdict: Verdict, timeline: Timeline) -> bool:
             f"{verdict.holds} locks, and no GPU had two holders at once",
             "each lock had a larger token than the one before it on that GPU",
             f"{verdict.killed_holding} worker was killed while it held; its GPU went on to the next",
-            f"{verdict.outlasted} locks went on while the daemon was dead; nobody lost a lock",
+            f"{verdict.outlasted} locks outlasted the daemon, and the next one knew them all: nobody lost a lock",
             f"every request was answered as it should be, {verdict.timeouts} of them by a timeout",
         ],
         good=True,

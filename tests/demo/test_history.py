@@ -88,8 +88,14 @@ def test_a_killed_holder_held_until_it_was_about_to_be_killed() -> None:
     killed = [wants(0.0, "a"), got(0.1, "a", 1), kills(1.0, "a")]
     judged = verdict(killed, holds("b", 2, 1.001, 2.0))
     assert judged.findings == ()
-    assert judged.killed_holding == 1
+    assert (judged.killed_holding, judged.passed_on) == (1, 1)
     assert "a held it from 0.100 s to 1.000 s" in finding(killed, holds("b", 2, 0.99, 2.0))
+
+
+def test_a_killed_holder_whose_gpus_were_not_all_granted_again_passed_nothing_on() -> None:
+    killed = [wants(0.0, "a"), got(0.1, "a", 1, 0, 1), kills(1.0, "a")]
+    assert verdict(killed, holds("b", 2, 1.1, 2.0, 0)).passed_on == 0
+    assert verdict(killed, holds("b", 2, 1.1, 2.0, 0), holds("c", 3, 1.1, 2.0, 1)).passed_on == 1
 
 
 def test_a_killed_holder_that_wrote_on_was_alive_until_then() -> None:

@@ -69,6 +69,7 @@ def weather(directory: Path, rounds: int, redis: str = "") -> None:
     assert verdict.holds >= rounds
     assert verdict.killed_holding >= 3
     assert verdict.confirmed >= 3
+    assert verdict.passed_on == verdict.killed_holding, "a GPU of a killed worker stayed behind"
 
 
 def nothing_is_left(directory: Path, settings: dict[str, object]) -> None:
