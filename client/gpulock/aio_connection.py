@@ -111,6 +111,7 @@ class Connection:
             try:
                 if self.transport is None:
                     await self._connect(patience.left(now()))
+                    patience.reached(session.retry)
                 await self._stir(patience.until)
                 if self._notices:
                     self._tell_waiter(on_queued)
@@ -225,6 +226,7 @@ class Connection:
                 try:
                     if self.transport is None:
                         await self._connect(None)
+                        pauses = session.retry.pauses()
                     await self._stir(give_up_at)
                 except Silence:
                     break

@@ -69,6 +69,7 @@ class Connection:
             try:
                 if self.link is None:
                     self._connect(patience.left(now()))
+                    patience.reached(session.retry)
                 self._flush()
                 self._read(patience.until)
                 if self._notices:
@@ -166,6 +167,7 @@ class Connection:
     def _go_on(self) -> None:
         if self.link is None:
             self._connect(None)
+            self._pauses = self.session.retry.pauses()
             self._flush()
             self.retry_at = self._give_up_at
             return

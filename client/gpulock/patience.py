@@ -35,13 +35,17 @@ class Patience:
         and be answered `busy` where the wait was over."""
         return None if self._end is None else max(self._end - moment, min(LEAST, self._end - self._began))
 
+    def reached(self, retry: Retry) -> None:
+        """Somebody accepted the connection: if it breaks now, the daemon was there a moment ago."""
+        self._pauses = retry.pauses()
+
     def heard(self, moment: float, max_wait: float, retry: Retry) -> None:
         """The daemon was there, and went away: now it is waited for as long as the request may wait.
 
         `max_wait` stands in for a wait that was left to the daemon; `retry` is what it said of looking for it.
         """
         self._daemon_until = moment + max_wait if self._end is None else self._end
-        self._pauses = retry.pauses()
+        self.reached(retry)
 
     def pause(self, moment: float) -> float | None:
         """Seconds until the next try to reach it; None: it has been away for too long."""
