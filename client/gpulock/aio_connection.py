@@ -226,7 +226,6 @@ class Connection:
                 try:
                     if self.transport is None:
                         await self._connect(None)
-                        pauses = session.retry.pauses()
                     await self._stir(give_up_at)
                 except Silence:
                     break

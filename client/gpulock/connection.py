@@ -167,7 +167,6 @@ class Connection:
     def _go_on(self) -> None:
         if self.link is None:
             self._connect(None)
-            self._pauses = self.session.retry.pauses()
             self._flush()
             self.retry_at = self._give_up_at
             return

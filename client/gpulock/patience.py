@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from .clock import Retry
 from .errors import LockTimeout
 
@@ -24,6 +26,7 @@ class Patience:
         self._end = None if wait is None else moment + wait
         self._daemon_until = moment + (unavailable_timeout if wait is None else min(wait, unavailable_timeout))
         self._pauses = Retry().pauses()
+        self._at_most = math.inf
 
     @property
     def until(self) -> float | None:
@@ -36,8 +39,8 @@ class Patience:
         return None if self._end is None else max(self._end - moment, min(LEAST, self._end - self._began))
 
     def reached(self, retry: Retry) -> None:
-        """Somebody accepted the connection: if it breaks now, the daemon was there a moment ago."""
-        self._pauses = retry.pauses()
+        """Somebody accepts connections: if this one breaks, the daemon is being restarted, not gone for long."""
+        self._at_most = retry.interval
 
     def heard(self, moment: float, max_wait: float, retry: Retry) -> None:
         """The daemon was there, and went away: now it is waited for as long as the request may wait.
@@ -45,12 +48,13 @@ class Patience:
         `max_wait` stands in for a wait that was left to the daemon; `retry` is what it said of looking for it.
         """
         self._daemon_until = moment + max_wait if self._end is None else self._end
-        self.reached(retry)
+        self._pauses = retry.pauses()
 
     def pause(self, moment: float) -> float | None:
         """Seconds until the next try to reach it; None: it has been away for too long."""
-        left = self._daemon_until - moment
-        return min(next(self._pauses), left) if left > 0 else None
+        left, at_most = self._daemon_until - moment, self._at_most
+        self._at_most = math.inf
+        return min(next(self._pauses), at_most, left) if left > 0 else None
 
     def silence(self, moment: float) -> LockTimeout:
         """The error for a daemon that has said nothing by `until`."""

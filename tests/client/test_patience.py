@@ -83,9 +83,11 @@ def test_a_wait_that_is_over_does_not_become_none() -> None:
     assert Patience(None, 5.0, 100.0).left(102.0) is None
 
 
-def test_a_daemon_that_accepts_and_goes_again_is_looked_for_soon_each_time() -> None:
-    patience = Patience(None, 100.0, 100.0)
+def test_a_daemon_that_accepts_and_goes_again_is_not_looked_for_ever_more_rarely() -> None:
+    patience = Patience(None, 1000.0, 100.0)
     for _ in range(20):
         patience.pause(100.0)
+    assert patience.pause(100.0) == Retry().longest
     patience.reached(Retry())
-    assert patience.pause(100.0) == pytest.approx(0.05)
+    assert patience.pause(100.0) == Retry().interval
+    assert patience.pause(100.0) == Retry().longest
