@@ -17,8 +17,9 @@ from demo.history import DAEMON
 
 from .fate import Fate, Victim
 
-PATIENCE = 20.0
-"""Seconds that nothing in a storm takes, if nothing is broken."""
+PATIENCE = 60.0
+"""Seconds that nothing in a storm takes, if nothing is broken. Long, because a request that waits loses its place with
+each daemon that is killed, and can be unlucky for as long as the storm lasts."""
 LONGEST_HOLD = 0.02
 SHORT_WAIT = 0.03
 SO_PEERPIDFD = 77
