@@ -185,6 +185,25 @@ def test_only_the_session_that_holds_a_lock_can_release_it() -> None:
     )  # fmt: skip
 
 
+def test_only_the_session_that_holds_a_lock_can_extend_it_or_tell_of_its_progress() -> None:
+    host = play(Host(gpus=1), acquire("anna"), granted("anna", 0))
+    lock, ben = host.lock("anna").id, host.session("ben")
+    play(
+        host,
+        happens(ExtendRequested(ben, 3, lock, 1000)), refused("ben", "not-held"),
+        happens(BeatReported(ben, 4, lock, 0.5, "")), refused("ben", "not-held"),
+        happens(ExtendRequested(ben, 5, None, 1000)), refused("ben", "not-held"),
+    )  # fmt: skip
+    assert host.lock("anna").progress is None
+
+
+def test_with_several_locks_it_has_to_be_said_which_is_meant() -> None:
+    host = play(Host(gpus=2), acquire("anna", ("0",)), granted("anna", 0), acquire("anna", ("1",)), granted("anna", 1))
+    first = host.state.gpus[uuid(0)].lock
+    play(host, release("anna"), refused("anna", "not-held"), release("anna", first), released("anna"))
+    assert host.lock("anna").gpus == (uuid(1),)
+
+
 def test_tokens_only_grow() -> None:
     host = Host(gpus=2)
     tokens = []

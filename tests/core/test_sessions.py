@@ -6,6 +6,7 @@ import signal
 from dataclasses import replace
 from typing import Any
 
+from gpulockd.core.actions import LockChanged
 from gpulockd.core.events import GpusDiscovered, Restored
 from gpulockd.core.machine import Machine
 from gpulockd.core.model import Lock, Process, Quarantine, Settings
@@ -20,6 +21,7 @@ from .script import (
     dies,
     disconnect,
     disconnects,
+    drains,
     ended,
     granted,
     happens,
@@ -163,6 +165,19 @@ def test_the_lock_of_a_dead_owner_is_released_at_the_start() -> None:
         clear(0), granted("ben", 0),
     )  # fmt: skip
     assert ended(host) == [("anna", "died")]
+
+
+def test_a_hello_after_the_grant_gives_the_lock_its_key() -> None:
+    host = play(Host(gpus=1), acquire("anna"), granted("anna", 0), hello("anna", "key-1"), welcomed("anna", 0))
+    assert host.records[-1] == LockChanged(host.lock("anna"))
+    assert host.lock("anna").reattach == "key-1"
+
+
+def test_a_drain_of_a_gpu_that_is_missing_today_waits_for_it() -> None:
+    before = play(Host(gpus=2), drains("root", "1"), answered("root"))
+    host, start = after_restart(before, gpus=1)
+    play(host, happens(start), claim(0, floor=0), claimed(2, 0), acquire("ben"), granted("ben", 0))
+    assert not host.records[:-1], "what the journal has of the other one stays there"
 
 
 def test_an_owner_that_dies_before_it_comes_back_is_noticed() -> None:

@@ -10,11 +10,13 @@ import pytest
 from gpulock import documents
 from gpulockd.core import views
 from gpulockd.core.actions import Answer, Refused
+from gpulockd.core.events import JournalFailed, SignalRefused
 from gpulockd.core.model import GpuProcess, LeaseHolder
 from tests.support.shape import misfits
 
 from .script import (
     GIB,
+    RENEW,
     Host,
     acquire,
     answered,
@@ -23,6 +25,7 @@ from .script import (
     disconnects,
     drains,
     granted,
+    happens,
     inspect,
     lost,
     passes,
@@ -31,8 +34,10 @@ from .script import (
     revokes,
     sampled,
     seen,
+    signalled,
     uuid,
 )
+from .test_sessions import after_restart
 
 
 @pytest.fixture
@@ -135,6 +140,54 @@ def test_why_says_who_is_in_the_way_and_what_to_type(host: Host) -> None:
 
     big = next(request.id for request in host.state.requests.values() if request.owner.user == "dora")
     assert views.describe(host.state, host.now, big)["request"]["count"] == 3
+
+
+def reasons(host: Host, subject: str) -> str:
+    return "\n".join(views.why(host.state, host.now, subject)["reasons"])
+
+
+def test_why_says_what_to_type_for_a_gpu(host: Host) -> None:
+    assert views.why(host.state, host.now, "3")["next"] == ["gpulockctl describe 3", "gpulockctl undrain 3"]
+    lock = host.lock("anna").id
+    assert views.why(host.state, host.now, "0")["next"] == ["gpulockctl describe 0", f"gpulockctl revoke {lock}"]
+    assert "GPU 6 is free" in reasons(host, "6")
+
+
+def test_why_says_that_a_holder_may_come_back_or_cannot_be_ended(host: Host) -> None:
+    lock = host.lock("ben")
+    pid = lock.owner.process.pid
+    play(host, passes(10), inspect(2), signalled(pid, 15), happens(SignalRefused(lock.id, "no right to")))
+    assert "its holder cannot be ended: no right to" in reasons(host, lock.id)
+
+    after, start = after_restart(host)
+    after.handle(start)
+    assert "its owner lives and may come back for it" in reasons(after, after.lock("anna").id)
+
+
+def test_why_says_what_keeps_everybody_waiting() -> None:
+    host = Host(gpus=2, lease_ttl=15.0)
+    play(
+        host,
+        acquire("anna", ("0",)), granted("anna", 0),
+        drains("root", "1"), answered("root"),
+        acquire("big", 2, wait=600),
+        passes(9), RENEW,
+        happens(JournalFailed("the disk is full")),
+    )  # fmt: skip
+    request = next(iter(host.state.requests))
+    said = reasons(host, request)
+    assert "of the GPUs it could have only 0 are in service" in said
+    assert "nothing is granted at present: the store does not answer" in said
+    assert "nothing is granted at present: the disk is full" in said
+
+
+def test_a_lock_and_a_process_are_described_by_name(host: Host) -> None:
+    lock = host.lock("anna")
+    document = views.describe(host.state, host.now, lock.id)
+    assert misfits(document, documents.DescribeDocument) == []
+    assert document["lock"]["task"] == "ocr"
+    by_pid = views.describe(host.state, host.now, f"pid:{lock.owner.process.pid}")
+    assert by_pid["lock"] == document["lock"]
 
 
 @pytest.mark.parametrize("subject", ["L9-9", "pid:1", "99", "nonsense"])

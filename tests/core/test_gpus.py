@@ -1,0 +1,107 @@
+"""The host's GPUs as the driver reports them, and what administrators take out of service."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gpulockd.core.events import GpusDiscovered, GpusSampled
+from gpulockd.core.model import GpuProcess, Sample
+
+from .script import (
+    Host,
+    acquire,
+    answered,
+    clear,
+    disconnects,
+    drains,
+    granted,
+    happens,
+    identity,
+    inspect,
+    play,
+    refused,
+    release,
+    released,
+    sampled,
+    seen,
+    so,
+    undrains,
+    uuid,
+)
+
+STRANGER = GpuProcess(4711, 1, "mallory", "python mine.py")
+
+
+def test_a_gpu_that_is_listed_again_keeps_its_holder_and_takes_its_new_index() -> None:
+    host = play(Host(gpus=2), acquire("anna"), granted("anna", 0))
+    moved = (replace(identity(0), index=1), replace(identity(1), index=0))
+    play(
+        host,
+        happens(GpusDiscovered(moved)),
+        so(lambda host: host.state.gpus[uuid(0)].lock == host.lock("anna").id),
+        acquire("ben", ("0",)), granted("ben", 0),
+        so(lambda host: host.lock("ben").gpus == (uuid(1),)),
+    )  # fmt: skip
+
+
+def test_what_is_said_of_a_gpu_that_nobody_listed_changes_nothing() -> None:
+    host = play(Host(gpus=1), happens(GpusSampled({uuid(9): Sample(fault="GPU is lost")})))
+    assert "gpu.sick" not in host.kinds()
+
+
+def test_who_uses_a_gpu_without_a_lock_is_told_once() -> None:
+    host = play(Host(gpus=1), acquire("anna"), granted("anna", 0))
+    mine = GpuProcess(host.process("anna").pid, 1)
+    play(
+        host,
+        sampled(0, processes=(mine, STRANGER), kin=frozenset({mine.pid})),
+        sampled(0, processes=(mine, STRANGER), kin=frozenset({mine.pid})),
+    )  # fmt: skip
+    assert [announce.data["pid"] for announce in host.announced if announce.kind == "gpu.foreign"] == [4711]
+
+
+def test_who_was_left_on_a_gpu_in_quarantine_is_no_stranger() -> None:
+    host = play(
+        Host(gpus=1),
+        acquire("anna"), granted("anna", 0),
+        disconnects("anna"), inspect(0),
+        seen(0, 4711),
+        sampled(0, processes=(STRANGER,)),
+    )  # fmt: skip
+    assert "gpu.foreign" not in host.kinds()
+
+
+def test_a_drained_gpu_keeps_its_holder_and_gets_no_other() -> None:
+    play(
+        Host(gpus=2),
+        acquire("anna"), granted("anna", 0),
+        drains("root", None), answered("root"),
+        acquire("ben", wait=0), refused("ben", "busy"),
+        acquire("cleo", ("0",)),
+        release("anna"), released("anna"),
+        undrains("root", "1"), answered("root"),
+        undrains("root", "1"), answered("root"),
+        undrains("root", "0"), answered("root"), granted("cleo", 0),
+    )  # fmt: skip
+
+
+def test_draining_a_gpu_that_there_is_not_is_refused() -> None:
+    play(
+        Host(gpus=1),
+        drains("root", "7"), refused("root", "unknown-gpu"),
+        undrains("root", "nonsense"), refused("root", "unknown-gpu"),
+    )  # fmt: skip
+
+
+def test_a_gpu_that_is_sick_and_drained_and_in_quarantine_needs_all_of_it_to_end() -> None:
+    play(
+        Host(gpus=1),
+        acquire("anna"), granted("anna", 0),
+        acquire("ben"),
+        sampled(0, fault="GPU is lost"),
+        drains("root", "0"), answered("root"),
+        disconnects("anna"), inspect(0),
+        clear(0),
+        undrains("root", "0"), answered("root"),
+        sampled(0), granted("ben", 0),
+    )  # fmt: skip
