@@ -12,10 +12,10 @@ import pytest
 from gpulockd import engine
 from gpulockd.core.actions import Refusal, Refused
 from gpulockd.core.events import JournalFailed, ReleaseRequested, RevokeRequested, SessionClosed
-from gpulockd.core.model import GpuProcess, GpuState, LeaseHolder, State
+from gpulockd.core.model import GpuProcess, GpuState, LeaseHolder, Lock, Owner, Process, State, Wish
 from tests.support.waiting import eventually
 
-from .world import World
+from .world import BOOT, World
 
 ANNA, BEN = 1, 2
 
@@ -281,6 +281,79 @@ async def test_a_holder_that_does_not_let_go_is_signalled() -> None:
         recall = world.engine.state.locks["L1-1"].recall
         assert recall is not None
         assert "no right to signal pid 1001" in recall.obstacle
+
+
+async def test_a_holder_that_is_gone_when_it_is_to_be_signalled_has_died() -> None:
+    async with World(revoke_grace=1.0).running() as world:
+        anna = world.connect(ANNA)
+        world.connect(BEN)
+        world.acquire(ANNA)
+        world.engine.post(RevokeRequested(BEN, 5, "0", "", None))
+        await world.settled()
+        world.dead.add(anna)
+        world.time += 1
+        await world.settled()
+        assert world.engine.state.locks == {}
+        assert "disconnect 1" in world.log
+
+
+async def test_a_holder_that_cannot_be_signalled_for_any_reason_keeps_its_lock_and_status_says_why() -> None:
+    async with World(revoke_grace=1.0).running() as world:
+        world.connect(ANNA)
+        world.connect(BEN)
+        world.acquire(ANNA)
+        world.engine.post(RevokeRequested(BEN, 5, "0", "", None))
+        await world.settled()
+        world.no_descriptor_left = True
+        world.time += 1
+        await world.settled()
+        recall = world.engine.state.locks["L1-1"].recall
+        assert recall is not None
+        assert "Too many open files" in recall.obstacle
+
+
+def kept_lock() -> Lock:
+    owner = Owner(Process(4242, 7, BOOT), 1000, 1000, "anna")
+    return Lock("L1-1", 2**32 + 1, ("GPU-0",), owner, None, None, Wish(1), 90.0, 91.0, float("inf"))
+
+
+async def test_the_owner_of_a_lock_from_the_journal_is_watched_until_its_lock_ends() -> None:
+    lock = kept_lock()
+    async with World(reattach_grace=5.0).running(lock) as world:
+        assert world.watched == ["watch 4242"]
+        world.time += 5
+        await world.settled()
+        assert world.engine.state.locks == {}
+        assert "forget 4242" in world.log
+
+
+async def test_an_owner_that_ended_before_it_could_be_watched_has_died() -> None:
+    world, lock = World(), kept_lock()
+    world.dead.add(lock.owner.process)
+    async with world.running(lock):
+        assert world.engine.state.locks == {}
+
+
+async def test_an_owner_that_cannot_be_watched_has_until_the_end_of_its_grace() -> None:
+    world, lock = World(reattach_grace=5.0), kept_lock()
+    world.no_descriptor_left = True
+    async with world.running(lock):
+        assert list(world.engine.state.locks) == ["L1-1"]
+        world.time += 5
+        await world.settled()
+        assert world.engine.state.locks == {}
+
+
+async def test_a_nearer_deadline_replaces_the_timer() -> None:
+    async with World().running() as world:
+        world.connect(ANNA)
+        world.acquire(ANNA, count=2)
+        for session, wait in ((BEN, 600.0), (3, 0.02)):
+            world.connect(session)
+            world.acquire(session, wait_timeout=wait)
+            await world.settled()
+        world.time += 0.02
+        await eventually(lambda: "refuse 3/1 wait-timeout" in world.log)
 
 
 async def test_a_holder_that_lets_go_in_the_turn_of_the_signal_is_left_alone() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ import anyio.lowlevel
 from gpulockd.core.actions import Announce, LockEnded, LockGranted, Notify, Record, Refusal
 from gpulockd.core.events import AcquireRequested, GpusDiscovered, Restored, SessionOpened
 from gpulockd.core.machine import Machine
-from gpulockd.core.model import GpuIdentity, GpuProcess, LeaseHolder, Owner, Process, Sample, Settings, Wish
+from gpulockd.core.model import GpuIdentity, GpuProcess, LeaseHolder, Lock, Owner, Process, Sample, Settings, Wish
 from gpulockd.engine import Engine
 from gpulockd.ports import Claimed, Ended, Post, Renewed, Saved, Unavailable
 
@@ -43,7 +44,9 @@ class World:
         self.on_gpu: tuple[GpuProcess, ...] | None = ()
         self.inspection_fails = False
         self.dead: set[Process] = set()
+        self.watched: list[str] = []
         self.no_right_to: set[int] = set()
+        self.no_descriptor_left = False
         self.events: list[Announce] = []
         self.engine = Engine(
             Machine(Settings(**settings)),
@@ -57,13 +60,15 @@ class World:
         )
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[World]:
-        """The engine runs, has its GPUs and its leases."""
+    async def running(self, *kept: Lock) -> AsyncIterator[World]:
+        """The engine runs, has its GPUs and its leases, and has found these locks in its journal."""
+        alive = frozenset(lock.owner.process for lock in kept)
         self.engine.post(GpusDiscovered(GPUS))
-        self.engine.post(Restored((), {}, {}, 0, frozenset()))
+        self.engine.post(Restored(kept, {}, {}, max((lock.token for lock in kept), default=0), alive))
         async with anyio.create_task_group() as tasks:
             await tasks.start(self.engine.run)
             await self.settled()
+            self.watched = [line for line in self.log if line.startswith("watch")]
             self.log.clear()
             self.commits.clear()
             yield self
@@ -139,6 +144,8 @@ class World:
 
     def watch(self, process: Process) -> bool:
         self.log.append(f"watch {process.pid}")
+        if self.no_descriptor_left:
+            raise OSError(errno.EMFILE, "Too many open files")
         return process not in self.dead
 
     def forget(self, process: Process) -> None:
@@ -153,6 +160,8 @@ class World:
             raise ProcessLookupError
         if process.pid in self.no_right_to:
             raise PermissionError("Operation not permitted")
+        if self.no_descriptor_left:
+            raise OSError(errno.EMFILE, "Too many open files")
 
     def end(self, stray: GpuProcess, signal: int) -> None:
         self.log.append(f"signal {signal} to stray {stray.pid}")
