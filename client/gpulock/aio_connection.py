@@ -164,9 +164,9 @@ class Connection:
         the loop may end sooner."""
         if self._return is not None:
             self._return.cancel()
-        leaving = self.session.abandon()
+        self.session.abandon()
         self.close()
-        if leaving:
+        if self.session.phase == "leaving":  # a release that was not answered may not have been heard, either
             session, self.session = self.session, Session()
             left = blocking.Connection(self.path, session=session)
             left.lose_contact()

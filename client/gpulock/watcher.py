@@ -96,7 +96,8 @@ class _Watcher:
                 return  # its holder let go of it meanwhile
             connection.attend()
             notices = connection.take_notices()
-            if connection.session.phase in ("held", "leaving"):
+            # A release that was sent may still be lost, with the daemon, until it is answered.
+            if connection.session.phase in ("held", "leaving") or connection.session.releasing:
                 self.add(watch)
             else:
                 connection.close()

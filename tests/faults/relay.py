@@ -1,4 +1,4 @@
-"""A man in the middle that can keep the daemon's words to itself: what a daemon said last, nobody heard."""
+"""A man in the middle that can keep words to itself: what a daemon said last, or what it was told last."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ class Relay:
         self.path = str(path)
         self.muffled = False
         """Whether what the daemon says is dropped."""
+        self.unheard: bytes | None = None
+        """From the first of a client's messages that has these bytes on, the daemon hears nothing of the client, not
+        even its end."""
         self._beyond = beyond
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(self.path)
@@ -31,6 +34,7 @@ class Relay:
         self._selector.register(self._stopped, selectors.EVENT_READ)
         self._others: dict[socket.socket, socket.socket] = {}
         self._daemons: set[socket.socket] = set()
+        self._parted: list[socket.socket] = []
         self._thread = threading.Thread(target=self._run, name="relay")
 
     def __enter__(self) -> Self:
@@ -42,7 +46,7 @@ class Relay:
     ) -> None:
         self._stop.close()
         self._thread.join()
-        for end in (*self._others, self._listener, self._stopped):
+        for end in (*self._others, *self._parted, self._listener, self._stopped):
             end.close()
         self._selector.close()
 
@@ -77,11 +81,30 @@ class Relay:
         data = b""
         with contextlib.suppress(OSError):
             data = end.recv(65536)
+            if end not in self._daemons and self.unheard is not None and self.unheard in data:
+                self._part(end)
+                return
             if not (self.muffled and end in self._daemons):
                 other.sendall(data)
         if not data:
             for each in (end, other):
-                self._selector.unregister(each)
-                self._daemons.discard(each)
-                del self._others[each]
+                self._forget(each)
                 each.close()
+
+    def _part(self, client: socket.socket) -> None:
+        daemon = self._others[client]
+        for each in (client, daemon):
+            self._forget(each)
+            self._parted.append(each)
+
+    def _forget(self, end: socket.socket) -> None:
+        self._selector.unregister(end)
+        self._daemons.discard(end)
+        del self._others[end]
+
+    def part_for_good(self) -> None:
+        """Ends the connections that `unheard` has frozen."""
+        self.unheard = None
+        for end in self._parted:
+            end.close()
+        self._parted.clear()

@@ -41,8 +41,9 @@ LONGEST_LULL = 0.5
 """Seconds between two rounds, most of the time: in them work goes on, and locks outlast daemons."""
 LONGEST_GUST = 0.02
 """Between the others: daemons die that have not started yet, and clients that have not been answered."""
+# The grace is longer than any storm: a lock that its owner has forgotten must not be cleared away by time.
 CONFIG = """\
-daemon: {{socket: {directory}/gpulockd.sock, state_dir: {directory}/state}}
+daemon: {{socket: {directory}/gpulockd.sock, state_dir: {directory}/state, reattach_grace: 600}}
 http: {{port: 0}}
 inventory: {{simulate: {gpus}}}
 redis: {{url: "{redis}"}}

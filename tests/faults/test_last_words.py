@@ -14,6 +14,7 @@ import pytest
 
 import gpulock
 import gpulock.aio
+from gpulock import aio_connection
 from tests.support.daemon import Daemon
 from tests.support.frames import Frames
 from tests.support.waiting import wait_until
@@ -147,3 +148,32 @@ def test_a_lock_that_was_let_go_without_a_daemon_outlives_no_event_loop(daemon: 
     daemon.start()
     assert held(daemon), "it was restored"
     wait_until(lambda: not held(daemon), "its process lets it go, though the loop that held it has ended", within=10)
+
+
+def test_a_release_that_a_loop_stopped_waiting_for_is_said_again(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aio_connection, "SLACK", 0.1)
+
+    async def job() -> None:
+        async with gpulock.aio.acquire(socket=daemon.socket):
+            os.kill(daemon.pid, signal.SIGSTOP)
+
+    asyncio.run(job())
+    daemon.kill()
+    daemon.start()
+    wait_until(lambda: not held(daemon), "its process lets it go", within=10)
+
+
+def test_what_is_let_go_late_is_let_go_until_a_daemon_has_heard(daemon: Daemon, relay: Relay) -> None:
+    lock = gpulock.acquire(socket=relay.path)
+    daemon.kill()
+    lock.release()
+    relay.unheard = b"release"
+    daemon.start()
+    wait_until(lambda: "lock.reattached" in daemon.output(), "the client is back, and says what nobody hears")
+    assert held(daemon)
+    daemon.kill()
+    relay.part_for_good()
+    daemon.start()
+    wait_until(lambda: not held(daemon), "it is let go", within=10)
