@@ -15,7 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-_READ = 256 * 1024
+_READ = 64 * 1024
+"""Bytes. From 128 KiB on, malloc would map and unmap the buffer of each read."""
 # What connect() says while a daemon restarts: no socket yet, nobody listening, or its backlog is full.
 _AWAY = (errno.ENOENT, errno.ECONNREFUSED, errno.EAGAIN, errno.ECONNRESET, errno.EPIPE, errno.EINTR)
 
