@@ -91,26 +91,33 @@ class Decoder:
             whole, self._rest, self._extent = self._rest, b"", None
         if len(whole) <= self._limit:
             # Nearly every read holds exactly one frame, and unpackb is the cheapest way to decode it. What
-            # else there may be (several frames, half a frame, garbage) is told apart by the Unpacker below.
+            # else there may be (further frames, half a frame, garbage) is told apart by the Unpacker below.
             try:
-                value = msgpack.unpackb(whole, **self._limits)
+                value, whole = self._first(whole)
             except _UNDECODABLE:
                 pass
             else:
                 yield _message(value)
-                return
-        yield from self._several(whole)
+        if whole:
+            yield from self._several(whole)
 
     @property
     def pending(self) -> int:
         """How many bytes of an unfinished frame are kept."""
         return len(self._rest)
 
+    def _first(self, data: bytes | bytearray) -> tuple[Any, bytes]:
+        """The first value in `data`, and what follows it."""
+        try:
+            return msgpack.unpackb(data, **self._limits), b""
+        except msgpack.ExtraData as more:
+            return more.unpacked, more.extra
+
     def _several(self, data: bytes | bytearray) -> Iterator[Incoming]:
         unpacker = msgpack.Unpacker(max_buffer_size=len(data), **self._limits)
         unpacker.feed(data)
         start = 0
-        while True:
+        while start < len(data):
             try:
                 value = unpacker.unpack()
             except msgpack.OutOfData:
@@ -166,11 +173,13 @@ def _pack(value: list[Any]) -> bytes:
 
 
 def _message(value: Any) -> Incoming:
-    # Nearly every message that the daemon reads is a request in order, and a `match` on classes is dear.
-    if type(value) is list and len(value) == 4 and value[0] == REQUEST:
-        _, msgid, method, params = value
-        if type(msgid) is int and 0 <= msgid <= _MAX_MSGID and type(method) is str and type(params) is list:
-            return _request(msgid, method, params)
+    # Nearly every message is a request or a response in order, and a `match` on classes is dear.
+    if type(value) is list and len(value) == 4 and type(value[1]) is int:
+        kind, msgid, third, last = value
+        if kind == RESPONSE:
+            return Response(msgid, third, last)
+        if kind == REQUEST and 0 <= msgid <= _MAX_MSGID and type(third) is str and type(last) is list:
+            return _request(msgid, third, last)
     match value:
         case [0, int(msgid), str() | bytes() as method, list(params)] if 0 <= msgid <= _MAX_MSGID:
             return _request(msgid, _name(method), params)
