@@ -316,7 +316,7 @@ class Engine:
     async def _claim(self, action: ClaimLeases) -> None:
         sent_at = self._clock.now()
         try:
-            claimed = await self._leases.claim(action.attempt, action.gpus, action.floor)
+            claimed = await self._leases.claim(action.attempt, action.gpus, action.floor, action.held)
             if claimed.epochs:
                 self._journal.raise_epoch(max(claimed.epochs.values()))
         except Unavailable as error:

@@ -135,7 +135,13 @@ class Leases(Protocol):
     kind: str
     """`redis` or `local`, for people."""
 
-    async def claim(self, attempt: int, gpus: Sequence[str], floor: int) -> Claimed: ...
+    async def claim(self, attempt: int, gpus: Sequence[str], floor: int, held: Sequence[str] = ()) -> Claimed:
+        """Asks for the leases of `gpus`, with epochs above `floor`.
+
+        The host makes the tokens of all its GPUs from its highest epoch. So what is granted counts for those in
+        `held` too, which it has already: whoever has them next gets a larger epoch than that.
+        """
+        ...
 
     async def renew(self, attempt: int, epochs: Mapping[str, int], snapshot: Mapping[str, object]) -> Renewed:
         """Extends the leases and publishes `snapshot` as what this host says of itself."""

@@ -167,6 +167,8 @@ class ClaimLeases:
     gpus: tuple[str, ...]
     floor: int
     """The highest epoch this host knows of; the new one must be larger."""
+    held: tuple[str, ...]
+    """The GPUs whose leases this host has already: their next epoch must be larger than the new one."""
 
 
 @dataclass(frozen=True, slots=True)

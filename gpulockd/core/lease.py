@@ -34,13 +34,14 @@ def claim(turn: Turn, _: str = "") -> None:
     """Asks for the lease of every GPU that this daemon does not have."""
     lease = turn.state.lease
     wanted = tuple(uuid for uuid, gpu in turn.state.gpus.items() if gpu.epoch is None)
+    held = tuple(uuid for uuid, gpu in turn.state.gpus.items() if gpu.epoch is not None)
     if not wanted or lease.claiming:
         return
     lease.claiming = True
     if lease.unanswered is None:
         lease.attempt += 1
         lease.unanswered = lease.attempt
-    turn.do(ClaimLeases(lease.unanswered, wanted, max(turn.epoch, turn.state.last_token >> COUNTER_BITS)))
+    turn.do(ClaimLeases(lease.unanswered, wanted, max(turn.epoch, turn.state.last_token >> COUNTER_BITS), held))
 
 
 def claimed(turn: Turn, event: LeasesClaimed) -> None:

@@ -36,7 +36,8 @@ class LocalLeases:
         self._snapshot: tuple[float, Mapping[str, object]] | None = None
         self._turn = asyncio.Lock()
 
-    async def claim(self, attempt: int, gpus: Sequence[str], floor: int) -> Claimed:
+    async def claim(self, attempt: int, gpus: Sequence[str], floor: int, held: Sequence[str] = ()) -> Claimed:  # noqa: ARG002
+        """All GPUs have one counter here, so those in `held` need nothing."""
         async with self._turn:
             try:
                 return await asyncio.to_thread(self._claim, attempt, gpus, floor)

@@ -60,22 +60,22 @@ class RedisLeases:
         )
         self._warnings: dict[str, str] = {}
 
-    async def claim(self, attempt: int, gpus: Sequence[str], floor: int) -> Claimed:
-        reply = await self._within_deadline(self._claim(attempt, gpus, floor))
+    async def claim(self, attempt: int, gpus: Sequence[str], floor: int, held: Sequence[str] = ()) -> Claimed:
+        reply = await self._within_deadline(self._claim(attempt, gpus, floor, held))
         self._check_eviction(reply.policy)
         return Claimed(
             epochs=reply.granted,
             refused={gpu: _holder(lease) for gpu, lease in reply.refused.items()},
         )
 
-    async def _claim(self, attempt: int, gpus: Sequence[str], floor: int) -> ClaimReply:
-        reply = await self._scripts.claim(self._identity, attempt, gpus, floor, instead_of={})
+    async def _claim(self, attempt: int, gpus: Sequence[str], floor: int, held: Sequence[str]) -> ClaimReply:
+        reply = await self._scripts.claim(self._identity, attempt, gpus, floor, held, instead_of={})
         # A daemon that was killed and started again need not wait for the end of its own earlier leases.
         dead = {gpu: lease for gpu, lease in reply.refused.items() if self._identity.knows_dead(lease.holder)}
         if dead:
             for gpu, lease in dead.items():
                 log.info("taking over the lease of %s: its holder, pid %d, is dead", gpu, lease.holder.process.pid)
-            reply = await self._scripts.claim(self._identity, attempt, gpus, floor, instead_of=dead)
+            reply = await self._scripts.claim(self._identity, attempt, gpus, floor, held, instead_of=dead)
         return reply
 
     async def renew(self, attempt: int, epochs: Mapping[str, int], snapshot: Mapping[str, object]) -> Renewed:  # noqa: ARG002

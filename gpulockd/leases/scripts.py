@@ -110,7 +110,14 @@ class Scripts:
         self._release, self._fleet = Script("release"), Script("fleet")
 
     async def claim(
-        self, daemon: Identity, attempt: int, gpus: Sequence[str], floor: int, instead_of: Mapping[str, Lease]
+        self,
+        daemon: Identity,
+        attempt: int,
+        gpus: Sequence[str],
+        floor: int,
+        held: Sequence[str] = (),
+        *,
+        instead_of: Mapping[str, Lease],
     ) -> ClaimReply:
         """Grants every GPU that nobody has, or that exactly the lease in `instead_of` has."""
         keys: list[str] = []
@@ -119,6 +126,7 @@ class Scripts:
             keys += (self._keys.lease(gpu), self._keys.counter(gpu))
             dead = instead_of.get(gpu)
             arguments += (dead.holder.instance, dead.epoch) if dead else ("", 0)
+        keys += map(self._keys.counter, held)
         policy, granted, refused = await self._claim(self._client, keys, arguments)
         return ClaimReply(
             policy=policy.decode(),

@@ -149,12 +149,16 @@ class Host:
             case Unwatch(process):
                 return Told("unwatch", str(process.pid))
             case Inspect(gpu, _, number):
-                return Told("inspect", str(self.state.gpus[gpu].identity.index), number)
-            case ClaimLeases(_, gpus, floor):
-                return Told("claim", "", (tuple(self.state.gpus[gpu].identity.index for gpu in gpus), floor))
+                return Told("inspect", str(self.index(gpu)), number)
+            case ClaimLeases(_, gpus, floor, held):
+                return claim(*map(self.index, gpus), floor=floor, held=tuple(map(self.index, held)))
             case RenewLeases():
                 return Told("renew")
         raise AssertionError(f"a script has no word for {action}")
+
+    def index(self, gpu: str) -> int:
+        place: int = self.state.gpus[gpu].identity.index
+        return place
 
     def _answer(self, name: str, msgid: int, result: dict[str, Any]) -> Told:
         del msgid
@@ -371,8 +375,8 @@ def unwatch(pid: int) -> Told:
     return Told("unwatch", str(pid))
 
 
-def claim(*indexes: int, floor: int) -> Told:
-    return Told("claim", "", (indexes, floor))
+def claim(*indexes: int, floor: int, held: tuple[int, ...] = ()) -> Told:
+    return Told("claim", "", (indexes, floor, held))
 
 
 RENEW = Told("renew")

@@ -35,7 +35,18 @@ from gpulockd.core.actions import (
 )
 from gpulockd.core.invariants import check
 from gpulockd.core.machine import Machine
-from gpulockd.core.model import GpuProcess, Lock, Owner, Process, Quarantine, Sample, Settings, Wish
+from gpulockd.core.model import (
+    COUNTER_BITS,
+    GpuProcess,
+    LeaseHolder,
+    Lock,
+    Owner,
+    Process,
+    Quarantine,
+    Sample,
+    Settings,
+    Wish,
+)
 
 from .script import BOOT, identity, uuid
 
@@ -53,8 +64,8 @@ MOSTLY = st.sampled_from([True, True, True, True, False])
 
 
 class Laws(RuleBasedStateMachine):
-    @initialize(revoke=st.booleans(), overtakes=st.integers(0, 3))
-    def start(self, revoke: bool, overtakes: int) -> None:
+    @initialize(revoke=st.booleans(), overtakes=st.integers(0, 3), elsewhere=st.sets(GPU, max_size=1))
+    def start(self, revoke: bool, overtakes: int, elsewhere: set[int]) -> None:
         self.settings = Settings(
             lease_ttl=TTL, on_loss_revoke=revoke, max_overtakes=overtakes, reattach_grace=20.0, priority_head_start=10.0
         )
@@ -64,8 +75,11 @@ class Laws(RuleBasedStateMachine):
         self.clients: list[int] = []
         self.of: dict[int, Process] = {}  # session -> process
         self.on_gpu: dict[str, set[int]] = {uuid(index): set() for index in range(GPUS)}
-        self.store_epoch = 0
+        # The store: each GPU has an epoch counter of its own.
+        self.counter: dict[str, int] = dict.fromkeys(self.on_gpu, 0)
         self.leased: dict[str, int] = {}
+        self.elsewhere = {uuid(index) for index in elsewhere}  # what another host has leased
+        self.forgotten = 0  # the highest epoch that an emptied store has known; the other host knows it
         self.lease_good_at = -math.inf
         # The journal: what a new daemon would find.
         self.kept: dict[str, Lock] = {}
@@ -304,16 +318,41 @@ class Laws(RuleBasedStateMachine):
             self.store_renews(sent_at, renewal)
 
     def store_grants(self, sent_at: float, claim: ClaimLeases) -> None:
-        self.store_epoch = max(self.store_epoch, claim.floor) + 1
-        self.leased.update(dict.fromkeys(claim.gpus, self.store_epoch))
-        self.lease_good_at = max(self.lease_good_at, sent_at)
-        self.feed(events.LeasesClaimed(sent_at, dict.fromkeys(claim.gpus, self.store_epoch)))
+        granted = [gpu for gpu in claim.gpus if gpu not in self.elsewhere]
+        if granted:
+            epoch = max(claim.floor, *(self.counter[gpu] for gpu in granted)) + 1
+            self.counter.update({gpu: max(epoch, self.counter[gpu]) for gpu in (*granted, *claim.held)})
+            self.leased.update(dict.fromkeys(granted, epoch))
+            if not claim.held:
+                self.lease_good_at = max(self.lease_good_at, sent_at)  # otherwise older leases count
+        refused = {gpu: LeaseHolder("other", 1, TTL) for gpu in claim.gpus if gpu in self.elsewhere}
+        self.feed(
+            events.LeasesClaimed(sent_at, dict.fromkeys(granted, self.leased[granted[0]]) if granted else {}, refused)
+        )
 
     def store_renews(self, sent_at: float, renewal: RenewLeases) -> None:
         kept = frozenset(gpu for gpu, epoch in renewal.epochs.items() if self.leased.get(gpu) == epoch)
         if kept:
             self.lease_good_at = max(self.lease_good_at, sent_at)
-        self.feed(events.LeasesRenewed(sent_at, kept, {gpu: None for gpu in renewal.epochs if gpu not in kept}))
+        other = LeaseHolder("other", 1, TTL)
+        lost = {gpu: other if gpu in self.elsewhere else None for gpu in renewal.epochs if gpu not in kept}
+        self.feed(events.LeasesRenewed(sent_at, kept, lost))
+
+    @rule(gpu=GPU.map(uuid), lets_go=MOSTLY)
+    def another_host(self, gpu: str, lets_go: bool) -> None:
+        """It lets a GPU go, or leases one whose lease has run out while the daemon was frozen, and grants it there."""
+        if lets_go:
+            self.elsewhere.discard(gpu)
+            self.feed(events.LeaseFreed(frozenset({gpu})))
+        elif gpu not in self.elsewhere:
+            if self.machine.state.gpus[gpu].epoch is not None:
+                self.now = max(self.now, self.lease_good_at + TTL)
+            self.leased.pop(gpu, None)
+            self.elsewhere.add(gpu)
+            self.counter[gpu] = max(self.counter[gpu], self.forgotten) + 1
+            token = self.counter[gpu] << COUNTER_BITS
+            assert token > self.last_token[gpu], "law 1: the other host's token is not larger"
+            self.last_token[gpu] = token
 
     @rule(what=st.sampled_from(["orphans end", "sick", "well", "store emptied", "journal", "daemon killed"]), gpu=GPU)
     def something_else(self, what: str, gpu: int) -> None:
@@ -324,7 +363,8 @@ class Laws(RuleBasedStateMachine):
             case "sick" | "well":
                 self.feed(events.GpusSampled({uuid(gpu): Sample(fault="GPU is lost" if what == "sick" else None)}))
             case "store emptied":
-                self.store_epoch = 0
+                self.forgotten = max(self.forgotten, *self.counter.values())
+                self.counter = dict.fromkeys(self.counter, 0)
                 self.leased.clear()
             case "journal":
                 self.feed(events.JournalFailed("disk full"))

@@ -258,10 +258,10 @@ def partly_leased(gpus: int = 2, **settings: Any) -> Host:
 def test_a_claim_that_fails_leaves_a_renewal_on_its_way_alone() -> None:
     play(
         partly_leased(),
-        passes(2), claim(1, floor=1),
+        passes(2), claim(1, floor=1, held=(0,)),
         passes(1), RENEW,
         claim_fails(),
-        passes(0), claim(1, floor=1),
+        passes(0), claim(1, floor=1, held=(0,)),
         renewal_fails(ago=0.5),
         passes(0.5), RENEW,
     )  # fmt: skip
@@ -285,7 +285,7 @@ def test_a_claim_makes_no_other_lease_younger() -> None:
     host = partly_leased()
     play(
         host,
-        passes(2), claim(1, floor=1),
+        passes(2), claim(1, floor=1, held=(0,)),
         passes(1), RENEW,
         passes(5),
         claimed(7, 1),
@@ -300,7 +300,7 @@ def test_a_claim_makes_no_other_lease_younger() -> None:
 def test_a_gpu_that_the_store_forgot_during_a_claim_is_claimed_right_after_it() -> None:
     play(
         partly_leased(),
-        passes(2), claim(1, floor=1),
+        passes(2), claim(1, floor=1, held=(0,)),
         passes(1), RENEW,
         renewed(lost={0: None}),
         claimed(1, refused={1: ELSEWHERE}), claim(0, 1, floor=1),

@@ -57,7 +57,7 @@ def host() -> Host:
         sampled(4, fault="GPU is lost"),
         sampled(0, memory_used=GIB, utilization=0.5, processes=(GpuProcess(10001, GIB), GpuProcess(5, None)),
                 kin=frozenset({10001})),
-        renewed(lost={5: elsewhere, 6: None}), claim(5, 6, floor=1),
+        renewed(lost={5: elsewhere, 6: None}), claim(5, 6, floor=1, held=(0, 1, 2, 3, 4)),
         claimed(2, 6, refused={5: elsewhere}),
         acquire("dora", 3, priority=2),
         acquire("emil", ("0", "1")),

@@ -98,7 +98,7 @@ class World:
 
     # Leases.
 
-    async def claim(self, attempt: int, gpus: Sequence[str], floor: int) -> Claimed:
+    async def claim(self, attempt: int, gpus: Sequence[str], floor: int, held: Sequence[str] = ()) -> Claimed:
         await anyio.lowlevel.checkpoint()
         if self.lease_broken:
             raise Unavailable("no answer within 1 s")

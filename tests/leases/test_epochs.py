@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from gpulockd.leases.redis import RedisLeases
-from gpulockd.ports import Claimed
 from tests.support.valkey import Valkey
 
 from .conftest import NewDaemon, identity
@@ -29,7 +28,7 @@ class Daemon:
     journal: int = 0
     attempt: int = 0
     epochs: dict[str, int] = dataclasses.field(default_factory=dict)
-    unanswered: tuple[int, list[str], int] | None = None
+    unanswered: tuple[int, list[str], int, list[str]] | None = None
     """A claim whose answer it never saw."""
 
 
@@ -42,6 +41,7 @@ class World:
         self.new_daemon = new_daemon
         self.daemons = [Daemon(name, self.run_of(name)) for name in ("host-a", "host-b")]
         self.highest = dict.fromkeys(GPUS, 0)
+        """Of the epochs in which tokens were given out for each GPU."""
         self.told: list[str] = []
 
     def run_of(self, name: str) -> RedisLeases:
@@ -58,24 +58,23 @@ class World:
     async def claim(self, daemon: Daemon) -> None:
         daemon.attempt += 1
         daemon.unanswered = None
-        await self.ask(daemon, daemon.attempt, self.some_gpus())
+        await self.ask(daemon, self.wish(daemon, daemon.attempt))
 
     async def lose_answer(self, daemon: Daemon) -> None:
         daemon.attempt += 1
-        gpus, floor = self.some_gpus(), daemon.journal
-        daemon.unanswered = (daemon.attempt, gpus, floor)
-        await daemon.leases.claim(daemon.attempt, gpus, floor)
+        daemon.unanswered = self.wish(daemon, daemon.attempt)
+        await daemon.leases.claim(*daemon.unanswered)
 
     async def repeat(self, daemon: Daemon) -> None:
         if daemon.unanswered:
-            attempt, gpus, floor = daemon.unanswered
-            daemon.unanswered = None
-            self.learn(daemon, await daemon.leases.claim(attempt, gpus, floor), floor)
+            wish, daemon.unanswered = daemon.unanswered, None
+            await self.ask(daemon, wish)
 
     async def stale(self, daemon: Daemon) -> None:
         """An earlier claim arrives late. Nobody waits for its answer."""
         if daemon.attempt > 1:
-            await daemon.leases.claim(self.random.randrange(1, daemon.attempt), self.some_gpus(), 0)
+            _, gpus, _, held = self.wish(daemon, 0)
+            await daemon.leases.claim(self.random.randrange(1, daemon.attempt), gpus, 0, held)
 
     async def renew(self, daemon: Daemon) -> None:
         renewed = await daemon.leases.renew(daemon.attempt, daemon.epochs, {})
@@ -107,25 +106,28 @@ class World:
         for daemon in self.daemons:
             daemon.journal = shared
 
-    async def ask(self, daemon: Daemon, attempt: int, gpus: list[str]) -> None:
-        floor = daemon.journal
-        self.learn(daemon, await daemon.leases.claim(attempt, gpus, floor), floor)
+    def wish(self, daemon: Daemon, attempt: int) -> tuple[int, list[str], int, list[str]]:
+        gpus = self.random.sample(GPUS, self.random.randint(1, len(GPUS)))
+        return attempt, gpus, daemon.journal, [gpu for gpu in daemon.epochs if gpu not in gpus]
 
-    def learn(self, daemon: Daemon, claimed: Claimed, floor: int) -> None:
+    async def ask(self, daemon: Daemon, wish: tuple[int, list[str], int, list[str]]) -> None:
+        floor = wish[2]
+        claimed = await daemon.leases.claim(*wish)
         for gpu, epoch in claimed.epochs.items():
             assert epoch > floor
             assert epoch > self.highest[gpu], "each holder has a larger epoch than the last"
             self.highest[gpu] = epoch
             daemon.journal = max(daemon.journal, epoch)
         daemon.epochs |= claimed.epochs
+        for gpu, epoch in daemon.epochs.items():
+            if await self.holder(gpu) == (daemon.name, epoch):
+                # The host makes the tokens of all that it has from its highest epoch.
+                self.highest[gpu] = max(self.highest[gpu], *daemon.epochs.values())
 
     async def holder(self, gpu: str) -> tuple[str, int] | None:
         leases = self.daemons[0].leases._scripts
         lost: Mapping[str, Any] = (await leases.renew(identity("onlooker", instance="nobody"), {gpu: 0}, b"\x80")).lost
         return (lost[gpu].holder.host, lost[gpu].epoch) if lost[gpu] else None
-
-    def some_gpus(self) -> list[str]:
-        return self.random.sample(GPUS, self.random.randint(1, len(GPUS)))
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -138,3 +140,27 @@ async def test_epochs_never_fall(new_daemon: NewDaemon, server: Valkey, seed: in
         error.add_note(f"seed {seed}:\n  " + "\n  ".join(world.told))
         raise
     assert max(world.highest.values()) > 10
+
+
+async def test_who_has_a_gpu_next_begins_above_all_tokens_of_the_host_that_had_it(new_daemon: NewDaemon) -> None:
+    """GPU-1 has had many epochs elsewhere. Who adds it to GPU-0 gives out tokens of that height for both."""
+    elsewhere, host, next_host = new_daemon("host-b"), new_daemon("host-a"), new_daemon("host-c")
+    for attempt in range(1, 6):
+        await elsewhere.claim(attempt, ["GPU-1"], floor=0)
+    assert (await host.claim(1, ["GPU-0", "GPU-1"], floor=0)).epochs == {"GPU-0": 1}
+    await elsewhere.release({"GPU-1": 5})
+    assert (await host.claim(2, ["GPU-1"], floor=1, held=["GPU-0"])).epochs == {"GPU-1": 6}
+    assert (await host.renew(3, {"GPU-0": 1, "GPU-1": 6}, {})).kept == {"GPU-0", "GPU-1"}, "the lease is the same one"
+    await host.release({"GPU-0": 1, "GPU-1": 6})
+    assert (await next_host.claim(1, ["GPU-0"], floor=0)).epochs == {"GPU-0": 7}
+
+
+async def test_a_repeated_claim_that_is_granted_more_raises_what_it_was_granted_before(new_daemon: NewDaemon) -> None:
+    elsewhere, host, next_host = new_daemon("host-b"), new_daemon("host-a"), new_daemon("host-c")
+    for attempt in range(1, 6):
+        await elsewhere.claim(attempt, ["GPU-1"], floor=0)
+    await host.claim(1, ["GPU-0", "GPU-1"], floor=0)  # its answer is lost
+    await elsewhere.release({"GPU-1": 5})
+    assert (await host.claim(1, ["GPU-0", "GPU-1"], floor=0)).epochs == {"GPU-0": 1, "GPU-1": 6}
+    await host.release({"GPU-0": 1})
+    assert (await next_host.claim(1, ["GPU-0"], floor=0)).epochs == {"GPU-0": 7}
