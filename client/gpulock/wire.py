@@ -275,7 +275,7 @@ def _list(value: object, item: Check, most: int) -> tuple[Any, ...]:
         raise _wrong(value, "an array")
     if len(value) > most:
         raise InvalidRequest(f"an array of {len(value)} is too long", hint=f"at most {most}")
-    return tuple(item(each) for each in value)
+    return tuple(map(item, value))
 
 
 def _selector(value: object) -> str:

@@ -8,6 +8,7 @@ from .wire import NOTIFICATIONS, Acquire, read
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Any
 
 
 def make(
@@ -22,15 +23,19 @@ def make(
     queued: bool,
 ) -> Acquire:
     """Raises `InvalidRequest` for what the daemon would refuse for its form."""
-    params: dict[object, object] = {
+    asked: dict[object, object] = {
         "gpus": [gpus] if isinstance(gpus, str) else gpus,
         "wait_timeout": wait_timeout,
         "max_hold": max_hold,
         "priority": priority,
         "task": task,
         "profile": profile,
-        "labels": labels or {},
+        "labels": labels or _DEFAULTS["labels"],
         "within": within() if nested else None,
         "notify": NOTIFICATIONS if queued else NOTIFICATIONS[1:],
     }
-    return read(Acquire, params)
+    # A default needs no check, and most of a wish are defaults. What only equals one, as True does 1, does need it.
+    return read(Acquire, {name: value for name, value in asked.items() if value is not _DEFAULTS[name]})
+
+
+_DEFAULTS: Mapping[Any, Any] = Acquire._field_defaults
