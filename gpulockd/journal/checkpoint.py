@@ -35,8 +35,10 @@ class Checkpointer:
     def wrote(self, records: int, *, lasting: bool) -> None:
         """Call after a commit. `lasting`: it should survive a power cut as soon as the disk can."""
         self._written += records
+        if not lasting and self._written < self._every:
+            return
         idle = self._last is None or self._last.done()
-        if lasting or (idle and self._written >= self._every):
+        if lasting or idle:
             self._written = 0
             if idle and self._last is not None and self._last.result() > self._wal_pages:
                 # Commits never paused long enough for the thread to catch up; little is left to be moved here.

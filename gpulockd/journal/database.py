@@ -17,6 +17,10 @@ APPLICATION_ID = 0x47504C4B
 BUSY_SECONDS = 0.2
 """How long a write may wait for somebody else's lock on the file: the event loop waits with it."""
 
+PAGE_BYTES = 1024
+"""Of a file that is made here; an older one keeps the size it has. A commit copies every page that it touches into the
+log, whole and summed up: with SQLite's own 4 KiB that is most of what a commit costs."""
+
 WAL_BYTES_KEPT = 4 * 1024 * 1024
 
 
@@ -76,6 +80,7 @@ def damaged(file: Path, reason: object) -> StartupRefused:
 
 
 def _prepare(db: sqlite3.Connection, file: Path) -> None:
+    db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
     mode: str = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
         raise StartupRefused(

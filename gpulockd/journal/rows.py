@@ -107,22 +107,24 @@ def read_quarantine(row: sqlite3.Row) -> Quarantine:
     )
 
 
-def history_row(ended: Ended) -> tuple[Value, ...]:
+def history_row(lock: Lock, ended_at: float, booted_at: float, how: str, by: str) -> tuple[Value, ...]:
+    """`booted_at`: the wall clock when the boot clock stood at 0, for the two times that people read."""
+    owner = lock.owner
     return (
-        ended.token,
-        ended.lock,
-        _encode(ended.gpus),
-        ended.user,
-        ended.uid,
-        ended.pid,
-        ended.command,
-        ended.task,
-        ended.waited,
-        ended.held,
-        ended.granted_at,
-        ended.ended_at,
-        ended.how,
-        ended.by,
+        lock.token,
+        lock.id,
+        _encode(lock.gpus),
+        owner.user,
+        owner.uid,
+        owner.process.pid,
+        owner.command,
+        lock.wish.task,
+        lock.granted_at - lock.queued_at,
+        ended_at - lock.granted_at,
+        booted_at + lock.granted_at,
+        booted_at + ended_at,
+        how,
+        by,
     )
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import assert_never
+from typing import Any
 
 from ..core.actions import DrainSet, LockChanged, LockEnded, LockGranted, QuarantineSet, Record
 from ..core.model import COUNTER_BITS, Lock, Quarantine
@@ -43,19 +43,14 @@ def _insert(table: str, columns: Sequence[str]) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
 
 
-def _update(columns: Sequence[str]) -> str:
-    return "DO UPDATE SET " + ", ".join(f"{column} = excluded.{column}" for column in columns)
-
-
-# What is written twice stands there once: every statement may be repeated.
-WRITE_LOCK = f"{_insert('locks', LOCK_COLUMNS)} ON CONFLICT (token) {_update(LOCK_COLUMNS[1:])}"
-WRITE_LOCK_GPU = """
-    INSERT INTO lock_gpus SELECT :gpu, token, :place FROM locks
-     WHERE token = :token AND NOT EXISTS (SELECT 1 FROM lock_gpus WHERE gpu = :gpu AND token = :token)"""
+# What is written twice stands there once: a lock's GPUs go with its row, and its history comes with the end of that.
+INSERT_LOCK = f"{_insert('locks', LOCK_COLUMNS)} ON CONFLICT (token) DO NOTHING"
+INSERT_LOCK_GPU = _insert("lock_gpus", ("gpu", "token", "place"))
+UPDATE_LOCK = f"UPDATE locks SET {', '.join(f'{column} = ?' for column in LOCK_COLUMNS[1:])} WHERE token = ?"
 DELETE_LOCK = "DELETE FROM locks WHERE token = ?"
-WRITE_HISTORY = f"{_insert('history', HISTORY_COLUMNS)} ON CONFLICT (token) DO NOTHING"
+INSERT_HISTORY = _insert("history", HISTORY_COLUMNS)
 TRIM_HISTORY = "DELETE FROM history WHERE number <= (SELECT max(number) FROM history) - ?"
-WRITE_QUARANTINE = f"{_insert('quarantines', QUARANTINE_COLUMNS)} ON CONFLICT (gpu) {_update(QUARANTINE_COLUMNS[1:])}"
+WRITE_QUARANTINE = _insert("quarantines", QUARANTINE_COLUMNS).replace("INSERT", "INSERT OR REPLACE", 1)
 DELETE_QUARANTINE = "DELETE FROM quarantines WHERE gpu = ?"
 WRITE_DRAIN = "INSERT OR REPLACE INTO drains (gpu, reason, drained_by, drained_at) VALUES (?, ?, ?, ?)"
 DELETE_DRAIN = "DELETE FROM drains WHERE gpu = ?"
@@ -77,10 +72,18 @@ class SqliteJournal:
             self.file = state_dir / FILE
             self._db = opened.enter_context(contextlib.closing(open_journal(self.file)))
             self._db.row_factory = sqlite3.Row
+            self._execute = self._db.execute
             self._directory.sync()
             self._checkpointer = opened.enter_context(contextlib.closing(Checkpointer(self.file, CHECKPOINT_RECORDS)))
             self._enter_boot()
             self._open = opened.pop_all()
+        self._write: Mapping[type[Record], Callable[[Any], None]] = {
+            LockGranted: self._granted,
+            LockChanged: self._changed,
+            LockEnded: self._ended,
+            QuarantineSet: self._quarantined,
+            DrainSet: self._drained,
+        }
 
     def load(self) -> Saved:
         db = self._db
@@ -101,17 +104,18 @@ class SqliteJournal:
     def commit(self, records: Sequence[Record]) -> None:
         if not records:
             return
+        lasting = False
         with self._transaction():
             for record in records:
-                self._write(record)
-        # An administrator's word should not be lost with the power; locks are, with their holders.
-        lasting = any(isinstance(record, DrainSet) for record in records)
+                self._write[type(record)](record)
+                # An administrator's word should not be lost with the power; locks are, with their holders.
+                lasting = lasting or type(record) is DrainSet
         self._checkpointer.wrote(len(records), lasting=lasting)
 
     def raise_epoch(self, epoch: int) -> None:
         """Waits for the disk. An epoch that is not above the last one changes nothing."""
         with self._transaction(through_power_cut=True):
-            self._db.execute("UPDATE meta SET epoch = ? WHERE epoch < ?", (epoch, epoch))
+            self._execute("UPDATE meta SET epoch = ? WHERE epoch < ?", (epoch, epoch))
 
     def history(
         self, limit: int, gpu: str | None = None, user: str | None = None, task: str | None = None
@@ -135,52 +139,36 @@ class SqliteJournal:
     def close(self) -> None:
         self._open.close()
 
-    def _write(self, record: Record) -> None:
-        match record:
-            case LockGranted(lock) | LockChanged(lock):
-                self._write_lock(lock)
-            case LockEnded(lock):
-                self._db.execute(DELETE_LOCK, (lock.token,))
-                number = self._db.execute(WRITE_HISTORY, history_row(self._ended(record))).lastrowid
-                if number is not None and number % _TRIM_EVERY == 0:
-                    self._db.execute(TRIM_HISTORY, (self._history_rows,))
-            case QuarantineSet(gpu, quarantine):
-                if quarantine is None:
-                    self._db.execute(DELETE_QUARANTINE, (gpu,))
-                else:
-                    self._db.execute(WRITE_QUARANTINE, quarantine_row(gpu, quarantine))
-            case DrainSet(gpu, reason, by):
-                if reason is None:
-                    self._db.execute(DELETE_DRAIN, (gpu,))
-                else:
-                    self._db.execute(WRITE_DRAIN, (gpu, reason, by, self._clock.wall()))
-            case _:
-                assert_never(record)
-
-    def _write_lock(self, lock: Lock) -> None:
-        self._db.execute(WRITE_LOCK, lock_row(lock))
-        for place, gpu in enumerate(lock.gpus):
-            self._db.execute(WRITE_LOCK_GPU, {"gpu": gpu, "token": lock.token, "place": place})
-
-    def _ended(self, record: LockEnded) -> Ended:
+    def _granted(self, record: LockGranted) -> None:
         lock = record.lock
-        booted_at = self._booted_at()
-        return Ended(
-            lock=lock.id,
-            token=lock.token,
-            gpus=lock.gpus,
-            user=lock.owner.user,
-            uid=lock.owner.uid,
-            pid=lock.owner.process.pid,
-            command=lock.owner.command,
-            task=lock.wish.task,
-            waited=lock.granted_at - lock.queued_at,
-            held=record.at - lock.granted_at,
-            granted_at=booted_at + lock.granted_at,
-            ended_at=booted_at + record.at,
-            how=record.how,
-            by=record.by,
-        )
+        if self._execute(INSERT_LOCK, lock_row(lock)).rowcount:  # not when it is written already, or has ended
+            for place, gpu in enumerate(lock.gpus):
+                self._execute(INSERT_LOCK_GPU, (gpu, lock.token, place))
+
+    def _changed(self, record: LockChanged) -> None:
+        row = lock_row(record.lock)
+        self._execute(UPDATE_LOCK, (*row[1:], row[0]))
+
+    def _ended(self, record: LockEnded) -> None:
+        lock = record.lock
+        if not self._execute(DELETE_LOCK, (lock.token,)).rowcount:
+            return  # written already
+        row = history_row(lock, record.at, self._booted_at(), record.how, record.by)
+        number = self._execute(INSERT_HISTORY, row).lastrowid
+        if number is not None and number % _TRIM_EVERY == 0:
+            self._execute(TRIM_HISTORY, (self._history_rows,))
+
+    def _quarantined(self, record: QuarantineSet) -> None:
+        if record.quarantine is None:
+            self._execute(DELETE_QUARANTINE, (record.gpu,))
+        else:
+            self._execute(WRITE_QUARANTINE, quarantine_row(record.gpu, record.quarantine))
+
+    def _drained(self, record: DrainSet) -> None:
+        if record.reason is None:
+            self._execute(DELETE_DRAIN, (record.gpu,))
+        else:
+            self._execute(WRITE_DRAIN, (record.gpu, record.reason, record.by, self._clock.wall()))
 
     def _enter_boot(self) -> None:
         """On the first start after a boot: moves every time onto this boot's clock, and lets no token fall.
@@ -199,10 +187,10 @@ class SqliteJournal:
         try:
             with self._transaction(through_power_cut=True):
                 for lock in kept.locks:
-                    self._write_lock(_moved_lock(lock, later))
+                    self._changed(LockChanged(_moved_lock(lock, later)))
                 for gpu, quarantine in kept.quarantines.items():
-                    self._write(QuarantineSet(gpu, _moved_quarantine(quarantine, later)))
-                self._db.execute(
+                    self._quarantined(QuarantineSet(gpu, _moved_quarantine(quarantine, later)))
+                self._execute(
                     "UPDATE meta SET highest_token = max(highest_token, ?), boot_id = ?, booted_at = ?",
                     (highest, self._clock.boot_id, booted_at),
                 )
@@ -233,22 +221,19 @@ class SqliteJournal:
     @contextlib.contextmanager
     def _transaction(self, *, through_power_cut: bool = False) -> Iterator[None]:
         """All or nothing. Raises `Unavailable` where SQLite cannot write."""
-        db = self._db
         try:
             if through_power_cut:
-                db.execute("PRAGMA synchronous = FULL")
-            db.execute("BEGIN IMMEDIATE")
-            yield
-            db.execute("COMMIT")
+                self._execute("PRAGMA synchronous = FULL")
+            with self._db:  # commits, or rolls back
+                self._execute("BEGIN IMMEDIATE")
+                yield
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
             raise
         except sqlite3.DatabaseError as error:
             raise self._unavailable("write", error) from error
         finally:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
             if through_power_cut:
-                db.execute("PRAGMA synchronous = NORMAL")
+                self._execute("PRAGMA synchronous = NORMAL")
 
     def _unavailable(self, verb: str, error: sqlite3.DatabaseError) -> Unavailable:
         way_out = remedy(error, self.file) or "the file may be damaged: restart the daemon to have it examined"
