@@ -8,14 +8,16 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 VENV := .venv
+BENCH_VENV := .venv-bench
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-SOURCES := gpulockd client/gpulock tests $(wildcard demo)
+SOURCES := gpulockd client/gpulock tests $(wildcard demo bench)
 PYTEST_ARGS ?=
 # Far above what the suite takes: it ends a run that hangs, it does not hurry a slow machine.
 TEST_LIMIT ?= 3600
+BENCH_ARGS ?=
 
-.PHONY: help install demo test lint format gpu-check wheels constraints debian-tools clean
+.PHONY: help install demo test lint format gpu-check bench bench-quick wheels constraints debian-tools clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -55,6 +57,22 @@ format: install ## let ruff format and fix what it can
 gpu-check: install ## on a machine with an NVIDIA GPU: the real driver, processes and an orphan
 	$(BIN)/python tests/gpu_check.py
 
+bench: $(BENCH_VENV)/.installed ## the lock beside what people would use instead (an hour and a half, on a quiet machine)
+	$(BENCH_VENV)/bin/python -m bench $(BENCH_ARGS)
+
+bench-quick: $(BENCH_VENV)/.installed ## two minutes of it, with generous bars; fails where the speed was lost
+	$(BENCH_VENV)/bin/python -m bench --quick $(BENCH_ARGS)
+
+# Who is compared with is no dependency of the tests, so it has an environment of its own.
+$(BENCH_VENV)/.installed: bench/constraints.txt pyproject.toml client/pyproject.toml
+	test -x $(BENCH_VENV)/bin/python || $(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes --no-deps \
+	    -r bench/constraints.txt
+	$(BENCH_VENV)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation \
+	    -e client -e .
+	@$(BENCH_VENV)/bin/python -m pip check --disable-pip-version-check
+	@touch $@
+
 wheels: install ## build both wheels into dist/
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation --wheel --outdir dist client
@@ -67,11 +85,15 @@ constraints: ## pin every dependency anew, with hashes, for Python 3.11 and late
 	    --universal --python-version 3.11 --upgrade --generate-hashes \
 	    --no-emit-package gpulock \
 	    --custom-compile-command 'make constraints' --quiet --output-file constraints.txt
+	.venv-pins/bin/uv pip compile pyproject.toml client/pyproject.toml bench/requirements.in \
+	    --constraint constraints.txt --universal --python-version 3.11 --upgrade --generate-hashes \
+	    --no-emit-package gpulock \
+	    --custom-compile-command 'make constraints' --quiet --output-file bench/constraints.txt
 
 debian-tools: ## as root on Debian: the tools that some tests need and skip without
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends systemd
 
 clean: ## remove everything that can be made again
-	rm -rf $(VENV) .venv-pins dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov .coverage .coverage.*
-	find gpulockd client tests $(wildcard demo) -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf $(VENV) $(BENCH_VENV) .venv-pins dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov .coverage .coverage.*
+	find gpulockd client tests $(wildcard demo bench) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,94 @@
+"""What is measured, as data: a cell is one contender at one task; a sample is what one round of it gave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.placement import Placement
+from bench.stage import Stage
+
+Metrics = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    case: str
+    """Which variant of the work, such as `8 processes, hold 5 ms`."""
+    contender: str
+    measure: Callable[[], Metrics]
+    placement: Placement = "free"
+    rounds: int | None = None
+    """In how many of the rounds; None: in all. For what takes long and says little."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    work: str
+    case: str
+    placement: Placement
+    contender: str
+    round: int
+    yardstick: float
+    """The ping-pong's round trip just before, in microseconds."""
+    noise: float
+    """Cores that others used meanwhile."""
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much of everything."""
+
+    name: str
+    rounds: int
+    seconds: float
+    """Of a window in which as much as possible is done."""
+    yardstick: float
+    """Seconds of ping-pong before each measurement."""
+    patience: float
+    """Seconds to wait for a quiet machine, for each measurement."""
+    tries: int
+    full: bool
+    """Whether what takes minutes is done too, and the peers that need another server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """`cells` starts what it needs on the stage. `gpus`: how many the stage's daemon simulates."""
+
+    name: str
+    title: str
+    cells: Callable[[Stage, Plan, Absences], Iterable[Cell]]
+    gpus: int = 1
+
+
+@dataclass(slots=True)
+class Absences:
+    """Who could not be compared, and why: said loudly in the report."""
+
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def note(self, who: str, why: object) -> None:
+        self.reasons.setdefault(who, str(why))
+
+
+@dataclass(slots=True)
+class Run:
+    """All that one run gave; its JSON is what a report is made from."""
+
+    machine: dict[str, Any]
+    command: str
+    plan: str
+    absences: dict[str, str]
+    samples: list[Sample]
+
+    def values(self, work: str, case: str, placement: str, contender: str, metric: str) -> list[float]:
+        """One for each round, in order."""
+        return [
+            sample.metrics[metric]
+            for sample in self.samples
+            if (sample.work, sample.case, sample.placement, sample.contender) == (work, case, placement, contender)
+            and metric in sample.metrics
+        ]

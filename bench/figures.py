@@ -1,0 +1,57 @@
+"""From samples to figures: quantiles, and ratios with confidence intervals. Pure."""
+
+from __future__ import annotations
+
+import random
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The value below which `share` (0 to 1) of `values` lies, linear between neighbours."""
+    if not values:
+        raise ValueError("no values, so no quantile")
+    ordered = sorted(values)
+    at = (len(ordered) - 1) * share
+    low = int(at)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (at - low)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A median with its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def middle(values: Sequence[float]) -> Estimate:
+    """The median of rounds, with a bootstrap interval. The same values always give the same interval."""
+    return _bootstrap(values, statistics.median)
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Estimate:
+    """The median over rounds of ours divided by theirs.
+
+    Both were taken in the same rounds, in order: what changed on the machine between rounds, changed for both.
+    """
+    pairs = [mine / other for mine, other in zip(ours, theirs, strict=True) if other]
+    return _bootstrap(pairs, statistics.median)
+
+
+def _bootstrap(values: Sequence[float], figure: Callable[[Sequence[float]], float]) -> Estimate:
+    if not values:
+        raise ValueError("no rounds, so no figure")
+    value = figure(values)
+    if len(values) == 1:
+        return Estimate(value, value, value)
+    draw = random.Random(len(values))
+    drawn = [figure(draw.choices(values, k=len(values))) for _ in range(RESAMPLES)]
+    tail = (1 - CONFIDENCE) / 2
+    return Estimate(value, quantile(drawn, tail), quantile(drawn, 1 - tail))

@@ -1,0 +1,86 @@
+"""One client that acquires and releases again and again, with nobody in its way."""
+
+from __future__ import annotations
+
+import array
+from collections.abc import Iterator
+
+from bench.cells import Absences, Cell, Metrics, Plan, Work
+from bench.clock import NS, now
+from bench.contenders import CONTENDERS, FLOOR, GPULOCK, AsyncLock, Lock
+from bench.figures import quantile
+from bench.placement import Placement
+from bench.stage import Stage
+from bench.workers import Told, Worker
+from bench.works.entries import entries
+
+CASE = "one client"
+QUICK = (GPULOCK, FLOOR, "redis-py")
+WARM_UP = 50
+_PLACEMENTS: tuple[Placement, ...] = ("free", "one core")
+
+
+def cells(stage: Stage, plan: Plan, absences: Absences) -> Iterator[Cell]:
+    for name, lock in entries(stage, CONTENDERS if plan.full else QUICK, absences).items():
+        for placement in _PLACEMENTS:
+            if name == "etcd" and placement == "one core":
+                continue  # a server with many threads: one core says nothing about it
+            yield Cell(CASE, name, lambda lock=lock: cycles(lock, plan.seconds), placement)  # type: ignore[misc]
+
+
+WORK = Work("uncontended", "Uncontended acquire and release", cells)
+
+
+def cycles(lock: Lock, seconds: float) -> Metrics:
+    worker = Worker(_cycle, lock, seconds)
+    try:
+        samples, wall = worker.hear(seconds * 4 + 60)
+    finally:
+        worker.end()
+    return {
+        "cycles_per_s": len(samples) / wall,
+        "p50_us": quantile(samples, 0.5) / 1e3,
+        "p99_us": quantile(samples, 0.99) / 1e3,
+        "tail": quantile(samples, 0.99) / quantile(samples, 0.5),
+    }
+
+
+def _cycle(told: Told, lock: Lock, seconds: float) -> None:
+    lock.open()
+    samples = lock.run(lambda: _async_loop(lock, seconds)) if isinstance(lock, AsyncLock) else _loop(lock, seconds)
+    told.send((samples, sum(samples) / NS))
+    lock.close()
+
+
+def _loop(lock: Lock, seconds: float) -> array.array[int]:
+    acquire, release = lock.acquire, lock.release
+    for _ in range(WARM_UP):
+        acquire()
+        release()
+    samples = array.array("q")
+    before = now()
+    end = before + int(seconds * NS)
+    while before < end:
+        acquire()
+        release()
+        after = now()
+        samples.append(after - before)
+        before = after
+    return samples
+
+
+async def _async_loop(lock: AsyncLock, seconds: float) -> array.array[int]:
+    acquire, release = lock.acquire_async, lock.release_async
+    for _ in range(WARM_UP):
+        await acquire()
+        await release()
+    samples = array.array("q")
+    before = now()
+    end = before + int(seconds * NS)
+    while before < end:
+        await acquire()
+        await release()
+        after = now()
+        samples.append(after - before)
+        before = after
+    return samples
