@@ -15,7 +15,7 @@ from .database import connect
 
 log = logging.getLogger(__name__)
 
-WAL_PAGES = 16 * 1024
+WAL_PAGES = 8 * 1024
 """Where a log ends that is written without a pause: it starts over only when all of it was moved."""
 
 

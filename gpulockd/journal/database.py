@@ -91,7 +91,6 @@ def _prepare(db: sqlite3.Connection, file: Path) -> None:
     # Checkpoints wait for the disk: `Checkpointer` makes them, off the event loop.
     db.execute("PRAGMA wal_autocheckpoint = 0")
     db.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_KEPT}")
-    db.execute("PRAGMA foreign_keys = ON")
 
 
 def _upgrade(db: sqlite3.Connection, file: Path, version: int, steps: Sequence[str]) -> None:
@@ -132,5 +131,5 @@ def _check(db: sqlite3.Connection) -> None:
     fault: str = db.execute("PRAGMA quick_check(1)").fetchone()[0]
     if fault != "ok":
         raise sqlite3.DatabaseError(fault)
-    if db.execute("PRAGMA foreign_key_check").fetchone() is not None:
+    if db.execute("SELECT 1 FROM lock_gpus WHERE token NOT IN (SELECT token FROM locks)").fetchone() is not None:
         raise sqlite3.DatabaseError("GPUs of a lock that is not there")

@@ -48,6 +48,7 @@ INSERT_LOCK = f"{_insert('locks', LOCK_COLUMNS)} ON CONFLICT (token) DO NOTHING"
 INSERT_LOCK_GPU = _insert("lock_gpus", ("gpu", "token", "place"))
 UPDATE_LOCK = f"UPDATE locks SET {', '.join(f'{column} = ?' for column in LOCK_COLUMNS[1:])} WHERE token = ?"
 DELETE_LOCK = "DELETE FROM locks WHERE token = ?"
+DELETE_LOCK_GPU = "DELETE FROM lock_gpus WHERE gpu = ? AND token = ?"
 INSERT_HISTORY = _insert("history", HISTORY_COLUMNS)
 TRIM_HISTORY = "DELETE FROM history WHERE number <= (SELECT max(number) FROM history) - ?"
 WRITE_QUARANTINE = _insert("quarantines", QUARANTINE_COLUMNS).replace("INSERT", "INSERT OR REPLACE", 1)
@@ -153,6 +154,8 @@ class SqliteJournal:
         lock = record.lock
         if not self._execute(DELETE_LOCK, (lock.token,)).rowcount:
             return  # written already
+        for gpu in lock.gpus:
+            self._execute(DELETE_LOCK_GPU, (gpu, lock.token))
         row = history_row(lock, record.at, self._booted_at(), record.how, record.by)
         number = self._execute(INSERT_HISTORY, row).lastrowid
         if number is not None and number % _TRIM_EVERY == 0:

@@ -11,13 +11,11 @@ import pytest
 from gpulockd.core.actions import DrainSet, LockEnded, LockGranted
 from gpulockd.journal import SqliteJournal
 from gpulockd.journal.checkpoint import Checkpointer
-from gpulockd.journal.database import open_journal as open_database
+from gpulockd.journal.database import PAGE_BYTES, open_journal as open_database
 from tests.support.waiting import wait_until
 
 from .limits import no_file_longer_than
 from .samples import lock
-
-PAGE = 4096
 
 
 def rows_without_log(file: Path, table: str) -> int:
@@ -38,10 +36,10 @@ def test_a_drain_is_moved_into_the_file_at_once(journal: SqliteJournal) -> None:
 def test_the_log_is_written_over_from_its_beginning(journal: SqliteJournal) -> None:
     log = journal.file.with_name("journal.sqlite-wal")
 
-    for number in range(1, 4001):
+    for number in range(1, 12_001):
         journal.commit([LockGranted(lock(number)), LockEnded(lock(number), 1000.0, "released")])
 
-    assert log.stat().st_size < 16 * 1024 * 1024, "8,000 records are some 80 MiB of log"
+    assert log.stat().st_size < 12 * 1024 * 1024, "24,000 records are some 50 MiB of log"
 
 
 def test_a_log_that_is_written_without_a_pause_does_not_grow_for_ever(tmp_path: Path) -> None:
@@ -53,13 +51,13 @@ def test_a_log_that_is_written_without_a_pause_does_not_grow_for_ever(tmp_path: 
         for number in range(2000):
             db.execute("INSERT INTO drains VALUES (?, '', '', 0)", (f"GPU-{number}",))
             checkpointer.wrote(1, lasting=False)
-        assert log.stat().st_size < 1000 * PAGE
+        assert log.stat().st_size < 1000 * PAGE_BYTES
 
 
 def test_a_failed_checkpoint_is_told_and_made_up_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = tmp_path / "journal.sqlite"
     with closing(open_database(file)), closing(Checkpointer(file, every=1)) as checkpointer:
-        with no_file_longer_than(PAGE):
+        with no_file_longer_than(PAGE_BYTES):
             checkpointer.wrote(1, lasting=True)
             wait_until(lambda: caplog.messages, "the failure is logged")
         assert f"cannot checkpoint the journal {file}: disk I/O error" in caplog.messages[0]
