@@ -22,7 +22,7 @@ one certainly held them until it was about to be killed: it lived then, and had 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -83,9 +83,9 @@ def judge(entries: Sequence[Entry], origin: float | None = None) -> Verdict:
     outlasted = {hold.token for death in history.deaths for hold in history.holds if hold.start < death.down < hold.end}
     return Verdict(
         findings=(
-            *_overlaps(history),
-            *_tokens_that_fell(history),
-            *_tokens_given_twice(history),
+            *overlaps(history.holds, history.when),
+            *tokens_that_fell(history.holds, history.when),
+            *tokens_given_twice(history.holds, history.when),
             *_lost_locks(history),
             *_unconfirmed_locks(history),
             *_requests_gone_wrong(history),
@@ -162,38 +162,42 @@ def _passed_on(history: _History, hold: Hold) -> bool:
     return later.issuperset(hold.gpus)
 
 
-def _overlaps(history: _History) -> Iterator[str]:
-    for gpu in sorted({gpu for hold in history.holds for gpu in hold.gpus}):
-        holds = [hold for hold in history.holds if gpu in hold.gpus]
+def overlaps(holds: Sequence[Hold], when: Callable[[float], str]) -> Iterator[str]:
+    """Two at once on a GPU. `holds` are in the order of their starts; `when` writes a time."""
+    for gpu in sorted({gpu for hold in holds for gpu in hold.gpus}):
         latest = None
         for hold in holds:
+            if gpu not in hold.gpus:
+                continue
             if latest is not None and hold.start < latest.end:
                 yield (
-                    f"two at once on GPU {gpu}: {latest.who} held it from {history.when(latest.start)} to "
-                    f"{history.when(latest.end)} (token {latest.token}), and {hold.who} got it at "
-                    f"{history.when(hold.start)} (token {hold.token})"
+                    f"two at once on GPU {gpu}: {latest.who} held it from {when(latest.start)} to "
+                    f"{when(latest.end)} (token {latest.token}), and {hold.who} got it at "
+                    f"{when(hold.start)} (token {hold.token})"
                 )
             if latest is None or hold.end > latest.end:
                 latest = hold
 
 
-def _tokens_that_fell(history: _History) -> Iterator[str]:
-    for gpu in sorted({gpu for hold in history.holds for gpu in hold.gpus}):
-        for earlier, later in pairwise(hold for hold in history.holds if gpu in hold.gpus):
+def tokens_that_fell(holds: Sequence[Hold], when: Callable[[float], str]) -> Iterator[str]:
+    """A later holder of a GPU with a smaller token."""
+    for gpu in sorted({gpu for hold in holds for gpu in hold.gpus}):
+        for earlier, later in pairwise(hold for hold in holds if gpu in hold.gpus):
             if later.token <= earlier.token:
                 yield (
-                    f"a token fell on GPU {gpu}: {earlier.who} had {earlier.token} at {history.when(earlier.start)}, "
-                    f"and {later.who} got {later.token} at {history.when(later.start)}"
+                    f"a token fell on GPU {gpu}: {earlier.who} had {earlier.token} at {when(earlier.start)}, "
+                    f"and {later.who} got {later.token} at {when(later.start)}"
                 )
 
 
-def _tokens_given_twice(history: _History) -> Iterator[str]:
+def tokens_given_twice(holds: Sequence[Hold], when: Callable[[float], str]) -> Iterator[str]:
+    """One token for two locks of a host."""
     seen: dict[int, Hold] = {}
-    for hold in history.holds:
+    for hold in holds:
         if (first := seen.setdefault(hold.token, hold)) is not hold:
             yield (
-                f"token {hold.token} was given twice: to {first.who} at {history.when(first.start)}, and to "
-                f"{hold.who} at {history.when(hold.start)}"
+                f"token {hold.token} was given twice: to {first.who} at {when(first.start)}, and to "
+                f"{hold.who} at {when(hold.start)}"
             )
 
 
