@@ -19,6 +19,7 @@ from __future__ import annotations
 from .errors import (
     Busy,
     DaemonUnavailable,
+    Deadlock,
     GpulockError,
     InternalError,
     InvalidRequest,
@@ -49,6 +50,7 @@ __all__ = [
     "Busy",
     "Client",
     "DaemonUnavailable",
+    "Deadlock",
     "Gpu",
     "GpulockError",
     "InternalError",

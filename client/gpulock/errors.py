@@ -88,6 +88,12 @@ class NestedRequest(GpulockError):
     code = "nested-request"
 
 
+class Deadlock(GpulockError):
+    """Holders would wait for each other for ever. `data["circle"]` has who holds what and waits for what."""
+
+    code = "deadlock"
+
+
 class NotHeld(GpulockError):
     """The named lock is not held by this session (any more)."""
 

@@ -13,7 +13,7 @@ def answered(turn: Turn, session: Session, msgid: int, wish: Wish, candidates: f
 
     A holder that names other GPUs than its own is no such case: it asks for a further lock.
     """
-    outer = _outer_locks(turn, session, wish.within)
+    outer = outer_locks(turn, session, wish.within)
     if wish.selectors:
         outer = [lock for lock in outer if not candidates.isdisjoint(lock.gpus)]
     if not outer:
@@ -51,7 +51,7 @@ def _suffices(lock: Lock, wish: Wish, candidates: frozenset[str]) -> bool:
     return candidates <= set(lock.gpus) if wish.selectors else wish.count <= len(lock.gpus)
 
 
-def _outer_locks(turn: Turn, session: Session, within: str | None) -> list[Lock]:
+def outer_locks(turn: Turn, session: Session, within: str | None) -> list[Lock]:
     """The locks that a request comes from inside of, and those that these lie in, the eldest first.
 
     A stale or foreign name counts for nothing.

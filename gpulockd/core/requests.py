@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from . import nesting
+from . import circles, nesting
 from .actions import Notify, Refused, Severity
 from .deadlines import Alarm
 from .events import AcquireRequested, CancelRequested
@@ -57,6 +57,8 @@ def _wait(turn: Turn, session: Session, request: Request) -> None:
     if request.wish.wait_timeout <= 0:
         _leave(turn, request)
         _refuse_busy(turn, request)
+        return
+    if _refused_as_circle(turn, request):
         return
     turn.deadlines.set(Alarm.WAIT_END, request.id, turn.now + request.wish.wait_timeout)
     if "queued" in request.wish.notify:
@@ -143,6 +145,27 @@ def _answer_siblings(turn: Turn, session: Session) -> None:
         request = turn.state.requests[request_id]
         if nesting.answered(turn, session, msgid, request.wish, request.candidates):
             _leave(turn, request)
+        else:
+            _refused_as_circle(turn, request)
+
+
+def _refused_as_circle(turn: Turn, request: Request) -> bool:
+    """Whether the request would wait for ever, for somebody who waits for its own session, and was told so."""
+    circle = circles.closed_by(turn, request)
+    if not circle:
+        return False
+    _leave(turn, request)
+    told = circles.story(turn.state, circle)
+    turn.refuse(
+        request.session,
+        request.msgid,
+        "deadlock",
+        f"nobody would ever let go: {told}",
+        "let go of what you hold first, or ask for all GPUs in one request",
+        circle=circles.view(turn.state, circle),
+    )
+    turn.announce("request.deadlocked", f"{request.id} is refused: {told}", Severity.WARNING, request=request.id)
+    return True
 
 
 def _leave(turn: Turn, request: Request) -> None:

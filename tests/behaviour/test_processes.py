@@ -195,3 +195,39 @@ def test_importing_the_client_loads_little(run: Run) -> None:
         print(sorted(heavy & set(sys.modules)), flush=True)
     """)
     assert said(program) == "[]"
+
+
+def test_two_processes_that_would_wait_for_each_other_are_told_at_once(run: Run, daemon: Daemon) -> None:
+    def holder_of(own: int, *, then: int) -> subprocess.Popen[str]:
+        return run(
+            f"""
+            import gpulock, time
+            with gpulock.acquire(gpus=["{own}"]):
+                print("holds", flush=True)
+                input()
+                began = time.monotonic()
+                try:
+                    with gpulock.acquire(gpus=["{then}"]):
+                        print("has both", flush=True)
+                except gpulock.Deadlock as error:
+                    print(time.monotonic() - began, error.message, flush=True)
+            """,
+            stdin=subprocess.PIPE,
+        )
+
+    first, second = holder_of(0, then=1), holder_of(1, then=0)
+    assert [said(first), said(second)] == ["holds", "holds"]
+    go_on(first)
+    wait_until(lambda: waiting(daemon) == 1, "the first one waits")
+    go_on(second)
+    seconds, _, story = said(second).partition(" ")
+    assert float(seconds) < 0.1
+    assert f"(pid {second.pid}) holds GPU 1 as" in story
+    assert f"(pid {first.pid}) holds GPU 0 as" in story
+    assert said(first) == "has both"
+
+
+def go_on(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()

@@ -32,6 +32,7 @@ def test_codes_are_stable() -> None:
         "busy",
         "cancelled",
         "daemon-unavailable",
+        "deadlock",
         "error",
         "internal-error",
         "invalid-request",

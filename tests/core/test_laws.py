@@ -33,6 +33,7 @@ from gpulockd.core.actions import (
     Unwatch,
     Watch,
 )
+from gpulockd.core.circles import closed_by
 from gpulockd.core.invariants import check
 from gpulockd.core.machine import Machine
 from gpulockd.core.model import (
@@ -383,6 +384,11 @@ class Laws(RuleBasedStateMachine):
         assert held == self.holder
         waits = {(request.session, request.msgid) for request in self.machine.state.requests.values()}
         assert waits == set(self.waiting), "a request is waiting here and not there"
+
+    @invariant()
+    def nobody_waits_in_a_circle(self) -> None:
+        for request in self.machine.state.requests.values():
+            assert not closed_by(self.machine.turn, request)
 
 
 def a_long_run() -> Any:
