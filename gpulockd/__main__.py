@@ -6,19 +6,18 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from . import config as configuration
+from .arguments import parser
 from .config import ConfigError, Loaded
 from .ports import StartupRefused
-from .version import __version__
 
 USAGE, UNAVAILABLE, MISCONFIGURED = 2, 69, 78
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The daemon's exit status: 0, 2 usage, 69 it must not start like this, 78 bad configuration."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         loaded = _load(options)
     except ConfigError as error:
@@ -36,19 +35,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"gpulockd: {refused}\n  {refused.hint}", file=sys.stderr)
         return UNAVAILABLE
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="gpulockd",
-        description="Decides who has which GPU of this host. Clients: gpulock, gpulockctl.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--config", metavar="FILE", type=Path, help="default: /etc/gpulockd/config.yml, if it exists")
-    parser.add_argument("--simulate", metavar="N", type=int, help="serve N simulated GPUs instead of the host's")
-    parser.add_argument("--check", action="store_true", help="validate configuration and surroundings, and exit")
-    parser.add_argument("--version", action="version", version=f"gpulockd {__version__}")
-    return parser
 
 
 def _load(options: argparse.Namespace) -> Loaded:

@@ -25,7 +25,12 @@ MACHINE_PATHS = re.compile(r"(?<![\w.~-])/(?:Users|root|work|workspace|builds|ho
 UNFINISHED = re.compile("|".join(("TO" + "DO", "FIX" + "ME", "XX" + r"X\b")))
 
 # Distribution -> top-level module, where they differ.
-MODULES = {"nvidia-ml-py": "pynvml", "ruamel.yaml": "ruamel", "prometheus-client": "prometheus_client"}
+MODULES = {
+    "markdown-it-py": "markdown_it",
+    "nvidia-ml-py": "pynvml",
+    "prometheus-client": "prometheus_client",
+    "ruamel.yaml": "ruamel",
+}
 # Modules that come with another one and share its version: pydantic pins the core that it needs.
 COME_ALONG = {"pydantic_core"}
 

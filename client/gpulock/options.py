@@ -79,6 +79,11 @@ def parse(arguments: Sequence[str]) -> Options:
     return Options(tuple(rest), **found)
 
 
+def spellings() -> dict[str, bool]:
+    """Every spelling of an option, and whether a value follows it."""
+    return {option: option not in _FLAGS for option in _OPTIONS}
+
+
 def _split(word: str, rest: list[str]) -> list[tuple[str, str]]:
     """The options in one word, each with its value; one that is missing there is taken from `rest`."""
     if word.startswith("--"):

@@ -36,6 +36,14 @@ class Command(Protocol):
 
 def parse(argv: Sequence[str] | None) -> tuple[Command, argparse.Namespace]:
     """The command and its arguments. Exits with 2, and says why, for a line that makes no sense."""
+    top = top_parser()
+    chosen = top.parse_args(argv)
+    command, parser = parser_of(chosen.command)
+    return command, parser.parse_args(chosen.arguments, chosen)
+
+
+def top_parser() -> argparse.ArgumentParser:
+    """What reads the words up to the command's name."""
     top = argparse.ArgumentParser(
         prog="gpulockctl",
         description="Look at gpulockd, and control it.",
@@ -50,15 +58,16 @@ def parse(argv: Sequence[str] | None) -> tuple[Command, argparse.Namespace]:
     _common(top, None)
     top.add_argument("command", metavar="COMMAND", choices=COMMANDS)
     top.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help=argparse.SUPPRESS)
-    chosen = top.parse_args(argv)
+    return top
 
-    command = cast(Command, importlib.import_module(f"{__package__}.commands.{chosen.command}"))
-    parser = argparse.ArgumentParser(
-        prog=f"gpulockctl {chosen.command}", description=COMMANDS[chosen.command], allow_abbrev=False
-    )
+
+def parser_of(name: str) -> tuple[Command, argparse.ArgumentParser]:
+    """A command, and what reads the words behind its name."""
+    command = cast(Command, importlib.import_module(f"{__package__}.commands.{name}"))
+    parser = argparse.ArgumentParser(prog=f"gpulockctl {name}", description=COMMANDS[name], allow_abbrev=False)
     _common(parser, argparse.SUPPRESS)  # what stood before the command is not overwritten
     command.configure(parser)
-    return command, parser.parse_args(chosen.arguments, chosen)
+    return command, parser
 
 
 class _ShowVersion(argparse.Action):

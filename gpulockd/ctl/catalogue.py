@@ -15,5 +15,6 @@ COMMANDS: Mapping[str, str] = {
     "drain": "grant nothing more on a GPU, or on the host (administrators)",
     "undrain": "take a drain back (administrators)",
     "config": "the daemon's settings, and where each came from",
+    "audit": "hold documents against configuration and code",
     "doctor": "check this installation, daemon up or down",
 }

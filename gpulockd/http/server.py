@@ -45,12 +45,12 @@ class HttpServer:
         """Raises `StartupRefused` where the address cannot be had."""
         if self._port == 0:
             return
-        app = web.Application(middlewares=[_errors_as_json])
-        app.router.add_get("/health", self._health)
-        app.router.add_get("/api/v1/status", self._show_status)
-        app.router.add_get("/metrics", self._show_metrics)
         runner = web.AppRunner(
-            app, access_log=None, keepalive_timeout=IDLE_LIMIT, shutdown_timeout=FAREWELL, handle_signals=False
+            self.application(),
+            access_log=None,
+            keepalive_timeout=IDLE_LIMIT,
+            shutdown_timeout=FAREWELL,
+            handle_signals=False,
         )
         await runner.setup()
         self._runner = runner
@@ -59,6 +59,14 @@ class HttpServer:
         except OSError as error:
             await self.stop()
             raise _refused(self._host, self._port, error) from error
+
+    def application(self) -> web.Application:
+        """Its routes, which an audit of the documents looks at too."""
+        app = web.Application(middlewares=[_errors_as_json])
+        app.router.add_get("/health", self._health)
+        app.router.add_get("/api/v1/status", self._show_status)
+        app.router.add_get("/metrics", self._show_metrics)
+        return app
 
     async def stop(self) -> None:
         """Closes every connection. May be called more than once."""

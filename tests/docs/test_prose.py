@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gpulock import options
-from gpulockd import __main__ as daemon_command
+from gpulockd import arguments as daemon_arguments
 from gpulockd.config.keys import SETTINGS
 from gpulockd.ctl import arguments
 from gpulockd.ctl.catalogue import COMMANDS
@@ -71,7 +71,7 @@ def understood(program: str, rest: list[str], where: str, capsys: pytest.Capture
             case "gpulockctl":
                 arguments.parse(rest)
             case "gpulockd":
-                daemon_command._parser().parse_args(rest)
+                daemon_arguments.parser().parse_args(rest)
             case "make":
                 targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
                 problem = " ".join({word for word in rest if "=" not in word} - set(targets))

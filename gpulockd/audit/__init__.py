@@ -1,0 +1,13 @@
+"""Holds documents, configuration, code and the running daemon against each other.
+
+`audit` is the way in. Pure but for reading files; knows the daemon through `profiles.gpulockd` alone.
+"""
+
+from __future__ import annotations
+
+from .auditing import Outcome, Request, audit
+from .commandline import Program, of_parser
+from .findings import Edit, Finding
+from .source import Place, Unreadable
+
+__all__ = ["Edit", "Finding", "Outcome", "Place", "Program", "Request", "Unreadable", "audit", "of_parser"]

@@ -1,0 +1,118 @@
+"""gpulockd itself: the model of its configuration, its commands, its HTTP routes, its metrics.
+
+The one file of the audit that knows the daemon.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+from gpulock import options
+from gpulock.documents import StatusDocument
+
+from ... import arguments
+from ...config.environment import NAMES, OLDER_NAMES, REDIS_NAMES
+from ...config.keys import SETTINGS, value_of
+from ...config.model import Config
+from ...http.metrics import Metrics
+from ...http.server import HttpServer
+from ..commandline import Program, of_parser
+from ..quantities import Value
+from ..rulesfile import RulesFile
+from ..source import Source
+from ..truths import Setting, Truths
+from .generic import values_of
+
+_MODEL = "gpulockd/config/model.py"
+_OTHER_VARIABLES = (
+    "GPULOCK_SOCKET", "GPULOCK_LOCK", "GPULOCK_TOKEN", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", *REDIS_NAMES,
+)  # fmt: skip
+_SPOKEN = {
+    "轮询间隔": "gpu_lock.poll_interval",
+    "最大轮询间隔": "gpu_lock.max_poll_interval",
+    "最长等待时间": "gpu_lock.max_wait_time",
+    "最大等待时间": "gpu_lock.max_wait_time",
+    "锁超时": "gpu_lock.lock_timeout",
+    "锁超时时间": "gpu_lock.lock_timeout",
+    "硬超时": "gpu_lock_monitor.timeout_levels.hard_timeout",
+    "软超时": "gpu_lock_monitor.timeout_levels.soft_timeout",
+    "监控间隔": "gpu_lock_monitor.monitor_interval",
+    "心跳间隔": "gpu_lock_monitor.heartbeat.interval",
+    "心跳超时": "gpu_lock_monitor.heartbeat.timeout",
+    "heartbeat interval": "gpu_lock_monitor.heartbeat.interval",
+    "heartbeat timeout": "gpu_lock_monitor.heartbeat.timeout",
+    "polls every": "gpu_lock.poll_interval",
+}
+
+
+class Gpulockd:
+    """`gpulockctl` hands its own parsers over, since it stands above the audit."""
+
+    def __init__(self, gpulockctl: Program) -> None:
+        self._gpulockctl = gpulockctl
+
+    def fits(self, configs: Sequence[Source]) -> bool:
+        sections = tuple(f"{name}:" for name in Config.model_fields)
+        tops = [line for source in configs for line in source.text.splitlines() if re.match(r"\w+:", line)]
+        return bool(tops) and all(line.startswith(sections) for line in tops)
+
+    def truths(self, configs: Sequence[Source], rules: RulesFile, root: Path) -> Truths:
+        defaults = _defaults()
+        values = values_of(configs, rules)
+        units = {
+            key: [replace(each, unit=defaults[key].unit if key in defaults else None) for each in settings]
+            for key, settings in values.items()
+        }
+        return Truths(
+            units,
+            defaults,
+            variables={**NAMES, **OLDER_NAMES, **dict.fromkeys(_OTHER_VARIABLES), **dict.fromkeys(rules.variables)},
+            spoken={**_SPOKEN, **rules.names},
+            programs=self._programs(),
+            routes=_routes(),
+            metrics=_metrics(),
+            metric_prefixes=("gpu_lock_", "gpulockd_"),
+            packages=tuple(name for name in ("gpulockd", "client/gpulock") if (root / name).is_dir()),
+        )
+
+    def _programs(self) -> Mapping[str, Program]:
+        gpulock = Program("gpulock", options.spellings(), wraps=True, origin="gpulock --help")
+        return {"gpulock": gpulock, "gpulockctl": self._gpulockctl, "gpulockd": of_parser(arguments.parser())}
+
+
+def _defaults() -> dict[str, Setting]:
+    config = Config()
+    return {key: Setting(key, _plain(value_of(config, key)), _MODEL, _unit(key)) for key in SETTINGS}
+
+
+def _unit(key: str) -> str:
+    """Every duration of the model is in seconds, and is a float there; nothing else is."""
+    return "s" if SETTINGS[key].annotation is float else ""
+
+
+def _plain(value: object) -> Value:
+    return str(value) if isinstance(value, Path) else cast(Value, value)
+
+
+def _routes() -> dict[str, frozenset[str]]:
+    server = HttpServer("", 0, status=_no_status, metrics=Metrics())
+    found: dict[str, frozenset[str]] = {}
+    for route in server.application().router.routes():
+        path = route.resource.canonical if route.resource else ""
+        found[path] = found.get(path, frozenset()) | {route.method}
+    return found
+
+
+def _metrics() -> frozenset[str]:
+    body, _ = Metrics().exposition(_no_status(), "")
+    return frozenset(re.findall(r"^# TYPE (\w+)", body.decode(), re.MULTILINE))
+
+
+def _no_status() -> StatusDocument:
+    """As much of a status as the metrics of a host without GPUs need."""
+    empty: dict[str, Any] = {"daemon": {"version": ""}, "gpus": [], "queue": []}
+    return cast(StatusDocument, empty)

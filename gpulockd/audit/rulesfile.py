@@ -1,0 +1,50 @@
+"""`audit.yml`: what a project tells the audit about itself. Nothing in it is run; all paths are below the root."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from .source import Source, Unreadable
+
+
+class RulesFile(BaseModel):
+    """Every key may be left out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    profile: str = "auto"
+    """`gpulockd`, `generic`, or `auto`: the first whose configuration this can be."""
+    config: list[str] = []
+    docs: list[str] = []
+    exclude: list[str] = []
+    """Patterns of paths of documents that are left out."""
+    off: list[str] = []
+    """Rules that are not applied."""
+    units: dict[str, str] = {}
+    """The unit of a key's bare number: `s`, `ms`, `min`, or empty for none."""
+    names: dict[str, str] = {}
+    """What people call a setting, in any language, and its key."""
+    variables: list[str] = []
+    """Variables of the environment that there are besides those of settings."""
+    variable_prefix: str | None = None
+    """What the variables that set keys begin with; none: no such variables."""
+    variable_separator: str = "__"
+    """What stands in them for the dots of a key."""
+
+
+def read_rules(source: Source) -> RulesFile:
+    """Raises `Unreadable` with everything that is wrong."""
+    try:
+        content = YAML(typ="safe", pure=True).load(source.text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise Unreadable(f"is not YAML: {error.problem}", "", source.place(mark.index if mark else 0)) from None
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise Unreadable(f"is not YAML: {error}") from None
+    try:
+        return RulesFile.model_validate(content or {})
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, each['loc'])) or 'the file'}: {each['msg']}" for each in error.errors()]
+        raise Unreadable("; ".join(wrong), "docs/audit.md lists the keys") from None

@@ -1,0 +1,1 @@
+"""The audit: documents with planted errors, and clean ones beside them."""
