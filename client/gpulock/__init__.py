@@ -82,17 +82,17 @@ _HOMES = {
     **dict.fromkeys(("Client", "Lock", "acquire"), "sync"),
     **dict.fromkeys(("Gpu", "Loss", "Queued", "Warned"), "notices"),
     "gpu_lock": "decorator",
+    "aio": "aio",
 }
 
 
 def __getattr__(name: str) -> object:
+    if (home := _HOMES.get(name)) is None:  # so it is whenever a `from . import module` in here looks for the name
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    if name == "aio":
-        return import_module(".aio", __name__)
-    if (home := _HOMES.get(name)) is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module("." + home, __name__), name)
+    module = import_module("." + home, __name__)
+    value = globals()[name] = module if name == home else getattr(module, name)
     return value
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
+from .command import run
 
-from .command import main
-
-sys.exit(main())
+run()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-import warnings
 from _thread import allocate_lock
 
 from .clock import now
@@ -244,4 +243,6 @@ class Connection:
 
 def complain(notice: ReleaseFailed) -> None:
     """Nobody waited for the answer to a release, so its error has no caller to be raised to."""
+    import warnings
+
     warnings.warn(f"a GPU lock was not released as it should be: {notice.error}", RuntimeWarning, stacklevel=2)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import select
-import socket
 
 from . import forks
 from .clock import now
 from .errors import DaemonUnavailable, NotPermitted
+from .lean import socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 
 from .clock import now
+from .lean import signal
 from .notices import Loss
 
 TYPE_CHECKING = False

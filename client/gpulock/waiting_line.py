@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 from .clock import now
 from .durations import format_duration
+from .lean import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -96,13 +96,18 @@ def test_the_daemon_does_not_ask_for_the_deprecated_pynvml(daemon_wheel: Path) -
     assert "pynvml" not in asked
 
 
+def test_the_installed_command_runs(client_python: Path) -> None:
+    done = subprocess.run([client_python.parent / "gpulock", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("gpulock ")
+
+
 def test_the_commands_are_the_documented_ones(client_wheel: Path, daemon_wheel: Path) -> None:
     def scripts(wheel: Path) -> dict[str, str]:
         parser = ConfigParser()
         parser.read_string(wheels.read(wheel, ".dist-info/entry_points.txt"))
         return dict(parser["console_scripts"])
 
-    assert scripts(client_wheel) == {"gpulock": "gpulock.command:main"}
+    assert any(name.endswith(".data/scripts/gpulock") for name in wheels.names(client_wheel))
     assert scripts(daemon_wheel) == {
         "gpulockd": "gpulockd.__main__:main",
         "gpulockctl": "gpulockd.ctl.__main__:main",
