@@ -49,7 +49,7 @@ from .core.events import (
     SignalRefused,
 )
 from .core.machine import Machine
-from .core.model import State
+from .core.model import Process, State
 from .ports import Clients, Clock, Inventory, Journal, Leases, Observer, Processes, Unavailable, View
 
 log = logging.getLogger(__name__)
@@ -111,6 +111,8 @@ class Engine:
         self._timer: asyncio.TimerHandle | None = None
         self._rings_at: float | None = None
         self._errands: asyncio.Queue[Callable[[], Coroutine[None, None, None]]] | None = None
+        self._unwatched: list[Process] = []
+        """Those that could not be watched, once for each time: they are not to be forgotten either."""
         self._turned = asyncio.Event()
         self._stopped = False
         self._broken: asyncio.Future[None] | None = None
@@ -122,7 +124,7 @@ class Engine:
             Announce: announce,
             Signal: self._signal,
             Watch: self._watch,
-            Unwatch: lambda action: processes.forget(action.process),
+            Unwatch: self._unwatch,
             Inspect: lambda action: self._start(partial(self._inspect, action)),
             ClaimLeases: lambda action: self._start(partial(self._claim, action)),
             RenewLeases: lambda action: self._start(partial(self._renew, action)),
@@ -293,9 +295,16 @@ class Engine:
             alive = self._processes.watch(action.process)
         except OSError as error:  # no descriptor left: the end of its grace will end its lock
             log.error("pid %d cannot be watched: %s", action.process.pid, error)
+            self._unwatched.append(action.process)
             return
         if not alive:
             self.post(ProcessExited(action.process))
+
+    def _unwatch(self, action: Unwatch) -> None:
+        if action.process in self._unwatched:
+            self._unwatched.remove(action.process)  # what is watched of it by now is its sessions
+        else:
+            self._processes.forget(action.process)
 
     def _start(self, errand: Callable[[], Coroutine[None, None, None]]) -> None:
         assert self._errands is not None, "actions are performed only while the engine runs"

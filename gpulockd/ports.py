@@ -200,7 +200,8 @@ class Processes(Protocol):
         ...
 
     def watch(self, process: Process) -> bool:
-        """Posts `ProcessExited` when it ends; False: it already has. Pair with `forget`."""
+        """Posts `ProcessExited` when it ends; False: it already has. Pair each call that does not raise with one
+        `forget`. Raises `OSError` where no descriptor is left."""
         ...
 
     def forget(self, process: Process) -> None: ...

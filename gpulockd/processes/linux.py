@@ -80,8 +80,8 @@ class LinuxProcesses:
         )
 
     def watch(self, process: Process) -> bool:
-        """Posts `ProcessExited` when it ends, if it can be seen. False: it has already. Pair each call, whatever it
-        returned, with one `forget`. Raises `OSError` where no descriptor is left."""
+        """Posts `ProcessExited` when it ends, if it can be seen. False: it has already. Pair each call that
+        does not raise with one `forget`. Raises `OSError` where no descriptor is left."""
         if self._is_unseen(process):
             return True
         watched = self._watched.get(process)

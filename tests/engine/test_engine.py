@@ -342,6 +342,7 @@ async def test_an_owner_that_cannot_be_watched_has_until_the_end_of_its_grace() 
         world.time += 5
         await world.settled()
         assert world.engine.state.locks == {}
+        assert "forget 4242" not in world.log  # or a session of that process would not be watched any more
 
 
 async def test_a_nearer_deadline_replaces_the_timer() -> None:
