@@ -42,7 +42,7 @@ class Supervision:
             if not self._group.lives():
                 return self._loss
             if stopped in _STOPS and self._terminal:
-                self._stop()
+                self._stop(stopped)
             self._wait()
             for number in self._mailbox.take():
                 if number != signal.SIGCHLD:
@@ -88,11 +88,14 @@ class Supervision:
             self._terminal.give(self._group.pid)
         self._group.send(number)
 
-    def _stop(self) -> None:
+    def _stop(self, number: int) -> None:
         """Ctrl-Z: whoever started `gpulock` has the terminal again, and sees it stopped like the command.
 
-        The next line runs when that shell says `fg` or `bg`, or at once where there is no such shell.
+        What follows happens when that shell says `fg` or `bg`, or at once where there is no such shell. So it does
+        where the command was stopped for using a terminal that is ours to give: a shell that brings a running job
+        to the foreground does not say so.
         """
-        self._terminal.take_back(self._group.pid)
-        os.killpg(os.getpgrp(), signal.SIGTSTP)
+        if number == signal.SIGTSTP or not self._terminal.is_ours():
+            self._terminal.take_back(self._group.pid)
+            os.killpg(os.getpgrp(), signal.SIGTSTP)
         self._pass_on(signal.SIGCONT)

@@ -66,8 +66,8 @@ class WaitingLine:
         waited, ago = now() - self._began, now() - self._heard_at
         head = f"gpulock: waiting {format_duration(waited)} for {self._wanted}"
         text = _fit(f"{head}: {self._story(self._queued, ago)}", _width(self._stream))
+        self._drawn = True  # before it is: a signal may end the wait right behind the write
         self._write(_ERASE + (f"{_DIM}{text}{_PLAIN}" if self._colour else text))
-        self._drawn = True
 
     def _story(self, queued: Queued, ago: float) -> str:
         ahead = "next in line" if queued.ahead == 0 else f"{queued.ahead} ahead"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from gpulock import waiting_line
 from gpulock.notices import Queued
+from gpulock.signals import Interrupted
 from gpulock.waiting_line import WaitingLine
 
 HOLDER = {"gpu": 0, "lock": "L1-1", "user": "ann", "pid": 4711, "task": "ocr", "held_for": 125.0}
@@ -21,6 +23,7 @@ class Screen:
 
     def __init__(self) -> None:
         self._master, slave = pty.openpty()
+        os.set_blocking(self._master, False)  # whoever reads what was not drawn gets an error
         self.stream = open(slave, "w")  # noqa: SIM115  # closed by `close`
         self.columns = 80
 
@@ -76,6 +79,24 @@ def test_a_line_that_was_never_drawn_is_not_erased(screen: Screen) -> None:
     screen.stream.write("next")
     screen.stream.flush()
     assert screen.drawn() == "next"
+
+
+def test_a_signal_that_comes_right_behind_the_drawing_leaves_no_trace(
+    screen: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = WaitingLine("a GPU", screen.stream)
+    write = os.write
+
+    def write_and_be_interrupted(fd: int, data: bytes) -> int:
+        write(fd, data)
+        raise Interrupted(signal.SIGINT)
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(os, "write", write_and_be_interrupted)
+        line.update(queued(0))
+    assert "next in line" in screen.drawn()
+    line.erase()
+    assert screen.drawn() == "\r\x1b[K"
 
 
 @pytest.mark.parametrize("columns", [10, 20, 40, 79, 80, 200])
