@@ -19,7 +19,6 @@ import anyio.abc
 from .core import views
 from .core.actions import (
     RECORDS,
-    Action,
     Announce,
     Answer,
     ClaimLeases,
@@ -66,16 +65,16 @@ class Question(NamedTuple):
     view: View
 
 
-class Told(NamedTuple):
-    """One thing that the core wants done."""
+class Outcome(NamedTuple):
+    """What the core wants done about one event, records apart."""
 
-    effect: Effect
-    bound: bool
-    """Whether it has to wait for the journal: the same event led to a record."""
+    effects: Sequence[Effect]
+    recorded: bool
+    """Whether they have to wait for the journal: the same event led to a record."""
 
 
 UNBOUND = (ClaimLeases, RenewLeases)
-"""They tell nobody what is not written yet, and a lease does not wait for a full disk."""
+"""They wait for no journal: they tell nobody what is not written yet, and a lease does not wait for a full disk."""
 
 
 class Engine:
@@ -199,26 +198,23 @@ class Engine:
     def _turn(self) -> None:
         inbox, self._inbox = self._inbox, []
         now = self._clock.now()
-        told: list[Told] = []
-        before = len(self._unwritten)
-        for item in inbox:
-            if isinstance(item, Question):
-                told.append(Told(self._answer_to(item, now), bound=False))
-            else:
-                told += self._sorted(self._machine.handle(item, now))
-        self._conclude(told, recorded=len(self._unwritten) > before)
+        self._conclude([self._outcome_of(item, now) for item in inbox])
         self._set_timer()
         self._turned.set()
 
-    def _sorted(self, actions: Sequence[Action]) -> list[Told]:
-        """Puts the records of one event where they wait to be written, and returns the rest."""
-        records = [action for action in actions if isinstance(action, RECORDS)]
-        self._unwritten += records
-        return [
-            Told(action, bound=bool(records) and not isinstance(action, UNBOUND))
-            for action in actions
-            if not isinstance(action, RECORDS)
-        ]
+    def _outcome_of(self, item: Event | Question, now: float) -> Outcome:
+        """Asks the core, and puts records where they wait to be written."""
+        if isinstance(item, Question):
+            return Outcome((self._answer_to(item, now),), recorded=False)
+        effects: list[Effect] = []
+        recorded = False
+        for action in self._machine.handle(item, now):
+            if isinstance(action, RECORDS):
+                self._unwritten.append(action)
+                recorded = True
+            else:
+                effects.append(action)
+        return Outcome(effects, recorded)
 
     def _answer_to(self, question: Question, now: float) -> Effect:
         try:
@@ -226,18 +222,25 @@ class Engine:
         except Refused as refused:
             return Refuse(question.session, question.msgid, refused.refusal)
 
-    def _conclude(self, told: list[Told], *, recorded: bool) -> None:
+    def _conclude(self, outcomes: Sequence[Outcome]) -> None:
         """Commits, then performs. A turn that recorded nothing waits for no journal."""
-        if recorded and not self._write():
-            self._held_back += [effect for effect, bound in told if bound]
-            told = [each for each in told if not each.bound]
-        elif recorded:
-            self._perform_held_back()
-        for effect, _ in told:
-            self._perform[type(effect)](effect)
+        written = True
+        if any(outcome.recorded for outcome in outcomes):
+            written = self._write()
+            if written:
+                self._perform_held_back()
+        for effects, recorded in outcomes:
+            if recorded and not written:
+                self._held_back += [effect for effect in effects if not isinstance(effect, UNBOUND)]
+                self._perform_all([effect for effect in effects if isinstance(effect, UNBOUND)])
+            else:
+                self._perform_all(effects)
 
     def _perform_held_back(self) -> None:
         effects, self._held_back = self._held_back, []
+        self._perform_all(effects)
+
+    def _perform_all(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
             self._perform[type(effect)](effect)
 
@@ -262,15 +265,15 @@ class Engine:
         self.post(JournalRecovered())
 
     def _set_timer(self) -> None:
+        """Sees to it that a timer rings by the next deadline. One that rings too early costs a turn without events,
+        once; to move it with every lock that is granted and let go would cost as much each time."""
         at = self._machine.next_deadline
-        if at == self._rings_at:
+        if at is None or (self._rings_at is not None and self._rings_at <= at):
             return
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
         self._rings_at = at
-        if at is not None:
-            self._timer = self._loop.call_later(max(0.0, at - self._clock.now()), self._ring)
+        self._timer = self._loop.call_later(max(0.0, at - self._clock.now()), self._ring)
 
     def _ring(self) -> None:
         self._timer = self._rings_at = None
