@@ -66,6 +66,13 @@ class Loss(NamedTuple):
         )
 
 
+class Hastened(NamedTuple):
+    """The daemon says again that a lock is being taken back: its deadline is sooner, or a connection broke since."""
+
+    deadline: float | None
+    """Seconds from this notice, as in `Loss`."""
+
+
 class Warned(NamedTuple):
     """The daemon warns the holder: the lock is held for long, or its task has not been heard of."""
 
@@ -85,7 +92,7 @@ class ReleaseFailed(NamedTuple):
     error: GpulockError
 
 
-Notice: TypeAlias = "Queued | Loss | Warned | Happened | ReleaseFailed"
+Notice: TypeAlias = "Queued | Loss | Hastened | Warned | Happened | ReleaseFailed"
 
 
 def read_retry(view: object) -> Retry:

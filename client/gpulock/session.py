@@ -27,6 +27,7 @@ from .errors import DaemonUnavailable, GpulockError, ProtocolError, from_wire
 from .notices import (
     Grant,
     Happened,
+    Hastened,
     Loss,
     Notice,
     ReleaseFailed,
@@ -234,8 +235,11 @@ class Session:
             case "queued" if self.phase == "waiting":
                 return read_queued(params)
             case "lost" if self.phase == "held" and self.grant and params.get("lock") == self.grant.lock:
-                self.loss = read_loss(params)
-                return self.loss
+                loss = read_loss(params)
+                if self.loss is not None:
+                    return Hastened(loss.deadline)
+                self.loss = loss
+                return loss
             case "warning":
                 return Warned(str(params.get("level", "")), params)
             case "event":

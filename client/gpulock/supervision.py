@@ -7,7 +7,7 @@ import select
 
 from .clock import now
 from .lean import signal
-from .notices import Loss
+from .notices import Hastened, Loss
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,16 +70,17 @@ class Supervision:
         if connection.retry_at is None or connection.link is not None or now() >= connection.retry_at:
             connection.attend()
         for notice in connection.take_notices():
-            if isinstance(notice, Loss) and self._loss is None:
+            if isinstance(notice, Loss):
                 self._end(notice)
+            elif isinstance(notice, Hastened) and self._kill_at is not None:
+                self._kill_at = min(self._kill_at, _last_moment(notice.deadline))
 
     def _end(self, loss: Loss) -> None:
         """The lock is lost: asks the group to end, and sees to it before the daemon does."""
         self._loss = loss
         if self._connection.session.phase == "lost":
             self._connection.close()
-        time_left = LET_GO_WITHIN if loss.deadline is None else loss.deadline
-        self._kill_at = now() + max(time_left - 1.0, time_left / 2)
+        self._kill_at = _last_moment(loss.deadline)
         self._group.send(signal.SIGTERM)
         self._group.send(signal.SIGCONT)  # one that is stopped could not hear the other
 
@@ -99,3 +100,9 @@ class Supervision:
             self._terminal.take_back(self._group.pid)
             os.killpg(os.getpgrp(), signal.SIGTSTP)
         self._pass_on(signal.SIGCONT)
+
+
+def _last_moment(deadline: float | None) -> float:
+    """When to kill what has to be over `deadline` seconds from now, and a little before."""
+    time_left = LET_GO_WITHIN if deadline is None else deadline
+    return now() + max(time_left - 1.0, time_left / 2)

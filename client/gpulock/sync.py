@@ -50,8 +50,8 @@ def acquire(
     `2h`. `wait_timeout` 0 does not wait; None leaves it to the daemon, as with `max_hold`, after which the daemon
     takes the lock back. A higher `priority` (-10 to 10) goes first.
 
-    `on_queued` is called from this thread whenever the place in the queue changes; `on_lost` and `on_warning`
-    from the one thread that watches all locks of this process: keep them short.
+    `on_queued` is called from this thread whenever the place in the queue changes; `on_lost`, once for a lock, and
+    `on_warning` from the one thread that watches all locks of this process: keep them short.
 
     Inside a lock of the same thread or task (or under `gpulock -- CMD`) the same lock is returned, `nested`; with
     `nested=False` the request is queued as anybody's, and may wait for its own caller.

@@ -271,6 +271,15 @@ class TestLost:
         daemon.call("revoke", subject=locks(daemon)[0], grace=1)
         assert outcome(process)[0] == 76
 
+    def test_sooner_where_the_deadline_is_moved(self, gpulock: Run, daemon: Daemon) -> None:
+        process = gpulock("--", "sh", "-c", "trap 'echo asked' TERM; echo ready; while :; do read line; done", stdin=-1)
+        assert said(process) == "ready"
+        [lock] = locks(daemon)
+        daemon.call("revoke", subject=lock, grace=600)
+        assert said(process) == "asked"
+        daemon.call("revoke", subject=lock, grace=1)
+        assert outcome(process)[0] == 76
+
     def test_though_it_is_stopped(self, gpulock: Run, daemon: Daemon) -> None:
         process = gpulock("--", "sh", "-c", "echo $$; exec sleep 600")
         os.kill(int(said(process)), signal.SIGSTOP)

@@ -8,7 +8,7 @@ import pytest
 
 from gpulock import rpc, wire
 from gpulock.errors import Busy, DaemonUnavailable, LockLost, NotHeld, ProtocolError, from_wire, to_wire
-from gpulock.notices import Happened, Loss, Queued, ReleaseFailed, Warned
+from gpulock.notices import Happened, Hastened, Loss, Queued, ReleaseFailed, Warned
 from gpulock.session import Session
 from tests.support.scripted_peer import grant
 
@@ -222,6 +222,16 @@ class TestReconnecting:
         assert holding.phase() == "lost"
         assert holding.session.loss is not None
         assert holding.session.loss.reason == "revoked"
+
+    def test_a_loss_that_is_said_again_is_a_sooner_deadline(self, holding: Told) -> None:
+        holding.notified("lost", lock="L1-1", token=1, reason="revoked", deadline=60.0)
+        again = {"lock": "L1-1", "token": 1, "reason": "revoked", "deadline": 5.0}
+        assert holding.notified("lost", **again) == [Hastened(5.0)]
+        holding.reconnected()
+        assert holding.hears("hello", **hello(grant())) == []
+        assert holding.notified("lost", **again) == [Hastened(5.0)]
+        assert holding.session.loss is not None
+        assert holding.session.loss.deadline == 60.0
 
     def test_a_daemon_that_stays_away_loses_the_lock(self, holding: Told) -> None:
         holding.session.disconnected()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import gpulock
 from gpulock import patience, rpc
 from gpulock.errors import Busy, LimitExceeded, NotHeld, to_wire
 from tests.support.scripted_peer import Caller, ScriptedPeer, grant
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 from tests.support.workers import Held
 
 from .conftest import Client
@@ -26,6 +27,16 @@ def hold(client: Client, peer: ScriptedPeer, *, grace: float = 60.0, **wish: Any
     caller.welcome(grace=grace)
     caller.answer(caller.expect("acquire"), **grant())
     return request.result(5), caller
+
+
+@contextmanager
+def meanwhile(answer: Callable[[], object]) -> Iterator[None]:
+    """Has the daemon answer while the block asks, and until it has."""
+    thread = threading.Thread(target=answer)
+    thread.start()
+    yield
+    thread.join(PATIENCE)
+    assert not thread.is_alive(), "it was not asked"
 
 
 def test_hello_and_acquire_go_out_together(client: Client, peer: ScriptedPeer) -> None:
@@ -134,6 +145,25 @@ class TestLost:
         with pytest.raises(gpulock.LockLost, match=r"L1-1 was lost by ann \(revoked\): maintenance"):
             lock.check()
 
+    def test_the_callback_is_called_once_for_a_lock(self, client: Client, peer: ScriptedPeer) -> None:
+        """The daemon says it again: with a sooner deadline, and on a new connection; and then it stays away."""
+        told: list[Any] = []
+        held, caller = hold(client, peer, grace=0.4, on_lost=told.append)
+        said = {"lock": "L1-1", "token": 1, "reason": "revoked", "by": "ann", "note": ""}
+        caller.notify("lost", **said, deadline=5.0)
+        caller.notify("lost", **said, deadline=1.0)
+        caller.close()
+        caller = peer.accept()
+        caller.welcome(locks=(grant(),), grace=0.4)
+        caller.notify("lost", **said, deadline=0.5)
+        with meanwhile(lambda: caller.answer(caller.expect("beat"), lock="L1-1")):
+            client.beat(held, 0.5, "")  # so it has heard everything that came before
+        peer.close()
+        wait_until(lambda: held.handle._connection.session.phase == "lost", "the daemon is given up")
+        with pytest.raises(gpulock.LockLost, match="revoked"):
+            client.leave_block(held)
+        assert told == [held.handle]
+
     def test_an_error_of_the_block_is_not_masked(self, client: Client, peer: ScriptedPeer) -> None:
         held, caller = hold(client, peer)
         caller.notify("lost", lock="L1-1", token=1, reason="revoked", by="", note="", deadline=5.0)
@@ -160,8 +190,8 @@ class TestLost:
     def test_a_notice_that_comes_with_another_answer_is_not_missed(self, client: Client, peer: ScriptedPeer) -> None:
         told: list[Any] = []
         held, caller = hold(client, peer, on_lost=told.append)
-        threading.Thread(target=answer_beat_after_loss, args=(caller,)).start()
-        client.beat(held, 0.5, "")
+        with meanwhile(lambda: answer_beat_after_loss(caller)):
+            client.beat(held, 0.5, "")
         assert held.handle.lost
         wait_until(lambda: told == [held.handle], "the callback was called")
 
@@ -228,18 +258,16 @@ class TestHoldingOn:
         self, client: Client, peer: ScriptedPeer
     ) -> None:
         held, caller = hold(client, peer)
-        threading.Thread(target=hang_up_on_beat, args=(caller,)).start()
-        with pytest.raises(gpulock.DaemonUnavailable, match="went away"):
+        with meanwhile(lambda: hang_up_on_beat(caller)), pytest.raises(gpulock.DaemonUnavailable, match="went away"):
             client.beat(held, 0.5, "")
         back = peer.accept()
         back.welcome(locks=(grant(),))
-        threading.Thread(target=lambda: back.answer(back.expect("beat"), lock="L1-1")).start()
-        client.beat(held, 0.6, "")
+        with meanwhile(lambda: back.answer(back.expect("beat"), lock="L1-1")):
+            client.beat(held, 0.6, "")
 
     def test_an_error_of_the_daemon_is_raised_and_the_lock_goes_on(self, client: Client, peer: ScriptedPeer) -> None:
         held, caller = hold(client, peer)
-        threading.Thread(target=lambda: caller.refuse(caller.expect("extend"), Busy("no"))).start()
-        with pytest.raises(Busy):
+        with meanwhile(lambda: caller.refuse(caller.expect("extend"), Busy("no"))), pytest.raises(Busy):
             client.extend(held, 60)
         assert not held.handle.lost
 
@@ -247,8 +275,8 @@ class TestHoldingOn:
 class TestReleasing:
     def test_it_is_a_request(self, client: Client, peer: ScriptedPeer) -> None:
         held, caller = hold(client, peer)
-        threading.Thread(target=lambda: caller.answer(caller.expect("release"), lock="L1-1")).start()
-        client.release(held)
+        with meanwhile(lambda: caller.answer(caller.expect("release"), lock="L1-1")):
+            client.release(held)
         client.release(held)
 
     def test_one_that_breaks_off_is_made_up_for(self, client: Client, peer: ScriptedPeer) -> None:
@@ -263,8 +291,8 @@ class TestReleasing:
 
     def test_a_released_lock_cannot_be_used(self, client: Client, peer: ScriptedPeer) -> None:
         held, caller = hold(client, peer)
-        threading.Thread(target=lambda: caller.answer(caller.expect("release"), lock="L1-1")).start()
-        client.release(held)
+        with meanwhile(lambda: caller.answer(caller.expect("release"), lock="L1-1")):
+            client.release(held)
         with pytest.raises(NotHeld):
             client.extend(held, 5)
 
