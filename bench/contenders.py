@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import importlib
 import importlib.util
 import os
 import sys
@@ -13,9 +14,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import gpulock
 from bench.floor import Client
 from bench.servers import Missing
 from bench.stage import Stage
+from gpulock import aio
 
 GPULOCK, FLOOR = "gpulock", "floor"
 TTL = 10
@@ -34,8 +37,7 @@ class Lock(ABC):
     def __init__(self, stage: Stage, name: str = "gpu-0") -> None:
         """Starts the server that it needs. Raises `Missing`."""
         for module in self.needs:
-            if importlib.util.find_spec(module) is None:
-                raise Missing(f"{module} is not installed")
+            _require(module)
         self.name = name
         self.address = self.prepare(stage)
 
@@ -94,8 +96,6 @@ class GpuLock(Lock):
         return stage.daemon.socket
 
     def open(self) -> None:
-        import gpulock
-
         self._acquire = gpulock.acquire
 
     def acquire(self) -> None:
@@ -112,8 +112,6 @@ class GpuLockAsync(AsyncLock):
         return stage.daemon.socket
 
     async def open_async(self) -> None:
-        from gpulock import aio
-
         self._acquire = aio.acquire
 
     async def acquire_async(self) -> None:
@@ -306,6 +304,17 @@ class EtcdLock(AsyncLock):
 
     async def close_async(self) -> None:
         await self._client.close()
+
+
+def _require(module: str) -> None:
+    """Imports it before the forks, so that not each of them has to. Raises `Missing`."""
+    if importlib.util.find_spec(module) is None:
+        raise Missing(f"{module} is not installed")
+    if module not in _NOT_BEFORE_A_FORK:
+        importlib.import_module(module)
+
+
+_NOT_BEFORE_A_FORK = ("etcd3aio",)  # gRPC's threads
 
 
 CONTENDERS: dict[str, type[Lock]] = {

@@ -23,7 +23,7 @@ from bench.workers import end_with_parent
 
 PATIENCE = 30.0
 MANY = 1 << 16
-_LOOK_EVERY = 0.005
+_LOOK_EVERY = 0.001
 
 
 class ServerFailed(Exception):
@@ -120,7 +120,7 @@ class Redis(Server):
 class Daemon(Server):
     """gpulockd as in production: with its journal, the kernel's word for who asks, and its leases in a real Redis."""
 
-    def __init__(self, directory: Path, leases: Redis, *, gpus: int) -> None:
+    def __init__(self, directory: Path, leases: Redis, *, gpus: int, host: str = "") -> None:
         self.socket = str(directory / "gpulockd.sock")
         self.leases = leases
         self.announcements = _announcements(str(directory / "notify.sock"))
@@ -130,11 +130,12 @@ class Daemon(Server):
             "DAEMON__MAX_SESSIONS": str(MANY),
             "DAEMON__MAX_SESSIONS_PER_USER": str(MANY),
             "DAEMON__MAX_REQUESTS_PER_SESSION": str(MANY),
+            "DAEMON__HOST": host,
             "HTTP__PORT": "0",
             "REDIS__URL": f"unix://{leases.socket}",
         }
         (directory / "state").mkdir(exist_ok=True)
-        environment = {f"GPULOCKD__{key}": value for key, value in settings.items()}
+        environment = {f"GPULOCKD__{key}": value for key, value in settings.items() if value}
         environment["NOTIFY_SOCKET"] = self.announcements.getsockname()
         super().__init__(
             "gpulockd", directory, [sys.executable, "-m", "gpulockd", "--simulate", str(gpus)], environment

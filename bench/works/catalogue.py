@@ -5,10 +5,42 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bench.cells import Work
-from bench.works import uncontended
+from bench.works import (
+    commands,
+    crash,
+    fleet,
+    grants,
+    handover,
+    idle,
+    pipelining,
+    startup,
+    together,
+    uncontended,
+)
 
-WORKS: Sequence[Work] = (uncontended.WORK,)
+WORKS: Sequence[Work] = (
+    uncontended.WORK,
+    handover.WORK,
+    together.WORK,
+    commands.WORK,
+    crash.WORK,
+    idle.WORK,
+    grants.WORK,
+    pipelining.WORK,
+    fleet.WORK,
+    startup.WORK,
+)
 BY_NAME: Mapping[str, Work] = {work.name: work for work in WORKS}
 
-GATE: Sequence[str] = ("uncontended",)
+GATE: Sequence[str] = (
+    "uncontended",
+    "handover",
+    "together",
+    "commands",
+    "crash",
+    "idle",
+    "grants",
+    "pipelining",
+    "startup",
+)
 """What the quick run does."""
