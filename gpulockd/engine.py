@@ -3,7 +3,8 @@
 What arrives in one turn of the event loop is handled together. All records that the core decides on in that turn
 are committed as one transaction, and only then is anything else of the turn performed: an answer, a signal, a
 notification. That is the second law, and it is kept here and nowhere else. When the journal cannot be written,
-what an event that led to a record has to tell stays back, in order, until it can; the rest goes on.
+what an event that led to a record has to tell stays back, in order, until it can; the rest goes on, the leases first,
+and locks are taken back all the same: where a lease runs out, holders have to be gone before a full disk is mended.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from .core.actions import (
     Disconnect,
     Effect,
     Inspect,
+    LockGranted,
     Notify,
     Record,
     Refuse,
@@ -71,10 +73,6 @@ class Outcome(NamedTuple):
     effects: Sequence[Effect]
     recorded: bool
     """Whether they have to wait for the journal: the same event led to a record."""
-
-
-UNBOUND = (ClaimLeases, RenewLeases)
-"""They wait for no journal: they tell nobody what is not written yet, and a lease does not wait for a full disk."""
 
 
 class Engine:
@@ -231,10 +229,29 @@ class Engine:
                 self._perform_held_back()
         for effects, recorded in outcomes:
             if recorded and not written:
-                self._held_back += [effect for effect in effects if not isinstance(effect, UNBOUND)]
-                self._perform_all([effect for effect in effects if isinstance(effect, UNBOUND)])
+                self._hold_back(effects)
             else:
                 self._perform_all(effects)
+
+    def _hold_back(self, effects: Sequence[Effect]) -> None:
+        """Performs only what does not wait for the journal: it tells nobody what is not written yet.
+
+        A daemon that dies before it has recorded that it takes a lock back leaves the next one a lock whose holder
+        is about to let go; that is safe. A lock that is not recorded itself is unknown to its holder.
+        """
+        unrecorded = {record.lock.id for record in self._unwritten if isinstance(record, LockGranted)}
+        for effect in effects:
+            match effect:
+                case ClaimLeases() | RenewLeases():
+                    waits = False
+                case Signal(lock) | Notify(_, "lost", {"lock": lock}):
+                    waits = lock in unrecorded
+                case _:
+                    waits = True
+            if waits:
+                self._held_back.append(effect)
+            else:
+                self._perform[type(effect)](effect)
 
     def _perform_held_back(self) -> None:
         effects, self._held_back = self._held_back, []

@@ -132,6 +132,33 @@ async def test_what_became_due_while_the_journal_failed_is_recorded_too(monkeypa
         assert world.commits == [["granted:L1-2", "LockChanged"]]
 
 
+async def test_a_lock_is_taken_back_though_the_journal_fails() -> None:
+    async with World(revoke_grace=1.0).running() as world:
+        anna = world.connect(ANNA)
+        world.acquire(ANNA, max_hold=5.0, notify=frozenset({"lost"}))
+        await world.settled()
+        world.journal_broken = True
+        world.time += 5
+        await world.settled()
+        assert [line for line in world.log if "lost" in line]
+        world.time += 1
+        await world.settled()
+        assert world.log[-1] == f"signal {int(signal.SIGTERM)} to {anna.pid}"
+
+
+async def test_a_lock_that_nobody_was_told_of_is_not_taken_back_before_it_is_recorded() -> None:
+    async with World(revoke_grace=1.0).running() as world:
+        world.connect(ANNA)
+        world.journal_broken = True
+        world.acquire(ANNA, max_hold=5.0, notify=frozenset({"lost"}))
+        await world.settled()
+        world.time += 5
+        await world.settled()
+        world.time += 1
+        await world.settled()
+        assert set(world.log) == {"commit failed"}
+
+
 async def test_what_contradicts_the_journal_ends_the_daemon_on_a_later_try_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "JOURNAL_RETRY", 0.01)
     with pytest.RaisesGroup(sqlite3.IntegrityError, flatten_subgroups=True):
