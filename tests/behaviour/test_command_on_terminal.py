@@ -21,7 +21,7 @@ from .test_locks import waiting
 pytestmark = pytest.mark.system
 
 OnTerminal = Callable[..., PseudoTerminal]
-# A dash that is just starting a program hears no signal (it forks by vfork), so `sh` only does what starts none.
+# A signal does not end the program that a dash is just starting by vfork, so no `sh` here starts any.
 CATCHES = ["bash", "-c", "trap 'echo caught; exit 5' INT; echo ready; while :; do sleep 0.05; done"]
 SLEEPS = ["sh", "-c", "echo ready; exec sleep 600"]
 
