@@ -8,6 +8,7 @@ from __future__ import annotations
 from .auditing import Outcome, Request, audit
 from .commandline import Program, of_parser
 from .findings import Edit, Finding
+from .fixing import fix
 from .source import Place, Unreadable
 
-__all__ = ["Edit", "Finding", "Outcome", "Place", "Program", "Request", "Unreadable", "audit", "of_parser"]
+__all__ = ["Edit", "Finding", "Outcome", "Place", "Program", "Request", "Unreadable", "audit", "fix", "of_parser"]

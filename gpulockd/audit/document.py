@@ -20,6 +20,7 @@ from .source import Source
 _COMMENT = re.compile(r"<!--(.*?)-->", re.DOTALL)
 _ANCHOR = re.compile(r"<\w[^>]*\s(?:id|name)\s*=\s*[\"']?([^\"'\s>]+)", re.IGNORECASE)
 _CUSTOM_ANCHOR = re.compile(r"\{#([^}\s]+)\}\s*$")
+_EXTENDED = frozenset(("paragraph_open", "heading_open", "table_open", "fence", "code_block", "html_block"))
 _TARGET = re.compile(r"\]\(\s*<?([^\s<>]*)")
 
 
@@ -75,6 +76,8 @@ class Document:
     blocks: list[Block] = field(default_factory=list)
     comments: list[Comment] = field(default_factory=list)
     anchors: set[str] = field(default_factory=set)
+    extents: list[tuple[int, int]] = field(default_factory=list)
+    """First and last line of every paragraph, table, block of code and HTML."""
 
 
 def read_document(source: Source) -> Document:
@@ -142,6 +145,8 @@ class _Reader:
         return text
 
     def take(self, token: Token) -> None:
+        if token.map and token.type in _EXTENDED:
+            self.document.extents.append((token.map[0] + 1, token.map[1]))
         match token.type:
             case "heading_open":
                 self._kind, self._level = "heading", int(token.tag[1])

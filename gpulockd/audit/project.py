@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from .claims import Claim, claims_of
 from .document import Document, read_document
 from .findings import Finding
+from .rulesfile import RulesFile
 from .source import Place, Source, Unreadable, read
+from .tree import Tree
 from .truths import Truths
 
 
@@ -28,13 +31,21 @@ class Project:
     root: Path
     truths: Truths
     documents: Sequence[Audited]
-    troubles: Sequence[Finding] = field(default_factory=list)
-    """What could not be read."""
+    rules: RulesFile = field(default_factory=RulesFile)
+    configs: Sequence[Source] = ()
+
+    @cached_property
+    def tree(self) -> Tree:
+        return Tree(self.root)
+
+    def shown(self, path: Path) -> str:
+        return shown_name(path, self.root)
 
 
-def read_project(
-    root: Path, files: Sequence[Path], truths: Truths, progress: Callable[[int, int], None] = lambda *_: None
-) -> Project:
+def read_documents(
+    root: Path, files: Sequence[Path], truths: Truths, progress: Callable[[int, int], None]
+) -> tuple[list[Audited], list[Finding]]:
+    """The documents, and a finding for each file that is none."""
     documents: list[Audited] = []
     troubles: list[Finding] = []
     for number, path in enumerate(files):
@@ -47,7 +58,7 @@ def read_project(
             continue
         documents.append(Audited(document, claims_of(document, truths)))
     progress(len(files), len(files))
-    return Project(root, truths, documents, troubles)
+    return documents, troubles
 
 
 def shown_name(path: Path, root: Path) -> str:

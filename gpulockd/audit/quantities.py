@@ -138,9 +138,9 @@ def unit_in(text: str) -> str | None:
     return name if name.lower() in _UNITS else None
 
 
-def seconds_of(unit: str) -> float:
-    """How many seconds one of `unit` is."""
-    return _TIME[unit]
+def seconds_of(unit: str) -> float | None:
+    """How many seconds one of `unit` is; None where it is no unit of time."""
+    return _TIME.get(narrow(unit).strip().lower())
 
 
 Value = str | int | float | bool | tuple["str | int | float | bool | None", ...] | None

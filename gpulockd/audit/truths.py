@@ -9,6 +9,7 @@ from functools import cached_property
 
 from .commandline import Program
 from .quantities import Value
+from .source import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,8 @@ class Setting:
     """Where it is set: `config.yml:44:18`, or the code that has it as default."""
     unit: str | None = None
     """Of a bare number: a unit of time, empty for none, None where nobody knows."""
+    place: Place | None = None
+    """Of its key; None for a default."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Truths:
     """What the code has where no file sets it."""
     variables: Mapping[str, str | None] | None = None
     """Names in the environment; the key that each sets, if it sets one."""
+    variable_prefixes: tuple[str, ...] = ()
+    """A name that begins with one of these is meant as a variable of this project."""
     spoken: Mapping[str, str] = field(default_factory=dict)
     """What people call a setting, in any language, and its key."""
     programs: Mapping[str, Program] = field(default_factory=dict)
@@ -40,7 +45,15 @@ class Truths:
     metrics: frozenset[str] | None = None
     metric_prefixes: tuple[str, ...] = ()
     """A name that begins with one of these is meant as a metric."""
+    other_names: frozenset[str] = frozenset()
+    """Names that begin as metrics do, and are none: packages, functions."""
     alerts: frozenset[str] | None = None
+    exit_codes: frozenset[int] = frozenset()
+    """What the commands end with, besides 128 and a signal's number; empty where nobody knows."""
+    port_keys: tuple[str, ...] = ()
+    """The settings that have the ports at which `routes` are served."""
+    is_complete: bool = False
+    """Whether the configuration is the one that comes with the code, with every key at its default."""
     packages: tuple[str, ...] = ()
     """Python packages of the tree, as paths relative to its root."""
 

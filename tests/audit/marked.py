@@ -6,10 +6,11 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from gpulockd.audit import Outcome, Program, Request, audit
+from gpulockd.audit import Outcome, Request, audit
 from gpulockd.audit.profiles import Profile
 from gpulockd.audit.profiles.generic import Generic
 from gpulockd.audit.profiles.gpulockd import Gpulockd
+from gpulockd.ctl.commands.audit import own_program
 
 CONFIG = """\
 gpu_lock:
@@ -33,7 +34,7 @@ http:
   port: 8788
 """
 
-GPULOCKCTL = Program("gpulockctl", {"--help": False}, {"status": Program("gpulockctl status", {"--watch": False})})
+PROFILES: dict[str, Profile] = {"gpulockd": Gpulockd(own_program()), "generic": Generic()}
 
 
 class Mark(NamedTuple):
@@ -65,14 +66,19 @@ class Workshop:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return path
 
-    def audit(self, *docs: str, profile: Profile | None = None, rules: str | None = None) -> Outcome:
+    def audit(self, *docs: str, rules: str | None = None) -> Outcome:
         path = None if rules is None else self.write("audit.yml", rules)
-        chosen = (profile,) if profile else (Gpulockd(GPULOCKCTL), Generic())
         paths = [self.root / name for name in docs or ("guide.md",)]
-        return audit(Request(self.root, [self.root / "config.yml"], paths, path, chosen))
+        return audit(Request(self.root, [self.root / "config.yml"], paths, path, PROFILES))
 
-    def found(self, text: str, rule: str, **options: str) -> list[Mark]:
+    def audit_of(self, *configs: str) -> Outcome:
+        """Of the guide against these files, with the profile for any project."""
+        rules = self.write("audit.yml", "profile: generic\n")
+        paths = [self.root / name for name in configs]
+        return audit(Request(self.root, paths, [self.root / "guide.md"], rules, PROFILES))
+
+    def found(self, text: str, rule: str, rules: str | None = None) -> list[Mark]:
         """Where `rule` finds something in a document, read without its marks."""
         self.write("guide.md", marks(text)[0])
-        findings = [each for each in self.audit(**options).findings if each.rule == rule]  # type: ignore[arg-type]
+        findings = [each for each in self.audit(rules=rules).findings if each.rule == rule]
         return [Mark(each.place.line, each.place.column) for each in findings]

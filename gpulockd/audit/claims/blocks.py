@@ -22,12 +22,18 @@ def block_claims(document: Document, truths: Truths) -> Iterator[Claim]:
         if isinstance(tree, yamltext.Tree) and is_ours(tree, truths):
             role = role_of(block)
             for leaf in tree.leaves:
-                if (keys := keys_of(leaf.path, truths)) and not isinstance(leaf.value, tuple):
+                if keys := keys_of(leaf.path, truths):
                     start, end = block.offset(leaf.start), block.offset(leaf.start + len(leaf.written))
                     yield Claim(
-                        keys, ".".join(leaf.path), leaf.written, block.source, start, end, "block",
+                        keys,
+                        ".".join(leaf.path),
+                        leaf.written,
+                        block.source,
+                        start,
+                        end,
+                        "block",
                         _role_of_line(block.content, leaf.end) or role,
-                    )  # fmt: skip
+                    )
 
 
 def role_of(block: Block) -> Role:

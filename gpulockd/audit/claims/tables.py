@@ -76,10 +76,17 @@ def _claims(table: Table, columns: Columns, truths: Truths) -> Iterator[Claim]:
                 unit = unit_in(row[units[0]].words)
             cell = row[place]
             yield Claim(
-                keys, name_in(row[columns.key]), found.text, cell.source,
-                cell.offset(found.start), cell.offset(found.end), "table",
-                role_of(table, kind, header), unit, of_default=kind == "default",
-            )  # fmt: skip
+                keys,
+                name_in(row[columns.key]),
+                found.text,
+                cell.source,
+                cell.offset(found.start),
+                cell.offset(found.end),
+                "table",
+                role_of(table, kind, header),
+                unit,
+                of_default=kind == "default",
+            )
 
 
 def value_in(cell: Passage) -> Span | None:

@@ -11,9 +11,17 @@ from ..source import Source, Unreadable
 from ..truths import Setting, Truths
 
 _UNIT_ENDINGS = {
-    "_ms": "ms", "_millis": "ms", "_milliseconds": "ms", "_seconds": "s", "_secs": "s", "_sec": "s",
-    "_minutes": "min", "_mins": "min", "_hours": "h", "_days": "d",
-}  # fmt: skip
+    "_ms": "ms",
+    "_millis": "ms",
+    "_milliseconds": "ms",
+    "_seconds": "s",
+    "_secs": "s",
+    "_sec": "s",
+    "_minutes": "min",
+    "_mins": "min",
+    "_hours": "h",
+    "_days": "d",
+}
 
 
 class Generic:
@@ -38,7 +46,7 @@ def values_of(configs: Sequence[Source], rules: RulesFile) -> dict[str, list[Set
             if "[]" not in leaf.path:
                 key = ".".join(leaf.path)
                 found.setdefault(key, []).append(
-                    Setting(key, leaf.value, str(source.place(leaf.start)), unit_of(key, rules))
+                    Setting(key, leaf.value, str(source.place(leaf.start)), unit_of(key, rules), source.place(leaf.key))
                 )
     return found
 

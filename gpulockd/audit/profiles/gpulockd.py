@@ -29,8 +29,13 @@ from .generic import values_of
 
 _MODEL = "gpulockd/config/model.py"
 _OTHER_VARIABLES = (
-    "GPULOCK_SOCKET", "GPULOCK_LOCK", "GPULOCK_TOKEN", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", *REDIS_NAMES,
-)  # fmt: skip
+    "GPULOCK_SOCKET",
+    "GPULOCK_LOCK",
+    "GPULOCK_TOKEN",
+    "CUDA_VISIBLE_DEVICES",
+    "CUDA_DEVICE_ORDER",
+    *REDIS_NAMES,
+)
 _SPOKEN = {
     "轮询间隔": "gpu_lock.poll_interval",
     "最大轮询间隔": "gpu_lock.max_poll_interval",
@@ -47,6 +52,9 @@ _SPOKEN = {
     "heartbeat timeout": "gpu_lock_monitor.heartbeat.timeout",
     "polls every": "gpu_lock.poll_interval",
 }
+
+_EXIT_CODES = frozenset((0, 1, 2, 69, 70, 75, 76, 77, 78, 124, 126, 127))
+"""Of all three commands; a test holds them equal to what the commands themselves have."""
 
 
 class Gpulockd:
@@ -71,11 +79,16 @@ class Gpulockd:
             units,
             defaults,
             variables={**NAMES, **OLDER_NAMES, **dict.fromkeys(_OTHER_VARIABLES), **dict.fromkeys(rules.variables)},
+            variable_prefixes=("GPULOCKD_", "GPULOCK_", "GPU_LOCK_"),
             spoken={**_SPOKEN, **rules.names},
             programs=self._programs(),
             routes=_routes(),
             metrics=_metrics(),
             metric_prefixes=("gpu_lock_", "gpulockd_"),
+            other_names=frozenset(("gpu_lock_monitor",)),
+            exit_codes=_EXIT_CODES,
+            port_keys=("http.port",),
+            is_complete=(root / _MODEL).is_file(),
             packages=tuple(name for name in ("gpulockd", "client/gpulock") if (root / name).is_dir()),
         )
 

@@ -5,15 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
+from .. import suppressions
 from ..findings import Finding
 from ..project import Project
-from . import values
+from . import commands, keys, links, served, suggestions, values, variables
 
 Rule: TypeAlias = Callable[[Project], Iterator[Finding]]
 
-FAMILIES: tuple[Rule, ...] = (values.check,)
+FAMILIES: tuple[Rule, ...] = (
+    values.check,
+    keys.check,
+    suggestions.check,
+    links.check,
+    commands.check,
+    served.check,
+    variables.check,
+)
 
-RULES: Mapping[str, str] = {**values.RULES}
+RULES: Mapping[str, str] = {
+    "file-unreadable": "a file that is no text, too long, or not there",
+    "file-outside": "a link out of the tree",
+    **values.RULES,
+    **keys.RULES,
+    **suggestions.RULES,
+    **links.RULES,
+    **commands.RULES,
+    **served.RULES,
+    **variables.RULES,
+    **suppressions.RULES,
+}
 """Every rule's id, and what it finds, in one sentence."""
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from ..claims import Claim
 from ..findings import Edit, Finding
 from ..project import Project
-from ..quantities import agrees, seconds_of, unit_in, whole
+from ..quantities import agrees, seconds_of, whole
 from ..truths import Setting, Truths
 
 RULES: Mapping[str, str] = {
@@ -28,9 +29,7 @@ def check(project: Project) -> Iterator[Finding]:
 def _contradicted(claim: Claim, truths: Truths) -> Setting | None:
     """The setting that the claim is wrong about; None where it is right about one that it can mean."""
     settings = [setting for key in claim.keys for setting in _meant(claim, key, truths)]
-    written = claim.written
-    if claim.unit and (quantity := whole(written)) and not quantity.kind:
-        written = f"{written} {claim.unit}"
+    written = _in(claim.written, claim.unit)
     answers = [agrees(written, setting.value, setting.unit) for setting in settings]
     return settings[0] if answers and all(answer is False for answer in answers) else None
 
@@ -58,32 +57,44 @@ def _edit(claim: Claim, setting: Setting) -> Edit | None:
     """Blocks and cells have one right answer; a sentence may need other words around it."""
     if claim.where not in {"block", "table"} or len(claim.keys) > 1:
         return None
-    text = claim.source.text[claim.start : claim.end]
-    said = whole(text)
-    if said is None or not said.kind:
-        right = in_unit(setting, claim.unit) if claim.unit else shown(setting.value)
-    elif said.kind == "time" and said.written is not None:
-        number = text.rstrip("0123456789")  # the unit stays as it is written
-        unit = text[len(text) - len(text.lstrip("+-−0123456789.,")) :].strip()
-        converted = in_unit(setting, unit_in(unit) or unit)
-        right = None if converted is None else text.replace(text[: len(text) - len(unit)].strip(), converted, 1)
-        del number
+    old = claim.source.text[claim.start : claim.end]
+    new = corrected(old, setting, claim.unit)
+    return Edit(claim.source.name, claim.start, claim.end, new) if new else None
+
+
+def corrected(old: str, setting: Setting, unit: str | None) -> str | None:
+    """`old` with the right value, in the same unit and quotes; None where it cannot be said so."""
+    number = re.match(r"[-+−]?[\d.,]+", old)
+    said = whole(old)
+    if said and said.kind == "time" and number and said.written is not None:
+        amount = in_unit(setting, old[number.end() :].strip())
+        new = amount and amount + old[number.end() :]
+    elif said and said.kind:
+        return None
+    elif unit:
+        new = in_unit(setting, unit)
     else:
-        right = None
-    return None if right is None else Edit(claim.source.name, claim.start, claim.end, right)
+        quote = old[0] if old[:1] in {'"', "'"} and isinstance(setting.value, str) else ""
+        new = quote + (str(setting.value) if quote else shown(setting.value)) + quote
+        if not quote and isinstance(setting.value, str) and not re.fullmatch(r"[\w./-]+(?::[\w./-]+)*", new):
+            return None
+    return new if new and agrees(_in(new, unit), setting.value, setting.unit) else None
 
 
 def in_unit(setting: Setting, unit: str) -> str | None:
     """A setting's number in `unit`, if it has a short one there."""
     quantity = whole(shown(setting.value))
-    if quantity is None:
+    if quantity is None or seconds_of(unit) is None:
         return None
-    seconds = quantity.number if quantity.kind == "time" else quantity.number * seconds_of(setting.unit or "s")
-    try:
-        number = seconds / seconds_of(unit.lower())
-    except KeyError:
-        return None
+    seconds = quantity.number if quantity.kind == "time" else quantity.number * (seconds_of(setting.unit or "s") or 1)
+    number = seconds / (seconds_of(unit) or 1)
     return f"{number:g}" if float(f"{number:g}") == number else None
+
+
+def _in(written: str, unit: str | None) -> str:
+    """A bare number with the unit that its column or header gives to it."""
+    quantity = whole(written) if unit else None
+    return f"{written} {unit}" if quantity and not quantity.kind else written
 
 
 def shown(value: object) -> str:

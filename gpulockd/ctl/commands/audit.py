@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from ..catalogue import COMMANDS
 from ..context import Context
 
 if TYPE_CHECKING:
-    from ...audit import Program
+    from ...audit import Outcome, Program, Request, Unreadable
 
 FOUND, TROUBLE = 1, 2
 
@@ -27,26 +28,33 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rules", metavar="FILE", type=Path, help="what else is true of the project: audit.yml")
     parser.add_argument("--root", metavar="DIR", type=Path, default=Path(), help="the project's folder (this one)")
+    parser.add_argument("--fix", action="store_true", help="put right what has one right answer, then audit again")
+    parser.add_argument(
+        "--format",
+        choices=("text", "json", "sarif", "annotations"),
+        default="text",
+        help="json is --json; annotations show findings beside the lines of a change (::error ...)",
+    )
+    parser.add_argument("--list-rules", action="store_true", help="every rule's id, and what it finds")
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
-    from ...audit import Request, Unreadable, audit
-    from ...audit.profiles.generic import Generic
-    from ...audit.profiles.gpulockd import Gpulockd
-    from ..render.audit import as_document, picture
+    from ...audit import Unreadable, audit, fix
+    from ...audit.rules import RULES
 
-    profiles = (Gpulockd(own_program()), Generic())
+    if arguments.list_rules:
+        context.out.write("".join(f"{rule:<26}{text}\n" for rule, text in RULES.items()))
+        return 0
+    request = _request(arguments)
     try:
-        outcome = audit(
-            Request(arguments.root, arguments.config, arguments.docs, arguments.rules, profiles, _progress())
-        )
+        outcome = audit(request)
+        if arguments.fix and (edits := [each.edit for each in outcome.findings if each.edit]):
+            made = fix(edits, outcome.sources)
+            print(f"{made} corrected", file=sys.stderr)
+            outcome = audit(request)
     except Unreadable as trouble:
-        where = f"{trouble.place}: " if trouble.place else ""
-        print(f"gpulockctl audit: {where}{trouble.why}", file=sys.stderr)
-        if trouble.hint:
-            print(f"  {trouble.hint}", file=sys.stderr)
-        return TROUBLE
-    context.answer(as_document(outcome), lambda look: picture(outcome, look))
+        return _explained(trouble)
+    _answer(context, outcome, arguments.format)
     return FOUND if outcome.findings else 0
 
 
@@ -55,6 +63,46 @@ def own_program() -> Program:
     from ...audit import of_parser
 
     return of_parser(top_parser(), {name: of_parser(parser_of(name)[1]) for name in COMMANDS})
+
+
+def _request(arguments: argparse.Namespace) -> Request:
+    from ...audit import Request
+    from ...audit.profiles.generic import Generic
+    from ...audit.profiles.gpulockd import Gpulockd
+
+    return Request(
+        root=arguments.root,
+        configs=arguments.config,
+        docs=arguments.docs,
+        rules=arguments.rules,
+        profiles={"gpulockd": Gpulockd(own_program()), "generic": Generic()},
+        progress=_progress(),
+    )
+
+
+def _answer(context: Context, outcome: Outcome, form: str) -> None:
+    from ...audit.rules import RULES
+    from ...audit.sarif import annotation, sarif
+    from ..render.audit import as_document, picture
+    from ..version import version
+
+    if form == "sarif":
+        json.dump(sarif(outcome.findings, RULES, version()), context.out, indent=2)
+        context.out.write("\n")
+    elif form == "annotations":
+        context.out.write("".join(annotation(finding) + "\n" for finding in outcome.findings))
+    elif form == "json":
+        context.emit(as_document(outcome))
+    else:
+        context.answer(as_document(outcome), lambda look: picture(outcome, look))
+
+
+def _explained(trouble: Unreadable) -> int:
+    where = f"{trouble.place}: " if trouble.place else ""
+    print(f"gpulockctl audit: {where}{trouble.why}", file=sys.stderr)
+    if trouble.hint:
+        print(f"  {trouble.hint}", file=sys.stderr)
+    return TROUBLE
 
 
 def _progress() -> Callable[[int, int], None]:
