@@ -136,6 +136,13 @@ class Daemon:
         if self.alive:
             self.loop.call_soon(settle)
 
+    def watched_in_vain(self) -> list[int]:
+        """Pids of processes whose exit concerns nobody any more."""
+        state = self.engine.state
+        wanted = {session.owner.process for session in state.sessions.values()}
+        wanted |= {lock.owner.process for lock in state.locks.values()}
+        return sorted(process.pid for process in self.kernel.watched if process not in wanted)
+
     def kill(self, why: str) -> None:
         """SIGKILL: nothing of it happens any more. The kernel closes its sockets."""
         if not self.alive:

@@ -105,6 +105,8 @@ class DriverView:
 
     async def processes(self, gpu: str) -> tuple[GpuProcess, ...] | None:
         machine, schedule, daemon = self._machine, self._machine.schedule, self._daemon
+        if not daemon.alive:
+            raise asyncio.CancelledError
         answer: asyncio.Future[tuple[GpuProcess, ...] | None] = daemon.loop.create_future()
         slow = schedule.now < machine.driver_slow_until
         delay = schedule.chance.uniform(1.0, 8.0) if slow else 0.05 * schedule.chance.random()

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from demo.history import Hold, overlaps, tokens_given_twice, tokens_that_fell
 
+Wish = tuple[int, tuple[str, ...]]
+"""How many GPUs, and of which."""
 Key = tuple[int, int]
 """A session and a message id."""
 
@@ -52,10 +54,15 @@ class _Waiting:
     place: tuple[float, int]
     overtaken: int = 0
 
+    @property
+    def wish(self) -> Wish:
+        return self.asked.count, self.asked.candidates
+
 
 def out_of_turn(history: Sequence[Asked | Granted | Left], head_start: float, max_overtakes: int) -> Iterator[str]:
     """Law 8. Among equal wishes the better place goes first, always: the earlier, with `head_start` seconds for each
-    step of priority. Among different ones a request is overtaken `max_overtakes` times, while waiting can help it."""
+    step of priority. Among different ones the first of its equals is overtaken `max_overtakes` times, while waiting can
+    help it."""
     waiting: dict[str, dict[Key, _Waiting]] = {}
     for number, entry in enumerate(history):
         queue = waiting.setdefault(entry.daemon, {})
@@ -66,14 +73,19 @@ def out_of_turn(history: Sequence[Asked | Granted | Left], head_start: float, ma
                 queue.pop(entry.key, None)
             case Granted():
                 if (granted := queue.pop(entry.key, None)) is not None:
+                    firsts: dict[Wish, _Waiting] = {}
                     for other in queue.values():
-                        if other.place < granted.place:
-                            yield from _overtaken(other, granted, entry, max_overtakes)
+                        first = firsts.setdefault(other.wish, other)
+                        if other.place < first.place:
+                            firsts[other.wish] = other
+                    for first in firsts.values():
+                        if first.place < granted.place:
+                            yield from _overtaken(first, granted, entry, max_overtakes)
 
 
 def _overtaken(other: _Waiting, granted: _Waiting, grant: Granted, max_overtakes: int) -> Iterator[str]:
     asked = other.asked
-    if (asked.count, asked.candidates) == (granted.asked.count, granted.asked.candidates):
+    if other.wish == granted.wish:
         yield (
             f"{grant.daemon} granted request {grant.key} at {grant.at:.3f} before the equal one {asked.key}, which "
             f"came at {asked.at:.3f} and had the better place"

@@ -119,13 +119,13 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         """The process is gone. Its coroutines are unwound, and reach nobody any more: their ports are dead."""
         self._closed = True
         for _ in range(1000):
+            while self._ready:  # what has not begun yet begins, so that it can be ended
+                self._run(self._ready.popleft())
             pending = [task for task in self._tasks if not task.done()]
-            if not pending and not self._ready:
+            if not pending:
                 break
             for task in pending:
                 task.cancel()
-            for _ in range(len(self._ready)):
-                self._run(self._ready.popleft())
         else:
             raise RuntimeError("a daemon that was killed does not end")
         for task in self._tasks:

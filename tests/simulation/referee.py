@@ -10,8 +10,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from gpulockd.core.actions import Action, Answer, LockEnded, LockGranted, Record, Refuse
-from gpulockd.core.events import AcquireRequested, DeadlineReached, Event, GpusSampled, ProcessExited, SessionClosed
+from gpulockd.core.actions import Action, Answer, DrainSet, LockEnded, LockGranted, Record, Refuse
+from gpulockd.core.events import (
+    AcquireRequested,
+    DeadlineReached,
+    Event,
+    GpusSampled,
+    ProcessExited,
+    Restored,
+    SessionClosed,
+)
 from gpulockd.core.invariants import InvariantBroken, check
 from gpulockd.core.lease import STOP
 from gpulockd.core.machine import Machine
@@ -73,6 +81,8 @@ class Referee:
         self._behind: dict[tuple[str, str], list[Body]] = {}
         """What holders that went without a word have left on the GPUs of a host."""
         self._sick: dict[tuple[str, str], bool] = {}
+        self._drained: dict[tuple[str, str], bool] = {}
+        """By daemon and GPU, what its driver and its administrator have said."""
 
     # What happens.
 
@@ -88,6 +98,8 @@ class Referee:
                     self.history[daemon.host.name].append(
                         Asked(now, daemon.instance, (session, msgid), wish.count, candidates, wish.priority)
                     )
+            case Restored(drains=drains):
+                self._drained.update({(daemon.instance, uuid): True for uuid in drains})
             case GpusSampled(samples):
                 for uuid, sample in samples.items():
                     self._sick[daemon.instance, uuid] = sample.fault is not None
@@ -97,7 +109,9 @@ class Referee:
     def after(self, daemon: Daemon, event: Event, now: float, actions: Sequence[Action]) -> None:
         world = self._world
         for action in actions:
-            if isinstance(action, LockGranted):
+            if isinstance(action, DrainSet):
+                self._drained[daemon.instance, action.gpu] = action.reason is not None
+            elif isinstance(action, LockGranted):
                 self._granted(daemon, action.lock, now)
             elif isinstance(action, LockEnded):
                 self._ended(daemon, action, now)
@@ -119,14 +133,19 @@ class Referee:
     def committed(self, daemon: Daemon, records: Iterable[Record]) -> None:
         for record in records:
             if isinstance(record, LockGranted):
-                self._world.tell(daemon.host.name, f"has written down {record.lock.id}")
+                lock, host = record.lock, daemon.host.name
+                self._world.tell(host, f"has written down {lock.id}")
+                for uuid in lock.gpus:
+                    self._last[host, uuid] = max(lock.token, self._last.get((host, uuid), 0))
+                    if (daemon.instance, uuid) in self._leased_since_forgotten:
+                        self._fence[uuid] = max(lock.token, self._fence.get(uuid, 0))
 
     def answered(self, daemon: Daemon, session: int, msgid: int, result: Mapping[str, object]) -> None:
         """Law 2: what a client hears of is on the disk."""
-        lock = result.get("lock")
-        if "env" in result and lock not in daemon.host.disk.locks:
+        lock, disk = result.get("lock"), daemon.host.disk
+        if "env" in result and lock not in disk.locks and result["token"] not in disk.ended:
             self._world.finding("recorded before told", f"{daemon.instance} tells of {lock}, and has not written it")
-        if result.get("held") is False and lock in daemon.host.disk.locks:
+        if result.get("held") is False and lock in disk.locks:
             self._world.finding("recorded before told", f"{daemon.instance} tells of the end of {lock} too soon")
 
     def leased(self, daemon: Daemon, sent_at: float, gpus: Iterable[str]) -> None:
@@ -155,16 +174,14 @@ class Referee:
                 world.finding(*broken)
 
     def _in_order(self, daemon: Daemon, lock: Lock, uuid: str) -> None:
-        """Law 1: the token is larger than every earlier one of this GPU."""
+        """Law 1: the token is larger than every earlier one of this GPU. One that was never written down was never
+        given out."""
         world, host = self._world, daemon.host
         last = self._last.get((host.name, uuid), 0)
         fence = self._fence.get(uuid, 0) if (daemon.instance, uuid) in self._leased_since_forgotten else 0
         for whose, token in ((host.name, last), ("another host", fence)):
             if lock.token <= token:
                 world.finding("token", f"{lock.id} ({lock.token}) on {uuid}: {whose} gave out {token} for it before")
-        self._last[host.name, uuid] = max(last, lock.token)
-        if (daemon.instance, uuid) in self._leased_since_forgotten:
-            self._fence[uuid] = max(fence, lock.token)
 
     def _forbidden(self, daemon: Daemon, lock: Lock, uuid: str, now: float) -> tuple[str, str] | None:
         world, host = self._world, daemon.host
@@ -173,7 +190,7 @@ class Referee:
         if left and host.machine.driver_tells:
             pids = ", ".join(str(body.pid) for body in left)
             return "orphan", f"{lock.id} is granted while pid {pids} of an earlier holder is still on {uuid}"
-        if uuid in host.disk.drains:
+        if self._drained.get((daemon.instance, uuid)):
             return "drained", f"{lock.id} is granted on {uuid}, which is drained"
         if self._sick.get((daemon.instance, uuid)):
             return "sick", f"{lock.id} is granted on {uuid}, which is sick"

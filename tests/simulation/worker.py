@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from demo.history import Hold
 from gpulock import wire as messages
 from gpulock.notices import Loss
+from gpulock.rpc import request
 from gpulock.session import Session
 
 from .hardware import Body
@@ -44,7 +45,11 @@ class Worker:
         self.body = host.machine.spawn(1000 + host.machine.schedule.chance.randrange(2), self._signalled)
         self.child: Body | None = None
         """A process that it started, which uses its GPUs too."""
-        self.session = Session(name, key=f"key of {name}")
+        self.session: Session
+        self.broken_at: float | None
+        """When the connection broke, whether it has noticed or not."""
+        self._sessions = 0
+        self._new_session()
         self.wire: Wire | None = None
         self.holds: list[OpenHold] = []
         self.frozen_until = 0.0
@@ -52,8 +57,6 @@ class Worker:
         """In the driver, where not even SIGKILL reaches it."""
         self.asked_at = 0.0
         self.wait: float | None = None
-        self.broken_at: float | None = None
-        """When the connection broke, whether it has noticed or not."""
         self.obedient = world.chance.random() < 0.7
         """Whether it lets go when it is told to, and ends at SIGTERM."""
         self.answered = True
@@ -105,8 +108,10 @@ class Worker:
         """Whoever finds nobody at the door tries again later, or gives up in time."""
         session, now = self.session, self.world.schedule.now
         if self.broken_at is not None and now - self.broken_at > session.grace and session.phase in ("held", "leaving"):
-            if session.give_up() is not None:
-                self._let_go("the daemon stayed away")
+            session.give_up()
+            self._let_go("the daemon stayed away")
+            self._new_session()
+            self.again(1.0)
             return
         daemon = self.host.daemon
         wire = Wire(self.world.schedule, self, self.body.pid, self.body.uid)
@@ -155,17 +160,31 @@ class Worker:
             self.die("by itself")
         elif what < 0.67:
             self._walk_away()
-        elif what < 0.8 and session.introduced:
-            session.call("beat", {"progress": round(world.chance.random(), 2)})
-            self._send()
+        elif what < 0.85 and session.introduced:
+            self._say_something()
             self.again(2.0)
         else:
             self.again(4.0)
 
+    def _say_something(self) -> None:
+        """Something else than letting go."""
+        chance = self.world.chance
+        method, params = chance.choice(
+            (
+                ("beat", {"progress": 0.5}),
+                ("extend", {"max_hold": chance.choice((1.0, 10.0, 100.0))}),
+                ("status", {}),
+                ("queue", {}),
+                ("why", {"subject": chance.choice(self.host.uuids)}),
+            )
+        )
+        self.session.call(method, params)
+        self._send()
+
     def release(self) -> None:
         hold, session = self.holding, self.session
-        self._leave_gpus()
         self._let_go("it is done")
+        self._leave_gpus()
         if hold is not None:
             self.host.given_back.add(hold.lock)
         session.release()
@@ -179,9 +198,14 @@ class Worker:
         if self.wire is not None:
             self.wire.hang_up()
         self.wire = None
-        self.session = Session(self.name, key=f"key of {self.name}, later")
-        self.world.schedule.after(5 * self.world.chance.random(), self._leave_gpus)
+        self._new_session()
         self.again(10.0)
+
+    def _new_session(self) -> None:
+        """As the client's shells do: a session that is given up is not used again."""
+        self._sessions += 1
+        self.session = Session(self.name, key=f"key {self._sessions} of {self.name}")
+        self.broken_at = None
 
     def _wait(self) -> None:
         """For an answer, or for a daemon."""
@@ -311,10 +335,11 @@ class Worker:
         """From here on it does not count on its lock."""
         if (hold := self.holding) is not None:
             hold.end = self.world.schedule.now
+            self.world.schedule.after(4 * self.world.chance.random(), self._leave_gpus)
             self.world.tell(self.name, f"lets go of {hold.lock}: {why}")
 
     def _leave_gpus(self) -> None:
-        if self.holding is None or self.holding.end is None:
+        if self.holding is None and self.alive:
             self.host.machine.leave(self.body)
             if self.child is not None:
                 self.host.machine.leave(self.child)
@@ -330,3 +355,28 @@ class Worker:
             Hold(self.name, hold.token, hold.gpus, hold.start, now if hold.end is None else hold.end, hold.killed)
             for hold in self.holds
         ]
+
+
+class Administrator:
+    """Root on a host, with one command at a time: it connects, orders, and goes."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._body = host.machine.spawn(0, self._signalled)
+
+    def order(self, method: str, params: dict[str, object]) -> None:
+        schedule, daemon = self._host.world.schedule, self._host.daemon
+        wire = Wire(schedule, self, self._body.pid, 0)
+        if daemon is not None and daemon.connect(wire):
+            wire.send(request(1, method, params))
+
+    def heard(self, wire: Wire, data: bytes) -> None:
+        """The answer: it goes."""
+        wire.hang_up()
+
+    def hung_up(self, wire: Wire) -> None:
+        """The daemon has died."""
+
+    def _signalled(self, number: int) -> None:
+        """It holds no lock, so nobody has a reason to."""
+        self._host.world.finding("daemon", f"root was sent signal {number}")

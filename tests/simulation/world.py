@@ -27,7 +27,7 @@ from .schedule import Schedule
 from .store import Store
 from .story import Story
 from .weather import Weather
-from .worker import Worker
+from .worker import Administrator, Worker
 
 TTL = 15.0
 STORM = 500
@@ -86,6 +86,7 @@ class Host:
         """Locks that their holders have let go of themselves."""
         self.runs: list[Daemon] = []
         self.daemon: Daemon | None = None
+        self.administrator = Administrator(self)
         self.workers: list[Worker] = []
         self._names = counting(1)
 
@@ -139,6 +140,8 @@ class World:
             for _ in range(self.chance.choice((2, 3, 5))):
                 host.hire()
         self._brew()
+        self._last: list[Worker] = []
+        """Those who see at the end whether every GPU is to be had."""
 
     def _some(self, gpus: list[GpuIdentity]) -> tuple[GpuIdentity, ...]:
         """All GPUs, or those that a host can see: what two of them see may be more than what they share."""
@@ -295,7 +298,20 @@ class World:
 
     def _administer(self, host: Host, what: str, lasts: float) -> None:
         """Through a session of root's, as gpulockctl does."""
-        del host, what, lasts
+        index = str(self.chance.choice(sorted(host.index.values())))
+        if what == "lock revoked":
+            grace = self.chance.choice((None, 0.0, 2.0))
+            host.administrator.order("revoke", {"subject": index, "grace": grace})
+            return
+        host.administrator.order("drain", {"gpu": index, "reason": "for a while"})
+        self.schedule.after(lasts, host.administrator.order, "undrain", {"gpu": index})
+
+    def _put_back_in_service(self, host: Host) -> None:
+        """Again and again: the daemon may be away just now, or have an earlier order to read."""
+        if host.disk.drains:
+            host.administrator.order("undrain", {})
+        if not self._last:
+            self.schedule.after(1.0, self._put_back_in_service, host)
 
     # The calm.
 
@@ -310,18 +326,18 @@ class World:
             host.machine.driver_silent_until = host.machine.driver_slow_until = 0.0
             for uuid in host.uuids:
                 self._sample(host, uuid, None)
+            self._put_back_in_service(host)
             for worker in host.workers:
                 worker.frozen_until = worker.hangs_until = 0.0
                 if not worker.alive:
                     worker._child_ends()
                     host.machine.leave(worker.body)
                 worker.again(1.0)
-        self._last: list[Worker] = []
 
     def _over(self) -> bool:
         """Whether everybody has finished, and after that every GPU was granted once more."""
         if not self._last:
-            if not all(self._has_finished(host) for host in self.hosts):
+            if not all(self._has_finished(host) for host in self.hosts) or not self._all_leased():
                 return False
             for host in self.hosts:
                 assert host.daemon is not None
@@ -329,7 +345,15 @@ class World:
                     if gpu.epoch is not None:
                         self._last.append(self._last_worker(host, gpu.identity.index))
             return False
-        return all(worker.jobs and worker.answered and worker.session.phase == "idle" for worker in self._last)
+        return all(worker.jobs and worker.answered and worker.session.phase == "idle" for worker in self._last) and all(
+            host.daemon is not None and not host.daemon.engine.state.locks for host in self.hosts
+        )
+
+    def _all_leased(self) -> bool:
+        """Whether every GPU is some daemon's."""
+        states = [host.daemon.engine.state for host in self.hosts if host.daemon is not None]
+        leased = {uuid for state in states for uuid, gpu in state.gpus.items() if gpu.epoch is not None}
+        return leased.issuperset(uuid for host in self.hosts for uuid in host.uuids)
 
     def _has_finished(self, host: Host) -> bool:
         return (
@@ -337,6 +361,7 @@ class World:
             and host.daemon.serving
             and all(not worker.alive or (worker.answered and worker.session.phase == "idle") for worker in host.workers)
             and not host.daemon.engine.state.locks
+            and not host.disk.drains
         )
 
     def _last_worker(self, host: Host, index: int) -> Worker:
@@ -355,14 +380,17 @@ class World:
         return f"not finished, though nothing goes wrong any more: {', '.join(workers) or 'the daemons'}"
 
     def _judge(self) -> None:
+        for host in self.hosts if not self.findings else ():
+            if host.daemon is not None and (stray := host.daemon.watched_in_vain()):
+                self.finding("watched in vain", f"{host.daemon.instance} still watches {stray}, which have no session")
+        granted = {gpu for worker in self._last for hold in worker.holds for gpu in hold.gpus}
+        for host in self.hosts:
+            for gpu in sorted({*host.index.values()} - granted) if not self.findings else ():
+                self.finding("leaked", f"GPU {gpu} was not granted to anybody, though nobody has it")
         for host in self.hosts:
             holds = [hold for worker in host.workers for hold in worker.finished()]
             for what in misheld(holds, host.name):
                 self.finding("history", what)
-            if not self.findings:
-                for worker in self._last:
-                    if worker.host is host and not worker.holds:
-                        self.finding("leaked", f"{worker.name} was not granted a GPU that nobody has")
             settings, history = host.settings, self.referee.history[host.name]
             for what in out_of_turn(history, settings.priority_head_start, settings.max_overtakes):
                 self.finding("order", what)
