@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench import machine, report
-from bench.bars import BARS
+from bench.bars import bars_of
 from bench.cells import Absences, Run
 from bench.judgement import judge, tell
 from bench.plans import FULL, QUICK
@@ -33,11 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         plan = dataclasses.replace(plan, rounds=options.rounds)
     names = options.only or (GATE if options.quick else list(BY_NAME))
     absences = Absences()
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
     with Progress(console, [BY_NAME[name] for name in names]) as progress:
         samples = measure([BY_NAME[name] for name in names], plan, absences, progress.show)
     run = Run(machine.describe(), _command(options), plan.name, absences.reasons, samples)
-    judged = [judge(run, bar, generous=options.quick) for bar in BARS if bar.work in names]
+    judged = [judge(run, bar, generous=options.quick) for bar in bars_of(names, quick=options.quick)]
     tell(console, run, judged)
     if options.output or not options.quick:
         where = options.output or REPORT

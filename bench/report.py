@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench import plots
-from bench.bars import BARS
+from bench.bars import bars_of
 from bench.cells import Run, Sample, Work
 from bench.figures import middle
 from bench.judgement import estimated, judge, shown
 from bench.quiet import QUIET
-from bench.works.catalogue import WORKS
+from bench.works.catalogue import BY_NAME, WORKS
 
 FIGURES = "figures.json"
 
@@ -75,7 +75,7 @@ def _head(run: Run) -> str:
 
 def _bars(run: Run) -> str:
     rows = []
-    for bar in BARS:
+    for bar in bars_of(BY_NAME, quick=False):
         judgement = judge(run, bar)
         limit = f"{'≥' if bar.sense == 'at least' else '≤'} {shown(bar.limit, bar.unit)}"
         factor = f"{shown(judgement.factor)} ×" if judgement.factor else ""

@@ -6,6 +6,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 
 from bench.cells import Absences, Cell, Metrics, Plan, Work
 from bench.clock import cpu_seconds
@@ -28,18 +29,10 @@ def case(waiters: int) -> str:
 
 def cells(stage: Stage, plan: Plan, absences: Absences) -> Iterator[Cell]:
     seconds = HEARTBEAT * (4 if plan.full else 1)
-    daemon, floor = stage.daemon, stage.floor
-    for count in (1_000, 10_000):
-
-        def ours(count: int = count) -> Metrics:
-            return connections(daemon, daemon.socket, DaemonSpeech(), count, seconds, daemon.leases)
-
-        def theirs(count: int = count) -> Metrics:
-            return connections(floor, floor.socket, FloorSpeech(), count, seconds, None)
-
-        if count == 1_000 or plan.full:
-            yield Cell(case(count), GPULOCK, ours, rounds=3)
-            yield Cell(case(count), FLOOR, theirs, rounds=3)
+    rounds = 3 if plan.full else 1
+    for count in (1_000, 10_000) if plan.full else (1_000,):
+        yield Cell(case(count), GPULOCK, partial(behind_daemon, count, seconds), rounds=rounds)
+        yield Cell(case(count), FLOOR, partial(behind_floor, count, seconds), rounds=rounds)
     for name in entries(stage, PEERS if plan.full else (), absences):
 
         def processes(name: str = name) -> Metrics:
@@ -49,6 +42,17 @@ def cells(stage: Stage, plan: Plan, absences: Absences) -> Iterator[Cell]:
 
 
 WORK = Work("idle", "Idle waiters", cells)
+
+
+def behind_daemon(count: int, seconds: float) -> Metrics:
+    """Of a server of its own: one that has had as many before has their memory still."""
+    with Stage() as stage:
+        return connections(stage.daemon, stage.daemon.socket, DaemonSpeech(), count, seconds, stage.daemon.leases)
+
+
+def behind_floor(count: int, seconds: float) -> Metrics:
+    with Stage() as stage:
+        return connections(stage.floor, stage.floor.socket, FloorSpeech(), count, seconds, None)
 
 
 def connections(server: Server, path: str, speech: Speech, count: int, seconds: float, leases: Redis | None) -> Metrics:
