@@ -1,0 +1,57 @@
+"""Quantiles, and ratios with their intervals."""
+
+from __future__ import annotations
+
+import random
+import statistics
+
+import pytest
+
+from bench.figures import middle, quantile, ratio
+
+
+@pytest.mark.parametrize(
+    ("values", "share", "expected"),
+    [
+        ([3, 1, 2], 0.5, 2),
+        ([1, 2], 0.5, 1.5),
+        ([5], 0.99, 5),
+        (list(range(101)), 0.99, 99),
+        ([4, 8], 0, 4),
+        ([4, 8], 1, 8),
+    ],
+)
+def test_quantiles_lie_between_neighbours(values: list[float], share: float, expected: float) -> None:
+    assert quantile(values, share) == pytest.approx(expected)
+
+
+def test_without_values_there_is_no_figure() -> None:
+    for figure in (lambda: quantile([], 0.5), lambda: middle([]), lambda: ratio([], [])):
+        with pytest.raises(ValueError, match="no "):
+            figure()
+
+
+def test_a_ratio_is_taken_within_each_round() -> None:
+    """The machine is ten times slower in the second round, for both: that is no noise of the ratio."""
+    estimate = ratio([20, 2, 20], [10, 1, 10])
+    assert (estimate.value, estimate.low, estimate.high) == (2, 2, 2)
+
+
+def test_the_interval_grows_with_the_noise_and_holds_the_median() -> None:
+    chance = random.Random(7)
+    calm = middle([chance.gauss(100, 1) for _ in range(15)])
+    wild = middle([chance.gauss(100, 20) for _ in range(15)])
+    assert calm.low <= calm.value <= calm.high
+    assert wild.high - wild.low > 5 * (calm.high - calm.low)
+
+
+def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
+    chance = random.Random(11)
+    intervals = [middle([chance.gauss(100, 10) for _ in range(11)]) for _ in range(100)]
+    assert sum(each.low <= 100 <= each.high for each in intervals) >= 85
+
+
+def test_the_same_values_give_the_same_interval() -> None:
+    values = [1.0, 5.0, 2.0, 4.0]
+    assert middle(values) == middle(values)
+    assert middle(values).value == statistics.median(values)
