@@ -12,26 +12,22 @@ import warnings
 import weakref
 from typing import TYPE_CHECKING, Any, Self
 
-from . import environment, forks, nesting, wish
-from .aio_connection import Connection
+from . import aio_idle, environment, forks, nesting, wish
 from .connection import complain
 from .durations import parse_duration
 from .errors import NotHeld
 from .lock import HeldLock
 from .notices import Happened, Loss, ReleaseFailed, Warned
 from .patience import ANSWER_TIMEOUT, UNAVAILABLE_TIMEOUT
-from .version import __version__
 from .wire import socket_path
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping, Sequence
     from types import TracebackType
 
+    from .aio_connection import Connection
     from .documents import EventView, QueueDocument, StatusDocument
     from .notices import Grant, Notice, Queued
-
-
-_CLIENT = f"gpulock {__version__} asyncio"
 
 
 def acquire(
@@ -60,12 +56,17 @@ def acquire(
     patience = parse_duration(unavailable_timeout)
 
     async def obtain() -> Lock:
-        connection = Connection(socket or socket_path(), _CLIENT)
+        connection = aio_idle.take(socket or socket_path())
         try:
             grant = await connection.obtain(wanted, patience, on_queued)
         except BaseException:
-            connection.part()
+            if connection.at_rest:
+                await aio_idle.keep(connection)  # the daemon refused
+            else:
+                connection.part()
             raise
+        if grant.nested:
+            await aio_idle.keep(connection)
         return Lock(connection, grant, task, on_lost, on_warning, set_env)
 
     return Acquisition(obtain)
@@ -117,14 +118,13 @@ class Lock(HeldLock):
         self._loop = asyncio.get_running_loop()
         self._saved = environment.put(grant.env) if set_env else {}
         self._released = False
-        if grant.nested:
-            connection.close()
-        else:
+        if not grant.nested:
             nesting.enter(self._tenure)
             connection.hold(_hearing(weakref.ref(self), self._tenure, on_lost, on_warning))
 
     async def release(self) -> None:
-        """Gives the GPUs back. A second call does nothing, nor does one on a nested lock."""
+        """Gives the GPUs back, and waits for the daemon's answer. A second call does nothing, nor does one on a nested
+        lock."""
         if self._released:
             return
         self._released = True
@@ -134,7 +134,7 @@ class Lock(HeldLock):
         if self.nested:
             return
         nesting.leave(self._tenure)
-        await self._connection.release()
+        await _let_go(self._connection)
 
     async def extend(self, max_hold: float | str) -> float:
         """Moves the end of the longest hold to `max_hold` seconds from now; returns what was allowed."""
@@ -168,7 +168,14 @@ class Lock(HeldLock):
         warnings.warn(f"{self!r} was never released", ResourceWarning, stacklevel=2, source=self)
         nesting.leave(self._tenure)
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(_start, self._connection.release())
+            self._loop.call_soon_threadsafe(_start, _let_go(self._connection))
+
+
+async def _let_go(connection: Connection) -> None:
+    try:
+        await connection.release()
+    finally:
+        await aio_idle.keep(connection)
 
 
 def _hearing(
@@ -230,7 +237,7 @@ class Client:
         Raises `DaemonUnavailable` where no daemon is there, or it does not answer in time.
         """
         if self._connection is None:
-            self._connection = Connection(self._path, _CLIENT)
+            self._connection = aio_idle.new(self._path)
         await self._connection.connect(self._unavailable_timeout)
         return await self._connection.call(method, params, self._timeout)
 
@@ -246,7 +253,7 @@ class Client:
 
     async def watch(self) -> AsyncIterator[EventView]:
         """What happens, as it happens, on a connection of its own. Raises `DaemonUnavailable` at its end."""
-        connection = Connection(self._path, _CLIENT)
+        connection = aio_idle.new(self._path)
         try:
             await connection.connect(self._unavailable_timeout)
             await connection.call("watch", {}, self._timeout)

@@ -106,7 +106,9 @@ class Connection:
         """As `connection.Connection.obtain`."""
         session = self.session
         patience = Patience(wish.wait_timeout, unavailable_timeout, now())
+        reused = self.transport is not None
         session.acquire(wish)
+        self._flush()
         while session.phase == "waiting":
             try:
                 if self.transport is None:
@@ -119,6 +121,9 @@ class Connection:
                 if session.heard:
                     session.heard = False
                     patience.heard(now(), session.max_wait, session.retry)
+                elif reused:
+                    reused = False  # it has lain idle, and may have been dead for long: that tells nothing
+                    continue
                 if (pause := patience.pause(now())) is None:
                     raise unavailable(self.path, away) from None
                 await asyncio.sleep(pause)
@@ -146,7 +151,10 @@ class Connection:
         self._look_for_daemon()
 
     async def release(self) -> None:
-        """Lets go, and ends the connection. A daemon that is away is told when it is back."""
+        """Lets go, and waits for the answer. A daemon that is away is told when it is back.
+
+        Where there was none, or a wrong one, the connection ends: that is a release, too.
+        """
         session = self.session
         session.release()
         try:
@@ -154,10 +162,18 @@ class Connection:
             while session.phase != "leaving" and session.releasing:
                 await self._stir(now() + SLACK)
         except (Away, Silence, GpulockError):
-            pass  # the end of the connection is a release, too
+            pass  # it does not lie at rest then
         finally:
             self._tell = None
-            self.part()
+            if not self.at_rest:
+                self.part()
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether it is connected, and nothing is held, asked for or unanswered on it."""
+        session = self.session
+        asked = session.phase != "idle" or session.releasing or self._return is not None
+        return not asked and self.transport is not None and not self.transport.is_closing()
 
     def part(self) -> None:
         """Ends the connection, and a wait with it. What is to be told to the next daemon, the watcher's thread tells:

@@ -185,6 +185,55 @@ async def test_a_daemon_that_goes_away_before_the_holder_looks(peer: ScriptedPee
     assert peer.nobody_calls()
 
 
+async def cycle(path: str) -> None:
+    async with aio.acquire(socket=path):
+        pass
+
+
+async def test_the_next_lock_goes_over_the_same_connection(peer: ScriptedPeer) -> None:
+    async def serve_three() -> None:
+        caller = await serve(peer, grant())
+        caller.answer(await asyncio.to_thread(caller.expect, "release"))
+        caller.refuse(await asyncio.to_thread(caller.expect, "acquire"), gpulock.Busy("taken"))
+        caller.answer(await asyncio.to_thread(caller.expect, "acquire"), **grant("L1-2"))
+        caller.answer(await asyncio.to_thread(caller.expect, "release"))
+
+    serving = asyncio.create_task(serve_three())
+    await cycle(peer.path)
+    with pytest.raises(gpulock.Busy):
+        await cycle(peer.path)
+    await cycle(peer.path)
+    await serving
+
+
+async def test_a_connection_that_broke_while_it_lay_idle_is_replaced(peer: ScriptedPeer) -> None:
+    async def serve_two() -> None:
+        for _ in range(2):
+            caller = await serve(peer, grant())
+            caller.answer(await asyncio.to_thread(caller.expect, "release"))
+            caller.close()
+
+    serving = asyncio.create_task(serve_two())
+    await cycle(peer.path)
+    await cycle(peer.path)
+    await serving
+
+
+def test_idle_connections_end_with_their_loop(peer: ScriptedPeer) -> None:
+    async def one() -> Caller:
+        serving = asyncio.create_task(serve(peer, grant()))
+        lock = await aio.acquire(socket=peer.path)
+        releasing = asyncio.create_task(lock.release())
+        caller = await serving
+        caller.answer(await asyncio.to_thread(caller.expect, "release"))
+        await releasing
+        assert caller.says_nothing()
+        return caller
+
+    asyncio.run(one()).expect_end()
+    asyncio.run(one()).expect_end()
+
+
 async def test_set_env_lasts_as_long_as_the_lock(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
     import os
 

@@ -224,6 +224,7 @@ class AsyncioWorker:
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
+            await self._loop.shutdown_asyncgens()
             await asyncio.sleep(0)
 
         asyncio.run_coroutine_threadsafe(let_go(), self._loop).result(PATIENCE)
