@@ -90,9 +90,10 @@ constraints: ## pin every dependency anew, with hashes, for Python 3.11 and late
 	    --no-emit-package gpulock \
 	    --custom-compile-command 'make constraints' --quiet --output-file bench/constraints.txt
 
-debian-tools: ## as root on Debian: the tools that some tests need and skip without
+debian-tools: ## as root on Debian: what some tests need and skip without, a Debian tree to boot among it
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends systemd
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends systemd debootstrap
+	sh tests/systemd/make-tree.sh
 
 clean: ## remove everything that can be made again
 	rm -rf $(VENV) $(BENCH_VENV) .venv-pins dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov .coverage .coverage.*

@@ -50,7 +50,8 @@ def repack(distribution: str, into: Path) -> Path:
     wheel = into / f"{distribution}-{installed.version}-{tags[0]}.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         for file in installed.files:
-            if file.name not in made_by_installer and file.suffix != ".pyc":
+            elsewhere = ".." in file.parts  # a command, which the next installer makes anew
+            if file.name not in made_by_installer and file.suffix != ".pyc" and not elsewhere:
                 archive.write(str(file.locate()), str(file))
     return wheel
 
