@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import anyio.abc
@@ -107,7 +106,7 @@ class Engine:
         """Whether the journal is being tried again and again."""
         self._timer: asyncio.TimerHandle | None = None
         self._rings_at: float | None = None
-        self._errands: asyncio.Queue[Callable[[], Coroutine[None, None, None]]] | None = None
+        self._errands: asyncio.TaskGroup | None = None
         self._unwatched: list[Process] = []
         """Those that could not be watched, once for each time: they are not to be forgotten either."""
         self._turned = asyncio.Event()
@@ -122,9 +121,9 @@ class Engine:
             Signal: self._signal,
             Watch: self._watch,
             Unwatch: self._unwatch,
-            Inspect: lambda action: self._start(partial(self._inspect, action)),
-            ClaimLeases: lambda action: self._start(partial(self._claim, action)),
-            RenewLeases: lambda action: self._start(partial(self._renew, action)),
+            Inspect: lambda action: self._start(self._inspect(action)),
+            ClaimLeases: lambda action: self._start(self._claim(action)),
+            RenewLeases: lambda action: self._start(self._renew(action)),
         }
 
     @property
@@ -140,20 +139,16 @@ class Engine:
         """
         self._loop = asyncio.get_running_loop()
         self._broken = self._loop.create_future()
-        self._errands = asyncio.Queue()
-        try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._until_broken, self._broken)
+        async with (
+            asyncio.TaskGroup() as self._errands
+        ):  # one of anyio's starts nothing outside of a task, as a turn is
+            try:
                 if self._inbox:
                     self._loop.call_soon(self._run, self._turn)
                 task_status.started()
-                while True:  # a turn runs outside of any task, so it cannot start one itself
-                    tasks.start_soon(await self._errands.get())
-        finally:
-            self.stop()
-
-    async def _until_broken(self, broken: asyncio.Future[None]) -> None:
-        await broken
+                await self._broken
+            finally:
+                self.stop()
 
     def stop(self) -> None:
         """From here on nothing more happens: closing connections must not look like their clients' going."""
@@ -326,9 +321,9 @@ class Engine:
         else:
             self._processes.forget(action.process)
 
-    def _start(self, errand: Callable[[], Coroutine[None, None, None]]) -> None:
+    def _start(self, errand: Coroutine[None, None, None]) -> None:
         assert self._errands is not None, "actions are performed only while the engine runs"
-        self._errands.put_nowait(errand)
+        self._errands.create_task(errand)
 
     async def _inspect(self, action: Inspect) -> None:
         try:

@@ -90,7 +90,7 @@ def quarantine_row(gpu: str, quarantine: Quarantine) -> tuple[Value, ...]:
         gpu,
         quarantine.since,
         quarantine.lock,
-        _encode(asdict(quarantine.holder)),
+        _owner_text(quarantine.holder),
         quarantine.reason,
         _encode([asdict(culprit) for culprit in quarantine.culprits]),
     )
@@ -144,6 +144,21 @@ def read_ended(row: sqlite3.Row) -> Ended:
         ended_at=row["ended_at"],
         how=row["how"],
         by=row["ended_by"],
+    )
+
+
+def _owner_text(owner: Owner) -> str:
+    process = owner.process
+    return _encode(
+        {
+            "process": {"pid": process.pid, "start_time": process.start_time, "boot_id": process.boot_id},
+            "uid": owner.uid,
+            "gid": owner.gid,
+            "user": owner.user,
+            "command": owner.command,
+            "container": owner.container,
+            "admin": owner.admin,
+        }
     )
 
 

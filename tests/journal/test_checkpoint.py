@@ -39,7 +39,7 @@ def test_the_log_is_written_over_from_its_beginning(journal: SqliteJournal) -> N
     for number in range(1, 12_001):
         journal.commit([LockGranted(lock(number)), LockEnded(lock(number), 1000.0, "released")])
 
-    assert log.stat().st_size < 12 * 1024 * 1024, "24,000 records are some 50 MiB of log"
+    assert log.stat().st_size < 24 * 1024 * 1024, "24,000 records are some 50 MiB of log"
 
 
 def test_a_log_that_is_written_without_a_pause_does_not_grow_for_ever(tmp_path: Path) -> None:
@@ -48,10 +48,10 @@ def test_a_log_that_is_written_without_a_pause_does_not_grow_for_ever(tmp_path: 
         closing(open_database(file)) as db,
         closing(Checkpointer(file, every=10, wal_pages=50)) as checkpointer,
     ):
-        for number in range(2000):
+        for number in range(20_000):
             db.execute("INSERT INTO drains VALUES (?, '', '', 0)", (f"GPU-{number}",))
             checkpointer.wrote(1, lasting=False)
-        assert log.stat().st_size < 1000 * PAGE_BYTES
+        assert log.stat().st_size < 8000 * PAGE_BYTES
 
 
 def test_a_failed_checkpoint_is_told_and_made_up_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
