@@ -61,6 +61,8 @@ class Work:
     name: str
     title: str
     cells: Callable[[Stage, Plan, Absences], Iterable[Cell]]
+    lead: str
+    """The metric that is set against the floor's."""
     gpus: int = 1
 
 
@@ -84,11 +86,18 @@ class Run:
     absences: dict[str, str]
     samples: list[Sample]
 
-    def values(self, work: str, case: str, placement: str, contender: str, metric: str) -> list[float]:
-        """One for each round, in order."""
-        return [
-            sample.metrics[metric]
-            for sample in self.samples
-            if (sample.work, sample.case, sample.placement, sample.contender) == (work, case, placement, contender)
-            and metric in sample.metrics
-        ]
+    def values(self, work: str, case: str, placement: str, contender: str, metric: str) -> dict[int, float]:
+        """By round."""
+        return by_round(
+            (
+                sample
+                for sample in self.samples
+                if (sample.work, sample.case, sample.placement, sample.contender) == (work, case, placement, contender)
+            ),
+            metric,
+        )
+
+
+def by_round(samples: Iterable[Sample], metric: str) -> dict[int, float]:
+    """Of one contender at one task."""
+    return {sample.round: sample.metrics[metric] for sample in samples if metric in sample.metrics}

@@ -54,6 +54,9 @@ class Lock(ABC):
     @abstractmethod
     def release(self) -> None: ...
 
+    def keep(self) -> None:  # noqa: B027
+        """Has to be called every few seconds by who holds a lock that expires."""
+
     def close(self) -> None:  # noqa: B027
         """Ends the connection."""
 
@@ -195,6 +198,9 @@ class RedisPy(Lock):
     def acquire(self) -> None:
         self._lock.acquire()
 
+    def keep(self) -> None:
+        self._lock.reacquire()
+
     def release(self) -> None:
         self._lock.release()
 
@@ -246,6 +252,9 @@ class PythonRedisLock(RedisPy):
 
         self._redis = self.client(socket_timeout=None)
         self._lock = redis_lock.Lock(self._redis, self.name)
+
+    def keep(self) -> None:
+        """It does not expire."""
 
 
 class Pottery(RedisPy):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 RESAMPLES = 2000
@@ -36,13 +36,13 @@ def middle(values: Sequence[float]) -> Estimate:
     return _bootstrap(values, statistics.median)
 
 
-def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Estimate:
-    """The median over rounds of ours divided by theirs.
+def ratio(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Estimate | None:
+    """The median, over the rounds that both were measured in, of ours divided by theirs; None where that is nothing.
 
-    Both were taken in the same rounds, in order: what changed on the machine between rounds, changed for both.
+    Within a round the machine was the same for both, whatever it was in the next one.
     """
-    pairs = [mine / other for mine, other in zip(ours, theirs, strict=True) if other]
-    return _bootstrap(pairs, statistics.median)
+    shares = [ours[number] / theirs[number] for number in sorted(ours) if theirs.get(number)]
+    return _bootstrap(shares, statistics.median) if shares else None
 
 
 def _bootstrap(values: Sequence[float], figure: Callable[[Sequence[float]], float]) -> Estimate:

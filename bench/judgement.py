@@ -53,10 +53,9 @@ def judge(run: Run, bar: Bar, *, generous: bool = False) -> Judgement:
     limit = bar.loose if generous and bar.loose is not None else bar.limit
     ours = run.values(bar.work, bar.case, bar.placement, bar.contender, bar.metric)
     if bar.against is None:
-        return Judgement(bar, limit, middle(ours) if ours else None)
+        return Judgement(bar, limit, middle(list(ours.values())) if ours else None)
     theirs = run.values(bar.work, bar.case, bar.placement, bar.against, bar.metric)
-    rounds = min(len(ours), len(theirs))
-    return Judgement(bar, limit, ratio(ours[:rounds], theirs[:rounds]) if rounds and any(theirs) else None)
+    return Judgement(bar, limit, ratio(ours, theirs))
 
 
 def tell(console: Console, run: Run, judgements: Sequence[Judgement]) -> None:

@@ -33,7 +33,7 @@ PLOTS: Sequence[Plot] = (
     Plot("uncontended-one-core",
          "An uncontended cycle, on one core", "uncontended", uncontended.CASE, "p50_us", "µs", "one core"),
     Plot("handover-gap", "Handover gap of 8 processes, hold 0", "handover", _GAP, "gap_p50_ms", "ms"),
-    Plot("handover-wait", "Longest wait of 32 processes, hold 5 ms, in a window of two seconds",
+    Plot("handover-wait", "Longest wait of 32 processes, hold 5 ms",
          "handover", handover.case(32, 5), "longest_wait_ms", "ms"),
     Plot("together", "8 at once, 20 ms each: all of it", "together", together.CASE, "took_ms", "ms"),
     Plot("crash-next", "SIGKILL of the holder to the next grant", "crash", crash.SMALL, "p50_ms", "ms"),
@@ -50,7 +50,7 @@ def draw(run: Run, folder: Path) -> list[str]:
     drawn = []
     for plot in PLOTS:
         rows = [
-            Row(contender, middle(values), ours=contender.startswith(GPULOCK))
+            Row(contender, middle(list(values.values())), ours=contender.startswith(GPULOCK))
             for contender in dict.fromkeys(sample.contender for sample in run.samples)
             if (values := run.values(plot.work, plot.case, plot.placement, contender, plot.metric))
         ]

@@ -10,25 +10,46 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from bench import plots
 from bench.bars import bars_of
-from bench.cells import Run, Sample, Work
-from bench.figures import middle
+from bench.cells import Run, Sample, Work, by_round
+from bench.contenders import FLOOR
+from bench.figures import Estimate, middle, ratio
 from bench.judgement import estimated, judge, shown
 from bench.quiet import QUIET
 from bench.works.catalogue import BY_NAME, WORKS
 
-FIGURES = "figures.json"
+FIGURES, PROFILE = "figures.json", "profile.md"
+"""Beside the plots. The profile is written by hand, and becomes part of the page."""
 
 
 def write(run: Run, where: Path) -> None:
     """`where`, and beside it a folder of its name with the plots and figures."""
     folder = where.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / FIGURES).write_text(json.dumps(dataclasses.asdict(run), default=float) + "\n")
+    (folder / FIGURES).write_text(figures(run))
     drawn = plots.draw(run, folder)
-    where.write_text(text(run, {name: f"{folder.name}/{name}.svg" for name in drawn}))
+    profile = folder / PROFILE
+    parts = [text(run, {name: f"{folder.name}/{name}.svg" for name in drawn})]
+    parts += [profile.read_text()] if profile.exists() else []
+    where.write_text("\n".join([*parts, _METHOD]))
+
+
+def figures(run: Run) -> str:
+    """JSON with a line for each sample, so that two runs can be compared by eye."""
+    about = {field.name: getattr(run, field.name) for field in dataclasses.fields(run) if field.name != "samples"}
+    head = json.dumps(about, indent=1).removesuffix("\n}")
+    samples = ",\n  ".join(json.dumps(_rounded(dataclasses.asdict(sample))) for sample in run.samples)
+    return f'{head},\n "samples": [\n  {samples}\n ]\n}}\n'
+
+
+def _rounded(value: Any) -> Any:
+    """Six significant digits: more is noise."""
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def read(path: Path) -> Run:
@@ -40,7 +61,6 @@ def text(run: Run, images: dict[str, str]) -> str:
     parts = [_head(run), _bars(run)]
     measured = {sample.work for sample in run.samples}
     parts += [_work(run, work, images) for work in WORKS if work.name in measured]
-    parts.append(_METHOD)
     return "\n".join(parts)
 
 
@@ -97,21 +117,38 @@ def _work(run: Run, work: Work, images: dict[str, str]) -> str:
     places = list(dict.fromkeys((sample.case, sample.placement) for sample in samples))
     for case, placement in places:
         mine = [sample for sample in samples if (sample.case, sample.placement) == (case, placement)]
-        lines += [f"{case}, {placement}:" if len(places) > 1 else f"{case}:", "", _figures(mine)]
+        lines += [f"{case}, {placement}:" if len(places) > 1 else f"{case}:", "", _figures(mine, work.lead)]
     return "\n".join(lines)
 
 
-def _figures(samples: list[Sample]) -> str:
+def _figures(samples: list[Sample], lead: str) -> str:
+    """A line for each contender: first, the ratio of what matters most to the floor's."""
     metrics = list(dict.fromkeys(metric for sample in samples for metric in sample.metrics))
+    metrics.sort(key=lambda metric: metric != lead)
+    of_each = {
+        contender: [sample for sample in samples if sample.contender == contender]
+        for contender in dict.fromkeys(sample.contender for sample in samples)
+    }
+    floor = by_round(of_each.get(FLOOR, ()), lead)
     rows = []
-    for contender in dict.fromkeys(sample.contender for sample in samples):
-        mine = [sample for sample in samples if sample.contender == contender]
+    for contender, mine in of_each.items():
         row = [contender]
         for metric in metrics:
-            values = [sample.metrics[metric] for sample in mine if metric in sample.metrics]
-            row.append(shown(middle(values).value) if values else "–")
+            values = by_round(mine, metric)
+            if metric == lead and floor:
+                row.append(_range(ratio(values, floor)))
+            row.append(shown(middle(list(values.values())).value) if values else "–")
         rows.append((*row, shown(middle([sample.yardstick for sample in mine]).value)))
-    return table(("", *(metric.replace("_", " ") for metric in metrics), "yardstick us"), rows)
+    named = [metric.replace("_", " ") for metric in metrics]
+    if floor:
+        named = [f"{named[0]}, of the floor's", *named]
+    return table(("", *named, "yardstick us"), rows)
+
+
+def _range(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "–"
+    return f"{shown(estimate.value)} ({shown(estimate.low)} to {shown(estimate.high)})"
 
 
 _METHOD = f"""\

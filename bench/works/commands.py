@@ -39,7 +39,7 @@ def cells(stage: Stage, plan: Plan, absences: Absences) -> Iterator[Cell]:
         yield Cell(case(turns), name, measure, rounds=1)
 
 
-WORK = Work("commands", "Redis commands for handovers within a host", cells)
+WORK = Work("commands", "Redis commands for handovers within a host", cells, "per_handover")
 
 
 def commands(lock: Lock, server: Redis, count: int, idle: float) -> Metrics:

@@ -50,7 +50,7 @@ def cells(stage: Stage, plan: Plan, absences: Absences) -> Iterator[Cell]:
         yield Cell(EXPIRY, name, expiring, rounds=1)
 
 
-WORK = Work("crash", "The holder is killed", cells)
+WORK = Work("crash", "The holder is killed", cells, "p50_ms")
 
 
 class Pair:

@@ -34,7 +34,7 @@ def cells(stage: Stage, plan: Plan, absences: Absences) -> Iterator[Cell]:  # no
     yield Cell(case(workers), GPULOCK, partial(mix, stage.daemon, workers, plan.seconds * 5), rounds=3)
 
 
-WORK = Work("fleet", "A busy host", cells, gpus=GPUS)
+WORK = Work("fleet", "A busy host", cells, "grants_per_s", gpus=GPUS)
 
 
 def mix(daemon: Daemon, workers: int, seconds: float) -> Metrics:

@@ -37,7 +37,7 @@ def cells(stage: Stage, plan: Plan, absences: Absences) -> Iterator[Cell]:  # no
         yield Cell(DRAIN, name, partial(drain, path, speech))
 
 
-WORK = Work("grants", "Grants from a long queue", cells)
+WORK = Work("grants", "Grants from a long queue", cells, "ms")
 
 
 def growth(path: str, speech: Speech, count: int) -> Metrics:

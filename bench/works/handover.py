@@ -39,7 +39,7 @@ def cells(stage: Stage, plan: Plan, absences: Absences) -> Iterator[Cell]:
                 yield Cell(case(count, hold), name, measure, "one core", rounds=3)
 
 
-WORK = Work("handover", "Handover under contention", cells)
+WORK = Work("handover", "Handover under contention", cells, "gap_p50_ms")
 
 
 def handovers(lock: Lock, count: int, hold: float, seconds: float) -> Metrics:

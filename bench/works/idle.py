@@ -41,7 +41,7 @@ def cells(stage: Stage, plan: Plan, absences: Absences) -> Iterator[Cell]:
         yield Cell(case(1_000), name, processes, rounds=1)
 
 
-WORK = Work("idle", "Idle waiters", cells)
+WORK = Work("idle", "Idle waiters", cells, "kib_each")
 
 
 def behind_daemon(count: int, seconds: float) -> Metrics:
@@ -133,10 +133,9 @@ def _hold(told: Told, _: int, lock: Lock) -> None:
     lock.open()
     lock.acquire()
     told.send("held")
-    while True:  # a lock that expires is held on to
+    while True:
         time.sleep(_SETTLE)
-        if hasattr(lock, "_lock") and hasattr(lock._lock, "reacquire"):
-            lock._lock.reacquire()
+        lock.keep()
 
 
 def _wait_alone(told: Told, _: int, lock: Lock) -> None:

@@ -29,7 +29,7 @@ def cells(stage: Stage, plan: Plan, absences: Absences) -> Iterator[Cell]:  # no
         yield Cell(CASE, name, partial(load, server.socket, server.pid, speech, plan.seconds), "one core")
 
 
-WORK = Work("pipelining", "Many pipelining connections", cells, gpus=_CONNECTIONS)
+WORK = Work("pipelining", "Many pipelining connections", cells, "requests_per_cpu_s", gpus=_CONNECTIONS)
 
 
 def load(path: str, pid: int, speech: Speech, seconds: float) -> Metrics:

@@ -36,7 +36,7 @@ def cells(stage: Stage, plan: Plan, absences: Absences) -> Iterator[Cell]:  # no
     yield Cell(ONCE, IMPORT, partial(imported, times))
 
 
-WORK = Work("startup", "Starting", cells, gpus=8)
+WORK = Work("startup", "Starting", cells, "ms", gpus=8)
 
 
 def ready(leases: Redis) -> Metrics:

@@ -26,7 +26,7 @@ def cells(stage: Stage, plan: Plan, absences: Absences) -> Iterator[Cell]:
         yield Cell(CASE, name, measure, rounds=1 if name == POLLING else None)
 
 
-WORK = Work("together", "All at once", cells)
+WORK = Work("together", "All at once", cells, "took_ms")
 
 
 def at_once(lock: Lock) -> Metrics:

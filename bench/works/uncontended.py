@@ -28,7 +28,7 @@ def cells(stage: Stage, plan: Plan, absences: Absences) -> Iterator[Cell]:
             yield Cell(CASE, name, lambda lock=lock: cycles(lock, plan.seconds), placement)  # type: ignore[misc]
 
 
-WORK = Work("uncontended", "Uncontended acquire and release", cells)
+WORK = Work("uncontended", "Uncontended acquire and release", cells, "p50_us")
 
 
 def cycles(lock: Lock, seconds: float) -> Metrics:

@@ -7,7 +7,7 @@ import statistics
 
 import pytest
 
-from bench.figures import middle, quantile, ratio
+from bench.figures import Estimate, middle, quantile, ratio
 
 
 @pytest.mark.parametrize(
@@ -26,15 +26,20 @@ def test_quantiles_lie_between_neighbours(values: list[float], share: float, exp
 
 
 def test_without_values_there_is_no_figure() -> None:
-    for figure in (lambda: quantile([], 0.5), lambda: middle([]), lambda: ratio([], [])):
+    for figure in (lambda: quantile([], 0.5), lambda: middle([])):
         with pytest.raises(ValueError, match="no "):
             figure()
 
 
 def test_a_ratio_is_taken_within_each_round() -> None:
     """The machine is ten times slower in the second round, for both: that is no noise of the ratio."""
-    estimate = ratio([20, 2, 20], [10, 1, 10])
-    assert (estimate.value, estimate.low, estimate.high) == (2, 2, 2)
+    assert ratio({0: 20, 1: 2, 2: 20}, {0: 10, 1: 1, 2: 10}) == Estimate(2, 2, 2)
+
+
+def test_a_round_that_failed_for_one_counts_for_nobody() -> None:
+    assert ratio({0: 20, 2: 30}, {0: 10, 1: 1}) == Estimate(2, 2, 2)
+    assert ratio({0: 20}, {1: 10}) is None
+    assert ratio({0: 20}, {0: 0}) is None
 
 
 def test_the_interval_grows_with_the_noise_and_holds_the_median() -> None:
