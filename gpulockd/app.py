@@ -18,7 +18,7 @@ from gpulock.documents import DaemonView, StatusDocument
 
 from . import config as configuration, logs
 from .clock import BootClock
-from .config import Loaded
+from .config import Config, Loaded
 from .core import views
 from .core.actions import Announce
 from .core.events import Event, GpusDiscovered, Restored
@@ -192,6 +192,12 @@ def _unwrapped(error: BaseException) -> BaseException:
     return error
 
 
+def _sampling_interval(config: Config) -> float:
+    """Seconds between two looks at every GPU. Strangers that are waited for are looked for as often as orphans."""
+    interval, inventory = config.gpu_lock_monitor.monitor_interval, config.inventory
+    return min(interval, inventory.quarantine_recheck) if inventory.foreign == "wait" else interval
+
+
 async def _serve(loaded: Loaded) -> None:
     async with assembled(loaded) as daemon:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
@@ -199,7 +205,7 @@ async def _serve(loaded: Loaded) -> None:
             async with anyio.create_task_group() as tasks:
                 await tasks.start(daemon.engine.run)
                 tasks.start_soon(daemon.leases.listen, daemon.engine.post)
-                tasks.start_soon(daemon.sampler.run, loaded.config.gpu_lock_monitor.monitor_interval)
+                tasks.start_soon(daemon.sampler.run, _sampling_interval(loaded.config))
                 await _first_claim(daemon.engine)
                 await daemon.sampler.look(max_age=FRESH)
                 await daemon.http.start()

@@ -68,7 +68,7 @@ class ProcessView(TypedDict):
     user: str
     command: str
     container: str
-    relation: Literal["holder", "foreign", "culprit"]
+    relation: Literal["holder", "tenant", "foreign", "culprit"]
     """`holder`: of the lock on that GPU; `culprit`: keeps it in quarantine; `foreign`: has no lock on it."""
 
 

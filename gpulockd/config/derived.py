@@ -35,6 +35,7 @@ def core_settings(config: Config) -> Settings:
         reattach_grace=daemon.reattach_grace,
         quarantine_recheck=config.inventory.quarantine_recheck,
         kill_orphans=config.inventory.orphans == "kill",
+        foreign_waits=config.inventory.foreign == "wait",
         max_requests_per_session=daemon.max_requests_per_session,
         lease_ttl=redis.ttl if redis.url else math.inf,
         on_loss_revoke=redis.on_loss == "revoke",

@@ -133,6 +133,8 @@ class Inventory(Section):
     """Between two looks at a GPU that its last holder has not left."""
     orphans: Literal["wait", "kill"] = "wait"
     """Whether what a dead holder left on its GPU is waited for, or ended."""
+    foreign: Literal["report", "wait"] = "report"
+    """Whether a GPU that a process uses without ever having had a lock on it is granted all the same, or kept back."""
 
 
 class Http(Section):

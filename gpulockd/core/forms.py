@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .model import Gpu, GpuProcess, Lock, Owner, Quarantine, Request, State
-from .placement import gates
+from .placement import gates, strangers
 
 Document = dict[str, Any]
 SCHEMA_VERSION = 1
@@ -65,10 +65,16 @@ def gpu_view(state: State, gpu: Gpu, now: float) -> Document:
 def _processes(gpu: Gpu, processes: Sequence[GpuProcess]) -> list[Document]:
     culprits = {culprit.pid for culprit in gpu.quarantine.culprits} if gpu.quarantine else set()
     kin = gpu.sample.kin if gpu.lock is not None else frozenset()
-    return [
-        _process(each, "culprit" if each.pid in culprits else "holder" if each.pid in kin else "foreign")
-        for each in processes
-    ]
+    foreign = {stranger.pid for stranger in strangers(gpu)}
+
+    def relation(pid: int) -> str:
+        if pid in culprits:
+            return "culprit"
+        if pid in kin:
+            return "holder"
+        return "foreign" if pid in foreign else "tenant"
+
+    return [_process(each, relation(each.pid)) for each in processes]
 
 
 def _process(process: GpuProcess, relation: str) -> Document:

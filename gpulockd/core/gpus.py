@@ -5,7 +5,7 @@ from __future__ import annotations
 from .actions import Severity
 from .events import GpusDiscovered, GpusSampled
 from .model import Gpu, Sample
-from .placement import regate
+from .placement import regate, strangers
 from .turn import Turn
 
 
@@ -24,11 +24,21 @@ def sampled(turn: Turn, event: GpusSampled) -> None:
     for uuid, sample in event.samples.items():
         if (gpu := turn.state.gpus.get(uuid)) is None:
             continue
+        known = {process.pid for process in strangers(gpu)}
         before, gpu.sample = gpu.sample, sample
+        _note_tenants(turn, gpu, sample)
         if sample.fault != before.fault:
             _tell_health(turn, gpu, sample)
-            regate(turn, gpu)
-        _tell_strangers(turn, gpu, before, sample)
+        _tell_strangers(turn, gpu, known)
+        regate(turn, gpu)
+
+
+def _note_tenants(turn: Turn, gpu: Gpu, sample: Sample) -> None:
+    """Forgets those who have left, and gets to know what belongs to the holder."""
+    gpu.tenants &= {process.pid for process in sample.processes or ()}
+    gpu.tenants |= sample.kin
+    if gpu.lock is not None:  # its holder may be about to use it
+        gpu.tenants.add(turn.state.locks[gpu.lock].owner.process.pid)
 
 
 def _tell_health(turn: Turn, gpu: Gpu, sample: Sample) -> None:
@@ -44,13 +54,12 @@ def _tell_health(turn: Turn, gpu: Gpu, sample: Sample) -> None:
     )
 
 
-def _tell_strangers(turn: Turn, gpu: Gpu, before: Sample, sample: Sample) -> None:
+def _tell_strangers(turn: Turn, gpu: Gpu, known: set[int]) -> None:
     """Reports processes that use a GPU without a lock, once each."""
     if gpu.quarantine is not None:
         return
-    known = {process.pid for process in before.processes or ()}
-    for process in sample.processes or ():
-        if process.pid not in known and process.pid not in sample.kin:
+    for process in strangers(gpu):
+        if process.pid not in known:
             turn.announce(
                 "gpu.foreign",
                 f"pid {process.pid} ({process.user or 'unknown user'}) uses GPU {gpu.identity.index} without a lock",

@@ -36,6 +36,7 @@ def grant(turn: Turn, request: Request, gpus: tuple[str, ...]) -> Lock:
     for uuid in gpus:
         gpu = turn.state.gpus[uuid]
         gpu.lock = lock.id
+        gpu.tenants.add(lock.owner.process.pid)
         move(turn, gpu, Step.GRANT)
     turn.deadlines.set(Alarm.HOLD_END, lock.id, lock.ends_at)
     turn.do(LockGranted(lock))

@@ -118,6 +118,8 @@ class Gpu:
     elsewhere: LeaseHolder | None = None
     """Who has the lease instead."""
     sample: Sample = Sample()
+    tenants: set[int] = field(default_factory=set)
+    """Pids on it that have had a lock on it: they may keep a context, and are no strangers."""
 
     @property
     def uuid(self) -> str:
@@ -270,6 +272,8 @@ class Settings:
     quarantine_recheck: float = 1.0
     kill_orphans: bool = False
     """Whether what a dead holder left on a GPU is ended, or waited for."""
+    foreign_waits: bool = False
+    """Whether a GPU that a process uses without ever having had a lock on it is kept back, or granted all the same."""
     max_requests_per_session: int = 1024
     lease_ttl: float = math.inf
     """Infinite where the lease is a kernel lock on this host."""

@@ -1,7 +1,8 @@
 """Which GPUs a request can have, and what keeps a GPU from being granted.
 
 A GPU is free, held or quarantined, and moves between them only as `TRANSITIONS` says. Apart from that it may be
-gated: drained by an administrator, sick by the driver's word, or without a lease that is fresh enough.
+gated: drained by an administrator, sick by the driver's word, used by a stranger where that counts, or without a lease
+that is fresh enough.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import enum
 from collections.abc import Iterable
 
 from .actions import Refusal, Refused
-from .model import Gpu, GpuState, LeaseState, State, Wish
+from .model import Gpu, GpuProcess, GpuState, LeaseState, State, Wish
 from .turn import Turn
 
 
@@ -63,6 +64,8 @@ def gates(state: State, gpu: Gpu) -> list[str]:
         reasons.append(f"drained: {gpu.drained}" if gpu.drained else "drained")
     if gpu.sample.fault is not None:
         reasons.append(f"sick: {gpu.sample.fault}")
+    if state.settings.foreign_waits and (foreign := strangers(gpu)):
+        reasons.append(f"used without a lock by {', '.join(f'pid {each.pid}' for each in foreign[:3])}")
     if gpu.elsewhere is not None:
         reasons.append(f"leased by host {gpu.elsewhere.host}, pid {gpu.elsewhere.pid}")
     elif gpu.epoch is None:
@@ -70,6 +73,13 @@ def gates(state: State, gpu: Gpu) -> list[str]:
     elif state.lease.state not in FRESH:
         reasons.append(f"on a lease that is too old to grant: {state.lease.why}")
     return reasons
+
+
+def strangers(gpu: Gpu) -> list[GpuProcess]:
+    """Who used it, when the driver was last asked, without ever having had a lock on it."""
+    culprits = {culprit.pid for culprit in gpu.quarantine.culprits} if gpu.quarantine is not None else set()
+    known = gpu.tenants | gpu.sample.kin | culprits
+    return [process for process in gpu.sample.processes or () if process.pid not in known]
 
 
 def candidates(state: State, wish: Wish) -> frozenset[str]:

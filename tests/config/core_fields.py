@@ -26,6 +26,7 @@ OTHERS: dict[str, object] = {
     "daemon.max_requests_per_session": 12,
     "inventory.quarantine_recheck": 13.0,
     "inventory.orphans": "kill",
+    "inventory.foreign": "wait",
     "redis.url": "redis://h",
     "redis.on_loss": "revoke",
 }
@@ -36,6 +37,7 @@ FIELDS: dict[str, dict[str, object]] = {
     "gpu_lock_monitor.enabled": {"take_back": False},
     "gpu_lock_monitor.auto_recovery": {"take_back": False},
     "inventory.orphans": {"kill_orphans": True},
+    "inventory.foreign": {"foreign_waits": True},
     "redis.url": {"lease_ttl": 15.0},
     "redis.on_loss": {"on_loss_revoke": True},
 }

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from gpulockd.core.events import GpusDiscovered, GpusSampled
 from gpulockd.core.model import GpuProcess, Sample
+from gpulockd.core.placement import gates
 
 from .script import (
     Host,
@@ -58,6 +59,44 @@ def test_who_uses_a_gpu_without_a_lock_is_told_once() -> None:
         sampled(0, processes=(mine, STRANGER), kin=frozenset({mine.pid})),
     )  # fmt: skip
     assert [announce.data["pid"] for announce in host.announced if announce.kind == "gpu.foreign"] == [4711]
+
+
+def test_a_gpu_that_a_stranger_uses_is_granted_unless_strangers_are_waited_for() -> None:
+    used = sampled(0, processes=(STRANGER,))
+    play(Host(gpus=1), used, acquire("anna", wait=0), granted("anna", 0))
+    play(
+        Host(gpus=1, foreign_waits=True),
+        used,
+        acquire("anna", wait=0), refused("anna", "busy"),
+        acquire("anna"),
+        sampled(0, processes=(STRANGER,)),
+        sampled(0, processes=()), granted("anna", 0),
+    )  # fmt: skip
+
+
+def test_who_is_in_the_way_of_a_grant_is_named() -> None:
+    host = play(Host(gpus=1, foreign_waits=True), sampled(0, processes=(STRANGER,)))
+    (gpu,) = host.state.gpus.values()
+    assert gates(host.state, gpu) == ["used without a lock by pid 4711"]
+
+
+def test_who_had_a_lock_on_a_gpu_and_is_still_on_it_is_no_stranger() -> None:
+    """A worker keeps its context on the GPU from task to task; so may a process that it started under its lock."""
+    host = play(Host(gpus=1, foreign_waits=True), acquire("anna"), granted("anna", 0))
+    mine, child = GpuProcess(host.process("anna").pid, 1), GpuProcess(5000, 1)
+    play(
+        host,
+        sampled(0, processes=(child,), kin=frozenset({child.pid})),
+        release("anna"), released("anna"),
+        sampled(0, processes=(mine, child)),
+        acquire("ben"), granted("ben", 0),
+        sampled(0, processes=(mine, child)),
+        release("ben"), released("ben"),
+        sampled(0, processes=()),
+        sampled(0, processes=(child,)),
+        acquire("ben", wait=0), refused("ben", "busy"),
+    )  # fmt: skip
+    assert [announce.data["pid"] for announce in host.announced if announce.kind == "gpu.foreign"] == [child.pid]
 
 
 def test_who_was_left_on_a_gpu_in_quarantine_is_no_stranger() -> None:

@@ -80,7 +80,8 @@ def _gpu(gpu: GpuView) -> list[Fact]:
 
 
 def _relation(relation: str) -> str:
-    return {"holder": "of the holder", "foreign": "without a lock", "culprit": "in the way"}.get(relation, relation)
+    words = {"holder": "of the holder", "tenant": "had a lock", "foreign": "without a lock", "culprit": "in the way"}
+    return words.get(relation, relation)
 
 
 def _lock(lock: LockView) -> list[Fact]:
