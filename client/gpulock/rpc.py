@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 REQUEST, RESPONSE, NOTIFICATION = 0, 1, 2
 _MAX_MSGID = 2**32 - 1
+_FEW = 2
 
 
 class Request(NamedTuple):
@@ -89,15 +90,16 @@ class Decoder:
             if not self._reaches(self._extent):
                 return
             whole, self._rest, self._extent = self._rest, b"", None
-        if len(whole) <= self._limit:
-            # Nearly every read holds exactly one frame, and unpackb is the cheapest way to decode it. What
-            # else there may be (further frames, half a frame, garbage) is told apart by the Unpacker below.
+        # Nearly every read holds one frame, or the answer to a release and the grant behind it: unpackb is the cheapest
+        # way to decode so few. Whatever else there may be (more frames, half a frame, garbage) is the Unpacker's.
+        for _ in range(_FEW):
+            if not 0 < len(whole) <= self._limit:
+                break
             try:
                 value, whole = self._first(whole)
             except _UNDECODABLE:
-                pass
-            else:
-                yield _message(value)
+                break
+            yield _message(value)
         if whole:
             yield from self._several(whole)
 

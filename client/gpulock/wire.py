@@ -302,12 +302,14 @@ def _labels(value: object) -> Mapping[str, str]:
     return {_text(key): _text(each) for key, each in value.items()}
 
 
+def _notification(value: object) -> object:
+    if value not in NOTIFICATIONS:
+        raise InvalidRequest(f"{_shown(value)} is no notification", hint=f"known: {', '.join(NOTIFICATIONS)}")
+    return value
+
+
 def _notifications(value: object) -> tuple[str, ...]:
-    names = _list(value, _text, len(NOTIFICATIONS))
-    for name in names:
-        if name not in NOTIFICATIONS:
-            raise InvalidRequest(f"{_shown(name)} is no notification", hint=f"known: {', '.join(NOTIFICATIONS)}")
-    return names
+    return _list(value, _notification, len(NOTIFICATIONS))
 
 
 def _optional(check: Check) -> Check:
