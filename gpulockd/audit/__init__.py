@@ -9,6 +9,21 @@ from .auditing import Outcome, Request, audit
 from .commandline import Program, of_parser
 from .findings import Edit, Finding
 from .fixing import fix
+from .project import Live
 from .source import Place, Unreadable
+from .truths import Setting
 
-__all__ = ["Edit", "Finding", "Outcome", "Place", "Program", "Request", "Unreadable", "audit", "fix", "of_parser"]
+__all__ = [
+    "Edit",
+    "Finding",
+    "Live",
+    "Outcome",
+    "Place",
+    "Program",
+    "Request",
+    "Setting",
+    "Unreadable",
+    "audit",
+    "fix",
+    "of_parser",
+]

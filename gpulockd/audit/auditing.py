@@ -9,7 +9,7 @@ from pathlib import Path
 from . import rules as all_rules, suppressions
 from .findings import Finding
 from .profiles import Profile
-from .project import Project, markdown_files, read_documents, shown_name
+from .project import Live, Project, markdown_files, read_documents, shown_name
 from .rulesfile import RulesFile, read_rules
 from .source import Place, Source, Unreadable, read
 
@@ -22,6 +22,7 @@ class Request:
     rules: Path | None = None
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     """Unless the rules file names one, the first whose configuration this can be is taken."""
+    live: Live | None = None
     progress: Callable[[int, int], None] = field(default=lambda *_: None)
 
 
@@ -55,7 +56,7 @@ def audit(request: Request) -> Outcome:
     files = [each for each in met if isinstance(each, Path)]
     truths = profile.truths(configs, rules, root)
     documents, troubles = read_documents(root, files, truths, request.progress)
-    project = Project(root, truths, documents, rules, configs)
+    project = Project(root, truths, documents, rules, configs, request.live)
     found = [*(each for each in met if isinstance(each, Finding)), *troubles, *all_rules.check(project)]
     return Outcome(_left({finding for finding in found if finding.rule not in rules.off}, project), project)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+import ast
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -28,3 +29,43 @@ def of_parser(parser: argparse.ArgumentParser, commands: Mapping[str, Program] |
         if isinstance(action, argparse._SubParsersAction):
             known |= {name: of_parser(inner) for name, inner in action.choices.items()}
     return Program(parser.prog, options, known, origin=f"{parser.prog} --help")
+
+
+def of_sources(name: str, sources: Sequence[str]) -> Program:
+    """A program whose parser is made in these Python sources, which are read and not run.
+
+    `add_argument`, `add_parser` and the decorators of click and typer tell options and subcommands. Which option is
+    whose cannot be told so, so each is everybody's.
+    """
+    options = {"-h": False, "--help": False, "--version": False}
+    names: set[str] = set()
+    for source in sources:
+        for node in ast.walk(_parsed(source)):
+            if not isinstance(node, ast.Call):
+                continue
+            texts = [each.value for each in node.args if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+            match ast.unparse(node.func).rpartition(".")[2]:
+                case "add_argument" | "option" | "Option":
+                    takes_value = not any(
+                        keyword.arg == "is_flag"
+                        or (
+                            keyword.arg == "action"
+                            and ast.unparse(keyword.value).strip("'\"").startswith(("store_", "count"))
+                        )
+                        for keyword in node.keywords
+                    )
+                    for spelling in (part for text in texts for part in text.split("/") if part.startswith("-")):
+                        options[spelling] = takes_value
+                case "add_parser":
+                    names.update(texts[:1])
+                case _:
+                    pass
+    commands = {each: Program(f"{name} {each}", {}) for each in names}
+    return Program(name, options, commands, origin=f"{name} --help")
+
+
+def _parsed(source: str) -> ast.AST:
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError):
+        return ast.Module([], [])

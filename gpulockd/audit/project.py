@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ from .findings import Finding
 from .rulesfile import RulesFile
 from .source import Place, Source, Unreadable, read
 from .tree import Tree
-from .truths import Truths
+from .truths import Setting, Truths
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,22 @@ class Audited:
 
 
 @dataclass(frozen=True)
+class Live:
+    """What the running daemon says of itself."""
+
+    settings: Mapping[str, Setting]
+    metrics: frozenset[str] | None
+    """None: it serves none."""
+
+
+@dataclass(frozen=True)
 class Project:
     root: Path
     truths: Truths
     documents: Sequence[Audited]
     rules: RulesFile = field(default_factory=RulesFile)
     configs: Sequence[Source] = ()
+    live: Live | None = None
 
     @cached_property
     def tree(self) -> Tree:

@@ -2,11 +2,48 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+import re
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from .source import Source, Unreadable
+
+
+class Bound(BaseModel):
+    """See `truths.Binding`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    files: str
+    pattern: str
+    key: str
+    relation: Literal["equals", "at-least", "at-most"] = "equals"
+    factor: float = 1.0
+    why: str = ""
+
+    @field_validator("pattern")
+    @classmethod
+    def _has_one_group(cls, pattern: str) -> str:
+        try:
+            groups = re.compile(pattern).groups
+        except re.error as error:
+            raise ValueError(f"is no regular expression: {error}") from None
+        if groups != 1:
+            raise ValueError("must have one group, which is the value")
+        return pattern
+
+
+class Order(BaseModel):
+    """One setting is at most another."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    smaller: str
+    larger: str
+    why: str = ""
 
 
 class RulesFile(BaseModel):
@@ -32,6 +69,22 @@ class RulesFile(BaseModel):
     """What the variables that set keys begin with; none: no such variables."""
     variable_separator: str = "__"
     """What stands in them for the dots of a key."""
+    routes: dict[str, list[str]] | None = None
+    """Paths that are served over HTTP, and the methods of each."""
+    port_keys: list[str] = []
+    """The settings that have the ports of `routes`."""
+    metrics: list[str] | None = None
+    metric_prefixes: list[str] = []
+    """A name that begins with one of these is meant as a metric."""
+    alerts: list[str] = []
+    """Patterns of Prometheus rule files, whose alerts are those that there are."""
+    exit_codes: list[int] = []
+    packages: list[str] = []
+    """Python packages: the symbols that documents name are looked up there, and defaults in their code."""
+    programs: dict[str, list[str]] = {}
+    """Commands, and the Python files in which their parsers are made."""
+    order: list[Order] = []
+    bindings: list[Bound] = []
 
 
 def read_rules(source: Source) -> RulesFile:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal, TypeAlias
 
 from .commandline import Program
 from .quantities import Value
-from .source import Place
+from .source import Place, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,40 @@ class Setting:
     """Of a bare number: a unit of time, empty for none, None where nobody knows."""
     place: Place | None = None
     """Of its key; None for a default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What a file outside of the configuration must have, because of a setting."""
+
+    files: str
+    """A pattern of paths below the root."""
+    pattern: str
+    """A regular expression; its first group is the value."""
+    key: str
+    relation: Literal["equals", "at-least", "at-most"] = "equals"
+    factor: float = 1.0
+    """So many times the setting."""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What the program says of a configuration that it does not accept. Line and column count from 1."""
+
+    line: int
+    column: int
+    message: str
+    hint: str = ""
+    unknown: bool = False
+    """Whether it is about a key that there is not."""
+
+    def offset(self, source: Source) -> int:
+        return source.starts[min(self.line, len(source.starts)) - 1] + self.column - 1
+
+
+Refuses: TypeAlias = Callable[[str], Sequence[Refusal]]
+"""What is wrong with a configuration's text."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +87,8 @@ class Truths:
     """What the commands end with, besides 128 and a signal's number; empty where nobody knows."""
     port_keys: tuple[str, ...] = ()
     """The settings that have the ports at which `routes` are served."""
+    bindings: Sequence[Binding] = ()
+    refuses: Refuses | None = None
     is_complete: bool = False
     """Whether the configuration is the one that comes with the code, with every key at its default."""
     packages: tuple[str, ...] = ()

@@ -31,7 +31,7 @@ LANGUAGES = frozenset(
         "",
     )
 )
-_ASSIGNMENT = re.compile(
+ASSIGNMENT = re.compile(
     r"(?<![\w$/.-])(?P<name>[A-Z][A-Z0-9]*(?:_+[A-Z0-9]+)+)"
     r"(?:=|:[ \t]+)(?P<quote>[\"']?)(?P<value>[^\s\"'#,;`]*)(?P=quote)"
 )
@@ -42,7 +42,7 @@ def assignments(document: Document, truths: Truths) -> Iterator[Claim]:
         return
     for block in document.blocks:
         if block.language in LANGUAGES:
-            for match in _ASSIGNMENT.finditer(block.content):
+            for match in ASSIGNMENT.finditer(block.content):
                 if (key := truths.variables.get(match["name"])) and match["value"]:
                     start, end = block.offset(match.start("value")), block.offset(match.end("value"))
                     yield Claim(
@@ -54,7 +54,7 @@ def assignments(document: Document, truths: Truths) -> Iterator[Claim]:
 
 def _in_code(passage: Passage, truths: Truths) -> Iterator[Claim]:
     for code in passage.codes:
-        match = _ASSIGNMENT.fullmatch(code.text)
+        match = ASSIGNMENT.fullmatch(code.text)
         key = (truths.variables or {}).get(match["name"]) if match else None
         if not match or not key or not match["value"] or is_hypothetical(passage, code.start):
             continue

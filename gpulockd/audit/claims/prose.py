@@ -32,7 +32,7 @@ _SUPPOSES = re.compile(
     r"|reduce|change|changed|changing|use|using|should|could|would|may|might|can|must|instead of|e\.g|such as|example"
     r"|was|were|used to|formerly|previously|earlier|old|until|before|suggest\w*|recommend\w*|propos\w*|at least|at most"
     r"|less than|more than|up to|below|above|over|under|from|between|under|begin|not|no longer|never)\b"
-    r"|如果|若|假如|当.*时|例如|比如|建议|推荐|可以|可设|应|需要?|改[为成]|调整[为到成]|提高到|降低到|增加到|减少到|设为.*时"
+    r"|如果|若|假如|当(?!前).*时|例如|比如|建议|推荐|可以|可设|应该|应当|应设|需要|需设|改[为成]|调整[为到成]|提高到|降低到|增加到|减少到|设为.*时"
     r"|曾|原先|原来|以前|之前|旧|不再|不是|不得|至少|至多|最多|不超过|小于|大于|低于|高于|超过|从",
     re.IGNORECASE,
 )

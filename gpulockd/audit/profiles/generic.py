@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .. import yamltext
-from ..rulesfile import RulesFile
-from ..source import Source, Unreadable
-from ..truths import Setting, Truths
+from ..commandline import of_sources
+from ..quantities import whole
+from ..rulesfile import Order, RulesFile
+from ..source import Place, Source, Unreadable, read
+from ..truths import Binding, Refusal, Refuses, Setting, Truths
 
 _UNIT_ENDINGS = {
     "_ms": "ms",
@@ -30,9 +32,27 @@ class Generic:
     def fits(self, configs: Sequence[Source]) -> bool:  # noqa: ARG002  # any will do
         return True
 
-    def truths(self, configs: Sequence[Source], rules: RulesFile, root: Path) -> Truths:  # noqa: ARG002  # every profile's form
+    def truths(self, configs: Sequence[Source], rules: RulesFile, root: Path) -> Truths:
         values = values_of(configs, rules)
-        return Truths(values, variables=_variables(values, rules), spoken=rules.names)
+        told = [rules.variable_prefix] if rules.variable_prefix else []
+        return Truths(
+            values,
+            variables=_variables(values, rules),
+            variable_prefixes=tuple(told),
+            spoken=rules.names,
+            programs={
+                name: of_sources(name, [_text(root / file) for file in files]) for name, files in rules.programs.items()
+            },
+            routes=routes_of(rules),
+            metrics=None if rules.metrics is None else frozenset(rules.metrics),
+            metric_prefixes=tuple(rules.metric_prefixes),
+            alerts=alerts_of(rules, root),
+            exit_codes=frozenset(rules.exit_codes),
+            port_keys=tuple(rules.port_keys),
+            bindings=bindings_of(rules),
+            refuses=_refusing(rules),
+            packages=tuple(rules.packages),
+        )
 
 
 def values_of(configs: Sequence[Source], rules: RulesFile) -> dict[str, list[Setting]]:
@@ -49,6 +69,64 @@ def values_of(configs: Sequence[Source], rules: RulesFile) -> dict[str, list[Set
                     Setting(key, leaf.value, str(source.place(leaf.start)), unit_of(key, rules), source.place(leaf.key))
                 )
     return found
+
+
+def routes_of(rules: RulesFile) -> dict[str, frozenset[str]] | None:
+    """None where the rules file tells of no routes."""
+    return None if rules.routes is None else {path: frozenset(methods) for path, methods in rules.routes.items()}
+
+
+def bindings_of(rules: RulesFile) -> list[Binding]:
+    return [
+        Binding(each.files, each.pattern, each.key, each.relation, each.factor, each.why) for each in rules.bindings
+    ]
+
+
+def alerts_of(rules: RulesFile, root: Path) -> frozenset[str] | None:
+    """The names that the rule files give to alerts; None where no such file is told of."""
+    if not rules.alerts:
+        return None
+    files = [path for pattern in rules.alerts for path in sorted(root.glob(pattern))]
+    trees = [yamltext.read(_text(path)) for path in files]
+    leaves = [leaf for tree in trees if isinstance(tree, yamltext.Tree) for leaf in tree.leaves]
+    return frozenset(str(leaf.value) for leaf in leaves if leaf.path[-1] == "alert")
+
+
+def _text(path: Path) -> str:
+    """Raises `Unreadable`, with the place."""
+    try:
+        return read(path, str(path)).text
+    except Unreadable as trouble:
+        raise Unreadable(trouble.why, trouble.hint, trouble.place or Place(str(path))) from None
+
+
+def _refusing(rules: RulesFile) -> Refuses | None:
+    """Whether the settings are in the order that the rules file wants."""
+    if not rules.order:
+        return None
+
+    def refuses(text: str) -> list[Refusal]:
+        tree = yamltext.read(text)
+        if isinstance(tree, yamltext.Broken):
+            return []
+        source = Source(Path(), "", text)
+        by_key = {".".join(leaf.path): leaf for leaf in tree.leaves}
+        found = []
+        for order in rules.order:
+            smaller, larger = by_key.get(order.smaller), by_key.get(order.larger)
+            if smaller and larger and (why := _in_disorder(order, smaller, larger)):
+                place = source.place(smaller.start)
+                found.append(Refusal(place.line, place.column, why, order.why))
+        return found
+
+    return refuses
+
+
+def _in_disorder(order: Order, smaller: yamltext.Leaf, larger: yamltext.Leaf) -> str | None:
+    low, high = whole(str(smaller.value)), whole(str(larger.value))
+    if low is None or high is None or low.number <= high.number:
+        return None
+    return f"{order.smaller} is {smaller.written}, and must be at most {order.larger}, {larger.written}"
 
 
 def unit_of(key: str, rules: RulesFile) -> str | None:

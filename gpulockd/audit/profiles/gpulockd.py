@@ -6,6 +6,7 @@ The one file of the audit that knows the daemon.
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,15 +18,17 @@ from gpulock.documents import StatusDocument
 from ... import arguments
 from ...config.environment import NAMES, OLDER_NAMES, REDIS_NAMES
 from ...config.keys import SETTINGS, value_of
+from ...config.loading import load
 from ...config.model import Config
+from ...config.problems import ConfigError
 from ...http.metrics import Metrics
 from ...http.server import HttpServer
 from ..commandline import Program, of_parser
 from ..quantities import Value
 from ..rulesfile import RulesFile
 from ..source import Source
-from ..truths import Setting, Truths
-from .generic import values_of
+from ..truths import Binding, Refusal, Setting, Truths
+from .generic import alerts_of, bindings_of, values_of
 
 _MODEL = "gpulockd/config/model.py"
 _OTHER_VARIABLES = (
@@ -55,6 +58,14 @@ _SPOKEN = {
 
 _EXIT_CODES = frozenset((0, 1, 2, 69, 70, 75, 76, 77, 78, 124, 126, 127))
 """Of all three commands; a test holds them equal to what the commands themselves have."""
+
+_SOCKET_UNITS, _SERVICE_UNITS = "**/gpulockd.socket", "**/gpulockd.service"
+_BINDINGS = (
+    Binding(_SOCKET_UNITS, r"^ListenStream=(\S+)$", "daemon.socket", why="clients look for the socket there"),
+    Binding(
+        _SERVICE_UNITS, r"^LimitNOFILE=(\d+)$", "daemon.max_sessions", "at-least", 2, "a session takes two descriptors"
+    ),
+)
 
 
 class Gpulockd:
@@ -88,6 +99,9 @@ class Gpulockd:
             other_names=frozenset(("gpu_lock_monitor",)),
             exit_codes=_EXIT_CODES,
             port_keys=("http.port",),
+            alerts=alerts_of(rules, root),
+            bindings=(*_BINDINGS, *bindings_of(rules)),
+            refuses=_refuses,
             is_complete=(root / _MODEL).is_file(),
             packages=tuple(name for name in ("gpulockd", "client/gpulock") if (root / name).is_dir()),
         )
@@ -95,6 +109,27 @@ class Gpulockd:
     def _programs(self) -> Mapping[str, Program]:
         gpulock = Program("gpulock", options.spellings(), wraps=True, origin="gpulock --help")
         return {"gpulock": gpulock, "gpulockctl": self._gpulockctl, "gpulockd": of_parser(arguments.parser())}
+
+
+def _refuses(text: str) -> list[Refusal]:
+    """By the rules that the daemon's own start checks."""
+    with tempfile.NamedTemporaryFile(suffix=".yml") as file:
+        file.write(text.encode())
+        file.flush()
+        try:
+            load(Path(file.name), {})
+        except ConfigError as error:
+            return [
+                Refusal(
+                    each.line or 1,
+                    each.column or 1,
+                    f"{each.key}: {each.message}" if each.key else each.message,
+                    each.hint,
+                    each.message == "unknown key",
+                )
+                for each in error.problems
+            ]
+    return []
 
 
 def _defaults() -> dict[str, Setting]:

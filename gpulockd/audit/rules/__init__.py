@@ -8,30 +8,46 @@ from typing import TypeAlias
 from .. import suppressions
 from ..findings import Finding
 from ..project import Project
-from . import commands, keys, links, served, suggestions, values, variables
+from . import (
+    code,
+    commands,
+    contradictions,
+    deployment,
+    evidence,
+    headers,
+    keys,
+    links,
+    live,
+    served,
+    suggestions,
+    values,
+    variables,
+)
 
 Rule: TypeAlias = Callable[[Project], Iterator[Finding]]
 
-FAMILIES: tuple[Rule, ...] = (
-    values.check,
-    keys.check,
-    suggestions.check,
-    links.check,
-    commands.check,
-    served.check,
-    variables.check,
+_FAMILIES = (
+    values,
+    keys,
+    suggestions,
+    evidence,
+    headers,
+    links,
+    code,
+    commands,
+    served,
+    variables,
+    contradictions,
+    deployment,
+    live,
 )
+
+FAMILIES: tuple[Rule, ...] = tuple(family.check for family in _FAMILIES)
 
 RULES: Mapping[str, str] = {
     "file-unreadable": "a file that is no text, too long, or not there",
     "file-outside": "a link out of the tree",
-    **values.RULES,
-    **keys.RULES,
-    **suggestions.RULES,
-    **links.RULES,
-    **commands.RULES,
-    **served.RULES,
-    **variables.RULES,
+    **{rule: text for family in _FAMILIES for rule, text in family.RULES.items()},
     **suppressions.RULES,
 }
 """Every rule's id, and what it finds, in one sentence."""

@@ -21,7 +21,7 @@ RULES: Mapping[str, str] = {
 }
 _EXTERNAL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|//")
 _PATH = re.compile(r"(?:\./)?[\w@-][\w.@-]*(?:/[\w.@*-]+)+/?")
-_PLACEHOLDER = re.compile(r"(?:^|/)(?:path|your|my|foo|bar|xxx|example)(?:[-_/]|$)|\.\.\.", re.IGNORECASE)
+_PLACEHOLDER = re.compile(r"(?:^|/)(?:path|your|my|foo|bar|x{3}|example)(?:[-_/]|$)|\.\.\.", re.IGNORECASE)
 
 
 def check(project: Project) -> Iterator[Finding]:

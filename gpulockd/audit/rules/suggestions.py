@@ -28,7 +28,7 @@ VERIFIED = re.compile(
     r"(?<!un)\b(?:verified|tested|proven|confirmed|done)\b|已验证|验证通过|已完成|已确认|已测试|[✅☑✔]", re.IGNORECASE
 )
 NOT_VERIFIED = re.compile(
-    r"\b(?:not|to be|un|yet to be|partly|never|awaits?|pending)\b[\s-]*|待|未|尚|[❌⏳]|否", re.IGNORECASE
+    r"\b(?:not|to be|un|yet to be|partly|never|awaits?|pending)\b[\s-]*|(?<!等)(?<!期)待|未|尚|[❌⏳]|否", re.IGNORECASE
 )
 
 

@@ -14,7 +14,7 @@ RULES: Mapping[str, str] = {
     "variable-unknown": "a variable of the environment that begins as the project's own do, and that nothing reads",
 }
 _NAME = re.compile(r"(?<![\w./-])[A-Z][A-Z0-9]*(?:_+[A-Z0-9]+)+(?![\w*…<{-]|\.\.\.|_)")
-_PLACEHOLDER = re.compile(r"__(?:SECTION|KEY|NAME|XXX?|FOO)(?:__|$)")
+_PLACEHOLDER = re.compile(r"__(?:SECTION|KEY|NAME|X{2,3}|FOO)(?:__|$)")
 
 
 def check(project: Project) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +15,11 @@ from ..catalogue import COMMANDS
 from ..context import Context
 
 if TYPE_CHECKING:
-    from ...audit import Outcome, Program, Request, Unreadable
+    from ...audit import Live, Outcome, Program, Request, Unreadable
 
 FOUND, TROUBLE = 1, 2
+HTTP_LIMIT = 5.0
+"""Seconds that the daemon has to answer with its metrics."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="text",
         help="json is --json; annotations show findings beside the lines of a change (::error ...)",
     )
+    parser.add_argument("--live", action="store_true", help="ask the running daemon too: its settings, its metrics")
     parser.add_argument("--list-rules", action="store_true", help="every rule's id, and what it finds")
 
 
@@ -45,7 +49,7 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
     if arguments.list_rules:
         context.out.write("".join(f"{rule:<26}{text}\n" for rule, text in RULES.items()))
         return 0
-    request = _request(arguments)
+    request = _request(arguments, _live(context) if arguments.live else None)
     try:
         outcome = audit(request)
         if arguments.fix and (edits := [each.edit for each in outcome.findings if each.edit]):
@@ -65,7 +69,29 @@ def own_program() -> Program:
     return of_parser(top_parser(), {name: of_parser(parser_of(name)[1]) for name in COMMANDS})
 
 
-def _request(arguments: argparse.Namespace) -> Request:
+def _live(context: Context) -> Live:
+    """Raises `GpulockError` where no daemon answers."""
+    from urllib.error import URLError
+    from urllib.request import urlopen
+
+    from ...audit import Live, Setting
+
+    told = context.ask("config")["settings"]
+    settings = {each["key"]: Setting(each["key"], each["value"], f"from {each['source']}") for each in told}
+    host, port = settings["http.host"].value, settings["http.port"].value
+    if not port:
+        return Live(settings, None)
+    address = f"[{host}]" if ":" in str(host) else host
+    try:
+        with urlopen(f"http://{address}:{port}/metrics", timeout=HTTP_LIMIT) as answer:
+            text = answer.read().decode()
+    except (URLError, OSError, ValueError) as error:
+        print(f"gpulockctl audit: /metrics cannot be read: {error}", file=sys.stderr)
+        return Live(settings, None)
+    return Live(settings, frozenset(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE)))
+
+
+def _request(arguments: argparse.Namespace, live: Live | None) -> Request:
     from ...audit import Request
     from ...audit.profiles.generic import Generic
     from ...audit.profiles.gpulockd import Gpulockd
@@ -76,6 +102,7 @@ def _request(arguments: argparse.Namespace) -> Request:
         docs=arguments.docs,
         rules=arguments.rules,
         profiles={"gpulockd": Gpulockd(own_program()), "generic": Generic()},
+        live=live,
         progress=_progress(),
     )
 
