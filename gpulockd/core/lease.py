@@ -200,26 +200,31 @@ def late(turn: Turn, _: str) -> None:
 
 
 def degraded(turn: Turn, _: str) -> None:
-    lease = turn.state.lease
+    lease, ttl = turn.state.lease, turn.state.settings.lease_ttl
     lease.state = LeaseState.DEGRADED
     lease.why = lease.why or "the store does not answer"
     regate_all(turn)
     turn.announce("lease.degraded", f"nothing is granted any more: {lease.why}", Severity.ERROR)
     if turn.state.settings.on_loss_revoke:
+        age = STOP * ttl if lease.renewed_at is None else turn.now - lease.renewed_at
         for lock in list(turn.state.locks):
-            _recall(turn, lock, lease.why)
+            _recall(turn, lock, lease.why, age)
 
 
 def _gone_elsewhere(turn: Turn, gpu: Gpu, holder: LeaseHolder) -> None:
-    """Another daemon has the lease of a GPU that somebody here may hold."""
+    """Another daemon has the lease of a GPU that somebody here may hold, and may be granting it this moment."""
     if turn.state.settings.on_loss_revoke and gpu.lock is not None:
-        _recall(turn, gpu.lock, f"the lease of GPU {gpu.identity.index} is with host {holder.host}, pid {holder.pid}")
+        why = f"the lease of GPU {gpu.identity.index} is with host {holder.host}, pid {holder.pid}"
+        _recall(turn, gpu.lock, why, turn.state.settings.lease_ttl)
 
 
-def _recall(turn: Turn, lock_id: str, why: str) -> None:
-    """Its holder has to be gone before another host could be granted the GPU."""
-    ttl, renewed_at = turn.state.settings.lease_ttl, turn.state.lease.renewed_at
-    lease_age = STOP * ttl if renewed_at is None else turn.now - renewed_at
-    grace = max(0.0, TERMINATE * ttl - lease_age) if math.isfinite(ttl) else 0.0
-    kill_grace = (KILL - TERMINATE) * ttl if math.isfinite(ttl) else turn.state.settings.kill_grace
+def _recall(turn: Turn, lock_id: str, why: str, age: float) -> None:
+    """Its holder has to be gone before the lease, `age` seconds old, is as old as its TTL."""
+    settings = turn.state.settings
+    ttl = settings.lease_ttl
+    if math.isfinite(ttl):
+        grace = max(0.0, TERMINATE * ttl - age)
+        kill_grace = max(0.0, KILL * ttl - max(age, TERMINATE * ttl))
+    else:
+        grace, kill_grace = 0.0, settings.kill_grace
     recall(turn, turn.state.locks[lock_id], "lease-lost", "gpulockd", why, grace, kill_grace)

@@ -35,6 +35,10 @@ TRANSITIONS: dict[tuple[LockState, Push], LockState] = {
 }
 
 
+DYING = 1.0
+"""Seconds that a process may take to end after SIGKILL before it counts as hanging, at the least."""
+
+
 def recall(turn: Turn, lock: Lock, reason: str, by: str, note: str, grace: float, kill_grace: float) -> Recall:
     """Begins to take a lock back. One that is being taken back already is so for the first reason, and sooner where
     that is asked for now."""
@@ -115,8 +119,12 @@ def harder(turn: Turn, lock_id: str) -> None:
         why = recall.obstacle or "it has not ended since SIGKILL: it may hang in the driver"
         _obstruct(turn, lock, recall, why)
         return
-    number = signal.SIGTERM if lock.state is LockState.TERMINATING else signal.SIGKILL
-    deadline = turn.now + recall.kill_grace
+    if lock.state is LockState.TERMINATING:
+        # The end of a lease is not put off by a step that was taken late.
+        began = recall.deadline if recall.reason == "lease-lost" else turn.now
+        number, deadline = signal.SIGTERM, began + recall.kill_grace
+    else:
+        number, deadline = signal.SIGKILL, turn.now + max(recall.kill_grace, DYING)
     lock.recall = replace(recall, deadline=deadline)
     turn.deadlines.set(Alarm.RECALL_STEP, lock.id, deadline)
     turn.do(LockChanged(lock))

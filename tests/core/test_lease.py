@@ -165,6 +165,54 @@ def test_revoke_has_every_holder_gone_before_the_ttl_ends() -> None:
     assert host.now - started == pytest.approx(0.8 * TTL)
 
 
+def test_a_daemon_that_wakes_up_late_makes_up_for_it() -> None:
+    """The times of the chain are ages of the lease: who was late with one step is not late with the next."""
+    host = redis_host(on_loss_revoke=True)
+    play(host, acquire("anna", notify=frozenset({"lost"})), granted("anna", 0))
+    pid = host.process("anna").pid
+    play(
+        host,
+        passes(0.75 * TTL), RENEW, lost("anna", "lease-lost"), signalled(pid, int(signal.SIGTERM)),
+        passes(0.05 * TTL), signalled(pid, int(signal.SIGKILL)),
+    )  # fmt: skip
+
+
+def test_a_daemon_that_wakes_up_between_two_steps_makes_up_for_it() -> None:
+    host = redis_host(on_loss_revoke=True)
+    play(host, acquire("anna", notify=frozenset({"lost"})), granted("anna", 0))
+    pid = host.process("anna").pid
+    play(
+        host,
+        passes(0.6 * TTL), RENEW, lost("anna", "lease-lost"),
+        passes(0.15 * TTL), signalled(pid, int(signal.SIGTERM)),
+        passes(0.05 * TTL), signalled(pid, int(signal.SIGKILL)),
+    )  # fmt: skip
+
+
+def test_a_daemon_that_wakes_up_after_its_lease_has_no_grace_left_to_give() -> None:
+    host = redis_host(on_loss_revoke=True)
+    play(host, acquire("anna", notify=frozenset({"lost"})), granted("anna", 0))
+    pid = host.process("anna").pid
+    play(
+        host,
+        passes(4 * TTL), RENEW, lost("anna", "lease-lost"),
+        signalled(pid, int(signal.SIGTERM)), signalled(pid, int(signal.SIGKILL)),
+    )  # fmt: skip
+    assert "lock.obstructed" not in host.kinds(), "it was given no time to die"
+
+
+def test_a_gpu_that_another_host_has_already_leaves_its_holder_no_grace() -> None:
+    host = redis_host(on_loss_revoke=True)
+    play(host, acquire("anna", notify=frozenset({"lost"})), granted("anna", 0))
+    pid = host.process("anna").pid
+    play(
+        host,
+        passes(3), RENEW,
+        renewed(lost={0: ELSEWHERE}), lost("anna", "lease-lost"),
+        passes(0), signalled(pid, int(signal.SIGTERM)), signalled(pid, int(signal.SIGKILL)),
+    )  # fmt: skip
+
+
 def test_a_lease_that_is_lost_hastens_a_recall_that_had_more_time() -> None:
     host = redis_host(on_loss_revoke=True)
     play(host, acquire("anna", notify=frozenset({"lost"})), granted("anna", 0))
