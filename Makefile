@@ -57,7 +57,7 @@ format: install ## let ruff format and fix what it can
 gpu-check: install ## on a machine with an NVIDIA GPU: the real driver, processes and an orphan
 	$(BIN)/python tests/gpu_check.py
 
-bench: $(BENCH_VENV)/.installed ## the lock beside what people would use instead (an hour and a half, on a quiet machine)
+bench: $(BENCH_VENV)/.installed ## the lock beside what people would use instead (an hour, on a quiet machine)
 	$(BENCH_VENV)/bin/python -m bench $(BENCH_ARGS)
 
 bench-quick: $(BENCH_VENV)/.installed ## two minutes of it, with generous bars; fails where the speed was lost

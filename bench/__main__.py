@@ -1,4 +1,7 @@
-"""`python -m bench`: measures, judges against the bars, and writes the report. Exit status 1: a bar is missed."""
+"""`python -m bench`: measures, judges by the bars, and writes the report.
+
+Exit status 1: a quick run has broken a bar. A full one ends with 0 whatever it found; that is in its report.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = options.output or REPORT
         report.write(run, where)
         console.print(f"written: {where}")
-    return 1 if options.quick and not all(judgement.kept for judgement in judged) else 0
+    return 1 if options.quick and any(judgement.broken for judgement in judged) else 0
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -38,6 +38,11 @@ class Judgement:
         return self.estimate is not None and self._keeps(self.estimate.value)
 
     @property
+    def broken(self) -> bool:
+        """Whether not even its better rounds keep it: what fails a quick run, whose machine others use too."""
+        return self.verdict in ("missed", "not measured")
+
+    @property
     def factor(self) -> float | None:
         """By how much it is met (above 1) or missed (below 1); None where that cannot be said."""
         if self.estimate is None or not self.estimate.value or not self.limit:
