@@ -8,7 +8,8 @@ import select
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import msgpack
 
@@ -103,6 +104,16 @@ class Crowd:
         self._epoll = select.epoll()
         self._members: dict[int, socket.socket] = {}
         self._rests: dict[int, bytes] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for member in list(self._members.values()):
+            self.leave(member)
+        self._epoll.close()
 
     def join(self) -> socket.socket:
         """One more, introduced."""
