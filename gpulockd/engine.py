@@ -344,7 +344,7 @@ class Engine:
             if claimed.epochs:
                 self._journal.raise_epoch(max(claimed.epochs.values()))
         except Unavailable as error:
-            self.post(ClaimFailed(sent_at, str(error)))
+            self.post(ClaimFailed(sent_at, str(error), error.reason))
         else:
             self.post(LeasesClaimed(sent_at, claimed.epochs, claimed.refused))
 
@@ -354,6 +354,6 @@ class Engine:
         try:
             renewed = await self._leases.renew(action.attempt, action.epochs, snapshot)
         except Unavailable as error:
-            self.post(RenewalFailed(sent_at, str(error)))
+            self.post(RenewalFailed(sent_at, str(error), error.reason))
         else:
             self.post(LeasesRenewed(sent_at, renewed.kept, renewed.lost))

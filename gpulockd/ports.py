@@ -32,8 +32,21 @@ class Mailbox(Protocol):
         ...
 
 
+LEASE_FAULTS = (
+    *("timeout", "refused", "nosocket", "noaccess", "noname", "network", "tls", "connections", "nomaster"),
+    *("auth", "noperm", "readonly", "masterdown", "noreplicas", "clusterdown", "oom", "misconf", "evicting"),
+    *("loading", "busy", "commands", "wrongtype", "journal", "other"),
+)
+"""Why an operation on a lease can fail, each in one word, for counting. `journal`: the store granted a lease whose
+epoch could not be written down here."""
+
+
 class Unavailable(Exception):
-    """Something outside does not work at present: what, why, and what to do."""
+    """Something outside does not work at present: what, why, and what to do; `reason` is the why in one word."""
+
+    def __init__(self, message: str, reason: str = "other") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class StartupRefused(Exception):

@@ -160,6 +160,10 @@ class LeaseView(TypedDict):
 
 class DaemonView(TypedDict):
     pid: int
+    fault: str
+    """Why the last claim or renewal failed, in one word such as `timeout`; empty: it was answered."""
+    failures: dict[str, int]
+    """How many claims and renewals have failed since the daemon started, by that word."""
     version: str
     uptime: float
     simulated: bool

@@ -173,6 +173,8 @@ class ClaimFailed:
 
 
 @dataclass(frozen=True, slots=True)
+    reason: str = "other"
+    """The why in one word, for counting: one of `ports.LEASE_FAULTS`."""
 class RenewalFailed:
     """The same of `RenewLeases`."""
 
@@ -181,6 +183,7 @@ class RenewalFailed:
 
 
 @dataclass(frozen=True, slots=True)
+    reason: str = "other"
 class LeaseFreed:
     """Another daemon announced that it let go of these GPUs."""
 

@@ -46,7 +46,7 @@ def claim(turn: Turn, _: str = "") -> None:
 
 def claimed(turn: Turn, event: LeasesClaimed) -> None:
     state, lease = turn.state, turn.state.lease
-    lease.claiming, lease.unanswered = False, None
+    lease.claiming, lease.unanswered, lease.fault = False, None, ""
     for uuid, epoch in event.epochs.items():
         if (gpu := state.gpus.get(uuid)) is not None:
             gpu.epoch, gpu.elsewhere = epoch, None
@@ -131,7 +131,7 @@ def renew(turn: Turn, _: str = "") -> None:
 
 def renewed(turn: Turn, event: LeasesRenewed) -> None:
     state = turn.state
-    state.lease.renewing = False
+    state.lease.renewing, state.lease.fault = False, ""
     for uuid, holder in event.lost.items():
         if (gpu := state.gpus.get(uuid)) is not None:
             _lost(turn, gpu, holder)
@@ -188,7 +188,8 @@ def _again(turn: Turn, alarm: Alarm, event: ClaimFailed | RenewalFailed) -> None
     lease = turn.state.lease
     if lease.why != event.why:
         turn.announce("lease.failed", event.why, Severity.WARNING)
-    lease.why = event.why
+    lease.why, lease.fault = event.why, event.reason
+    lease.failures[event.reason] = lease.failures.get(event.reason, 0) + 1
     turn.deadlines.set(alarm, "", max(turn.now, event.sent_at + RETRY))
 
 

@@ -283,6 +283,10 @@ class Settings:
     exponential_backoff: bool = True
     use_event_driven: bool = True
     fallback_timeout: float = 30.0
+    fault: str = ""
+    """Why the last claim or renewal failed, in one word; empty: the store answered it."""
+    failures: dict[str, int] = field(default_factory=dict)
+    """How many claims and renewals have failed so far, by that word."""
 
 
 @dataclass(slots=True)

@@ -175,6 +175,8 @@ def _lease(state: State, now: float) -> Document:
         "ttl": finite(ttl),
         "age": None if lease.renewed_at is None else now - lease.renewed_at,
         "why": lease.why,
+        "fault": lease.fault,
+        "failures": dict(lease.failures),
     }
 
 

@@ -14,9 +14,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from gpulock.documents import StatusDocument
+from gpulock.documents import LeaseView, StatusDocument
 
 from ..core.actions import Announce
+from ..core.model import LeaseState
+from ..ports import LEASE_FAULTS
 
 OUTCOMES = ("granted", "timeout", "busy", "refused", "cancelled", "withdrawn")
 """How a request can end: `busy` did not want to wait, `withdrawn` lost its client."""
@@ -60,6 +62,7 @@ class Metrics:
         yield from _build(status)
         yield from _gpus(status)
         yield from _queue(status)
+        yield from _lease(status["lease"])
         yield _counter("gpu_lock_acquisitions", "Requests that came to an end.", "outcome", self._outcomes)
         yield _counter("gpu_lock_ends", "Locks that came to an end.", "how", self._ends)
 
@@ -96,6 +99,24 @@ def _queue(status: StatusDocument) -> Iterator[Metric]:
         "How long the request has waited that has waited longest; 0 where none waits.",
         max(waits, default=0.0),
     )
+
+
+def _lease(lease: LeaseView) -> Iterator[Metric]:
+    """Without Redis there is no server that could be up, and a kernel lock does not get old: no values then."""
+    state = GaugeMetricFamily("gpu_lock_lease_state", "1 for the state of this host's leases.", labels=["state"])
+    for each in LeaseState:
+        state.add_metric([each.value], lease["state"] == each.value)
+    up = GaugeMetricFamily("gpu_lock_redis_up", "Whether Redis answered when it was last asked.")
+    if lease["kind"] == "redis":
+        up.add_metric([], lease["fault"] in ("", "journal"))
+    age = GaugeMetricFamily("gpu_lock_lease_age_seconds", "How long ago the last good renewal was sent.")
+    ttl = GaugeMetricFamily("gpu_lock_lease_ttl_seconds", "The age at which a lease expires.")
+    for family, value in ((age, lease["age"]), (ttl, lease["ttl"])):
+        if lease["ttl"] is not None and value is not None:
+            family.add_metric([], value)
+    failures = dict.fromkeys(LEASE_FAULTS, 0) | lease["failures"]
+    yield from (state, up, age, ttl)
+    yield _counter("gpu_lock_lease_failures", "Claims and renewals of leases that failed.", "reason", failures)
 
 
 def _counter(name: str, documentation: str, label: str, counts: Mapping[str, int]) -> Metric:

@@ -240,7 +240,7 @@ class SqliteJournal:
 
     def _unavailable(self, verb: str, error: sqlite3.DatabaseError) -> Unavailable:
         way_out = remedy(error, self.file) or "the file may be damaged: restart the daemon to have it examined"
-        return Unavailable(f"cannot {verb} the journal {self.file}: {error}; {way_out}")
+        return Unavailable(f"cannot {verb} the journal {self.file}: {error}; {way_out}", "journal")
 
 
 def _moved_lock(lock: Lock, later: float) -> Lock:

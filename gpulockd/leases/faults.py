@@ -136,7 +136,7 @@ def explain(error: BaseException, server: object, timeout: float) -> Unavailable
     )
     cause, advice = _TALES[kind]
     detail = " ".join(str(telling).split()) or type(telling).__name__
-    return Unavailable(f"Redis ({server}) {cause.format(timeout=timeout, detail=detail)}; {advice}")
+    return Unavailable(f"Redis ({server}) {cause.format(timeout=timeout, detail=detail)}; {advice}", kind.lower())
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

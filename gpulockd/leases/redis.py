@@ -122,7 +122,8 @@ class RedisLeases:
             raise Unavailable(
                 f"Redis ({self._target}) may drop a lease while it is held, to make room for other data: its "
                 f"maxmemory-policy is {policy}; CONFIG SET maxmemory-policy noeviction, "
-                "or give the leases a server of their own"
+                "or give the leases a server of their own",
+                "evicting",
             )
 
     def _warn(self, subject: str, why: str, consequence: str) -> None:

@@ -117,8 +117,24 @@ def recall(reason: str, by: str, note: str, time_left: float, obstacle: str = ""
     return {"reason": reason, "by": by, "note": note, "time_left": time_left, "obstacle": obstacle}
 
 
-REDIS_LEASE: LeaseView = {"kind": "redis", "state": "held", "ttl": 15.0, "age": 2.1, "why": ""}
-LOCAL_LEASE: LeaseView = {"kind": "local", "state": "held", "ttl": None, "age": None, "why": ""}
+REDIS_LEASE: LeaseView = {
+    "kind": "redis",
+    "state": "held",
+    "ttl": 15.0,
+    "age": 2.1,
+    "why": "",
+    "fault": "",
+    "failures": {},
+}
+LOCAL_LEASE: LeaseView = {
+    "kind": "local",
+    "state": "held",
+    "ttl": None,
+    "age": None,
+    "why": "",
+    "fault": "",
+    "failures": {},
+}
 
 
 def status(
@@ -235,7 +251,14 @@ def troubled() -> StatusDocument:
                 recall=recall("max-hold", "", "", 0.0, "pid 51077 may not be signalled: Operation not permitted"),
             ),
         ],
-        lease={"kind": "redis", "state": "degraded", "ttl": 15.0, "age": 11.0, "why": "Redis did not answer within 1s"},
+        lease={
+            **REDIS_LEASE,
+            "state": "degraded",
+            "age": 11.0,
+            "why": "Redis did not answer within 1s",
+            "fault": "timeout",
+            "failures": {"timeout": 9},
+        },
         journal="disk full",
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gpulock.documents import GpuView, LeaseView, OwnerView, RequestView, StatusDocument
 
 OWNER = OwnerView(pid=4711, uid=1000, user="alice", command="python train.py", container="")
-LEASE = LeaseView(kind="local", state="held", ttl=None, age=None, why="")
+LEASE = LeaseView(kind="local", state="held", ttl=None, age=None, why="", fault="", failures={})
 
 
 def gpu(index: int, **changes: object) -> GpuView:

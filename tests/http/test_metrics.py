@@ -7,11 +7,12 @@ import platform
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gpulock.documents import StatusDocument
+from gpulock.documents import LeaseView, StatusDocument
 from gpulockd.core.actions import Announce
 from gpulockd.http.metrics import ENDS, OUTCOMES, Metrics
+from gpulockd.ports import LEASE_FAULTS
 
-from .documents import gpu, in_quarantine, request, status
+from .documents import LEASE, gpu, in_quarantine, request, status
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -40,6 +41,39 @@ def test_gauges_are_the_status_of_the_moment() -> None:
     assert ("gpu_lock_held", (("gpu", "GPU-1"),)) not in samples
     assert samples["gpu_lock_waiters", ()] == 2
     assert samples["gpu_lock_oldest_waiter_age_seconds", ()] == 90.25
+
+
+def test_a_lease_in_redis_tells_its_state_its_age_and_what_failed() -> None:
+    held: LeaseView = {**LEASE, "kind": "redis", "ttl": 15.0, "age": 2.5}
+    samples = samples_of(Metrics(), status(gpu(0), lease=held))
+    assert samples["gpu_lock_redis_up", ()] == 1
+    assert samples["gpu_lock_lease_age_seconds", ()] == 2.5
+    assert samples["gpu_lock_lease_ttl_seconds", ()] == 15
+    states = {labels[0][1]: value for (name, labels), value in samples.items() if name == "gpu_lock_lease_state"}
+    assert states == {"claiming": 0, "held": 1, "late": 0, "degraded": 0}
+    for reason in LEASE_FAULTS:
+        assert samples["gpu_lock_lease_failures_total", (("reason", reason),)] == 0
+
+    failed: LeaseView = {**held, "state": "degraded", "age": 9.0, "fault": "timeout", "failures": {"timeout": 3}}
+    samples = samples_of(Metrics(), status(gpu(0), lease=failed))
+    assert samples["gpu_lock_redis_up", ()] == 0
+    assert samples["gpu_lock_lease_state", (("state", "degraded"),)] == 1
+    assert samples["gpu_lock_lease_failures_total", (("reason", "timeout"),)] == 3
+    assert samples["gpu_lock_lease_failures_total", (("reason", "auth"),)] == 0
+
+
+def test_a_lease_that_could_not_be_written_down_does_not_blame_redis() -> None:
+    granted: LeaseView = {**LEASE, "kind": "redis", "ttl": 15.0, "fault": "journal", "failures": {"journal": 1}}
+    samples = samples_of(Metrics(), status(gpu(0), lease=granted))
+    assert samples["gpu_lock_redis_up", ()] == 1
+    assert ("gpu_lock_lease_age_seconds", ()) not in samples, "it has none yet"
+
+
+def test_without_redis_nothing_is_said_of_it() -> None:
+    samples = samples_of(Metrics(), status(gpu(0)))
+    assert samples["gpu_lock_lease_state", (("state", "held"),)] == 1
+    named = {name for name, _ in samples}
+    assert named.isdisjoint({"gpu_lock_redis_up", "gpu_lock_lease_age_seconds", "gpu_lock_lease_ttl_seconds"})
 
 
 def test_counters_are_there_from_the_start() -> None:

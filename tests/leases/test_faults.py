@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import uvloop
 
+from gpulockd.leases.faults import _TALES
 from gpulockd.leases.redis import RedisLeases
 from gpulockd.leases.scripts import PERMISSIONS
-from gpulockd.ports import Unavailable
+from gpulockd.ports import LEASE_FAULTS, Unavailable
 from tests.support.valkey import FLAVOURS, Valkey
 from tests.support.waiting import eventually
 
@@ -59,6 +60,12 @@ OPERATIONS: dict[str, Callable[[RedisLeases], Awaitable[object]]] = {
     "release": lambda leases: leases.release({"GPU-0": 1}),
     "fleet": lambda leases: leases.fleet(),
 }
+
+
+def test_every_fault_has_a_word_that_is_counted() -> None:
+    """Metrics begin every counter at 0, so they have to know all words beforehand."""
+    assert {kind.lower() for kind in _TALES} | {"evicting", "journal"} == set(LEASE_FAULTS)
+    assert len(LEASE_FAULTS) == len(set(LEASE_FAULTS))
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
