@@ -9,4 +9,4 @@ from .world import simulate
 for text in sys.argv[1:]:
     outcome = simulate(int(text))
     print(outcome.story.end(10**6))
-    print(outcome.digest, outcome.steps, "steps", outcome.events, "events", outcome.findings)
+    print(outcome.digest, outcome.steps, "steps", outcome.happenings, "happenings", outcome.findings)

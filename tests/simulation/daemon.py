@@ -316,7 +316,7 @@ class StoreView:
         self._daemon = daemon
         self._store = daemon.world.store
         self.ttl = self._store.ttl
-        self._dead = {run.instance for run in daemon.host.runs}
+        self._dead = {run.instance for run in daemon.host.runs if not run.alive}
         """Earlier runs of this host, which are known to have ended."""
 
     async def claim(self, attempt: int, gpus: Sequence[str], floor: int, held: Sequence[str] = ()) -> Claimed:

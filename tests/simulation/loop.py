@@ -113,7 +113,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def hold(self, seconds: float) -> None:
         """The process gets no processor for so long."""
-        self.held_until = self.time() + seconds
+        self.held_until = max(self.held_until, self._schedule.now + seconds)
 
     def end(self) -> None:
         """The process is gone. Its coroutines are unwound, and reach nobody any more: their ports are dead."""

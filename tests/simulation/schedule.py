@@ -22,7 +22,7 @@ class Schedule:
     def __init__(self, seed: int) -> None:
         self.now = 1000.0
         self.chance = random.Random(seed)
-        self.steps = 0
+        self.happenings = 0
         """How many things have happened."""
         self._heap: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
         self._number = 0
@@ -46,7 +46,7 @@ class Schedule:
     def step(self) -> None:
         """Lets the next thing happen."""
         self.now, _, happening, arguments = heapq.heappop(self._heap)
-        self.steps += 1
+        self.happenings += 1
         happening(*arguments)
 
     def odds(self, probability: float) -> bool:

@@ -15,7 +15,7 @@ from itertools import count as counting
 from gpulock import wire as messages
 from gpulock.notices import Loss
 from gpulockd.core.events import GpusSampled
-from gpulockd.core.model import GpuIdentity, Sample, Settings
+from gpulockd.core.model import GpuIdentity, Levels, Sample, Settings
 from gpulockd.ports import Saved
 
 from .daemon import Daemon, freed
@@ -31,9 +31,11 @@ from .worker import Administrator, Worker
 
 TTL = 15.0
 STORM = 500
-"""Steps."""
-LONGEST_CALM = 20_000
-"""Steps within which everything must have come to its end."""
+"""Steps of a seed: events that reach a core while things go wrong."""
+LONGEST_STORM = 20_000.0
+"""Seconds of the clock by which it must have come to its steps."""
+LONGEST_CALM = 1000.0
+"""Seconds within which everything must have come to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,9 @@ class Outcome:
     seed: int
     findings: tuple[Finding, ...]
     steps: int
-    events: int
-    """What reached a core."""
+    """Events that reached a core."""
+    happenings: int
+    """Callbacks, messages, decisions: everything that was given a place in time."""
     holds: int
     seconds: float
     """Of the world's time."""
@@ -94,8 +97,8 @@ class Host:
         if self.daemon is None:
             daemon = Daemon(self.world, self, len(self.runs) + 1)
             self.daemon = daemon
-            daemon.start()
             self.runs.append(daemon)
+            daemon.start()
 
     def daemon_died(self, daemon: Daemon) -> None:
         if self.daemon is daemon:
@@ -140,6 +143,7 @@ class World:
             for _ in range(self.chance.choice((2, 3, 5))):
                 host.hire()
         self._brew()
+        self._calm_began = 0.0
         self._last: list[Worker] = []
         """Those who see at the end whether every GPU is to be had."""
 
@@ -155,7 +159,7 @@ class World:
             host=name,
             max_wait_time=chance.choice((20.0, 60.0)),
             lock_timeout=20.0,
-            hard_timeout=60.0,
+            levels=Levels(20.0, 40.0, 60.0),
             take_back=chance.random() < 0.8,
             priority_head_start=10.0,
             max_overtakes=chance.choice((0, 2, 4)),
@@ -172,22 +176,25 @@ class World:
 
     def run(self) -> Outcome:
         schedule = self.schedule
-        while schedule and schedule.steps < self.storm and not self.findings:
+        while schedule and self.referee.events < self.storm and not self.findings:
             schedule.step()
-        storm_ended = schedule.steps
+            if schedule.now > LONGEST_STORM:
+                self.finding("stuck", f"only {self.referee.events} events have reached a core")
         if not self.findings:
             self._clear_up()
             while not self.findings and not self._over():
-                if schedule.steps - storm_ended > LONGEST_CALM or not schedule:
+                if schedule.now - self._calm_began > LONGEST_CALM or not schedule:
                     self.finding("starved", self._unfinished())
                 else:
                     schedule.step()
         self._judge()
+        for run in (run for host in self.hosts for run in host.runs):
+            run.loop.end()
         return Outcome(
             self.seed,
             tuple(self.findings),
-            schedule.steps,
             self.referee.events,
+            schedule.happenings,
             sum(len(worker.holds) for host in self.hosts for worker in host.workers),
             schedule.now - 1000.0,
             self.faults,

@@ -1,0 +1,129 @@
+"""Planted bugs, one for each law that a simulated world watches: what it finds without them counts only if it finds them.
+
+Each stands between the real core and its world, as a core with that mistake in it would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from gpulockd.core.actions import Action, LockEnded, LockGranted
+from gpulockd.core.events import (
+    AcquireRequested,
+    Event,
+    GpuInspected,
+    LeasesClaimed,
+    LeasesRenewed,
+    ProcessExited,
+    SessionClosed,
+)
+from gpulockd.ports import Saved
+
+from .referee import ObservedMachine
+from .store import Lease, Store
+from .world import Bugs
+
+
+class GrantsBeforeTheJournal(ObservedMachine):
+    """Asks for the record of a grant only with what comes next."""
+
+    _late: list[Action] = []  # noqa: RUF012  # replaced, never changed
+
+    def react(self, event: Event, now: float) -> list[Action]:
+        actions = self._late + super().react(event, now)
+        self._late = [action for action in actions if isinstance(action, LockGranted) and action not in self._late]
+        return [action for action in actions if action not in self._late]
+
+
+class EndsBeforeTheJournal(ObservedMachine):
+    """Lets the next one in before the end of the last one is recorded."""
+
+    _late: list[Action] = []  # noqa: RUF012  # replaced, never changed
+
+    def react(self, event: Event, now: float) -> list[Action]:
+        actions = self._late + super().react(event, now)
+        self._late = [action for action in actions if isinstance(action, LockEnded) and action not in self._late]
+        return [action for action in actions if action not in self._late]
+
+
+def no_token_is_kept(saved: Saved) -> Saved:
+    """The next daemon knows of no token but those of locks that are held."""
+    return replace(saved, highest_token=max((lock.token for lock in saved.locks), default=0))
+
+
+class IgnoresOrphans(ObservedMachine):
+    """Takes a GPU for clear, whoever is on it."""
+
+    def react(self, event: Event, now: float) -> list[Action]:
+        if isinstance(event, GpuInspected) and event.culprits:
+            event = replace(event, culprits=())
+        return super().react(event, now)
+
+
+class CountsAgeFromReceipt(ObservedMachine):
+    """A lease is as young as the answer, not as the question."""
+
+    def react(self, event: Event, now: float) -> list[Action]:
+        if isinstance(event, (LeasesClaimed, LeasesRenewed)):
+            event = replace(event, sent_at=now)
+        return super().react(event, now)
+
+
+class LastComeFirstServed(ObservedMachine):
+    """Handles a request only when the next one has come, and that one first."""
+
+    _kept: AcquireRequested | None = None
+
+    def react(self, event: Event, now: float) -> list[Action]:
+        kept = self._kept
+        if isinstance(event, AcquireRequested) and kept is None and self.state.requests:
+            self._kept = event
+            return []
+        self._kept = None
+        actions = super().react(event, now)
+        return actions if kept is None else [*actions, *super().react(kept, now)]
+
+
+class CountersOfOneClaim(Store):
+    """A claim raises the epochs of what it grants only, though the daemon makes the tokens of all its GPUs from them."""
+
+    def claim(
+        self,
+        now: float,
+        instance: str,
+        host: str,
+        pid: int,
+        attempt: int,
+        gpus: Sequence[str],
+        floor: int,
+        held: Sequence[str],
+        instead_of: Mapping[str, Lease],
+    ) -> tuple[dict[str, int], dict[str, tuple[Lease, float]]]:
+        return super().claim(now, instance, host, pid, attempt, gpus, floor, (), instead_of)
+
+
+class TrustsTheSocket(ObservedMachine):
+    """Waits for the connection to end, though the kernel says that the process is dead."""
+
+    def react(self, event: Event, now: float) -> list[Action]:
+        return [] if isinstance(event, ProcessExited) else super().react(event, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    bugs: Bugs
+    found_by: frozenset[str]
+    """The checks that may find it."""
+
+
+PLANTED = {
+    "grant before journal": Planted(Bugs(GrantsBeforeTheJournal), frozenset({"recorded before told"})),
+    "end before journal": Planted(Bugs(EndsBeforeTheJournal), frozenset({"recorded before told", "daemon"})),
+    "token reset": Planted(Bugs(saved=no_token_is_kept), frozenset({"token"})),
+    "grant with an orphan on the GPU": Planted(Bugs(IgnoresOrphans), frozenset({"orphan"})),
+    "lease age from receipt": Planted(Bugs(CountsAgeFromReceipt), frozenset({"lease age", "lease"})),
+    "fifo broken": Planted(Bugs(LastComeFirstServed), frozenset({"order"})),
+    "claims raise no other counter": Planted(Bugs(store=CountersOfOneClaim), frozenset({"token"})),
+    "a dead process's socket is trusted": Planted(Bugs(TrustsTheSocket), frozenset({"starved", "leaked"})),
+}
