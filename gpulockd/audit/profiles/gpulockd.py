@@ -162,5 +162,6 @@ def _metrics() -> frozenset[str]:
 
 def _no_status() -> StatusDocument:
     """As much of a status as the metrics of a host without GPUs need."""
-    empty: dict[str, Any] = {"daemon": {"version": ""}, "gpus": [], "queue": []}
+    lease: dict[str, Any] = {"kind": "", "state": "", "ttl": None, "age": None, "fault": "", "failures": {}}
+    empty: dict[str, Any] = {"daemon": {"version": ""}, "gpus": [], "queue": [], "lease": lease}
     return cast(StatusDocument, empty)
