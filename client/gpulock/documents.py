@@ -156,14 +156,14 @@ class LeaseView(TypedDict):
     age: float | None
     """Since the last good renewal was sent."""
     why: str
-
-
-class DaemonView(TypedDict):
-    pid: int
     fault: str
     """Why the last claim or renewal failed, in one word such as `timeout`; empty: it was answered."""
     failures: dict[str, int]
     """How many claims and renewals have failed since the daemon started, by that word."""
+
+
+class DaemonView(TypedDict):
+    pid: int
     version: str
     uptime: float
     simulated: bool

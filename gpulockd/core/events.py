@@ -170,20 +170,20 @@ class ClaimFailed:
 
     sent_at: float
     why: str
+    reason: str = "other"
+    """The why in one word, for counting: one of `ports.LEASE_FAULTS`."""
 
 
 @dataclass(frozen=True, slots=True)
-    reason: str = "other"
-    """The why in one word, for counting: one of `ports.LEASE_FAULTS`."""
 class RenewalFailed:
     """The same of `RenewLeases`."""
 
     sent_at: float
     why: str
+    reason: str = "other"
 
 
 @dataclass(frozen=True, slots=True)
-    reason: str = "other"
 class LeaseFreed:
     """Another daemon announced that it let go of these GPUs."""
 

@@ -244,6 +244,10 @@ class Lease:
     """When the last good claim or renewal was sent."""
     why: str = ""
     """What keeps it from being held."""
+    fault: str = ""
+    """Why the last claim or renewal failed, in one word; empty: the store answered it."""
+    failures: dict[str, int] = field(default_factory=dict)
+    """How many claims and renewals have failed so far, by that word."""
     attempt: int = 0
     """The number of the last claim or renewal."""
     claiming: bool = False
@@ -283,10 +287,6 @@ class Settings:
     exponential_backoff: bool = True
     use_event_driven: bool = True
     fallback_timeout: float = 30.0
-    fault: str = ""
-    """Why the last claim or renewal failed, in one word; empty: the store answered it."""
-    failures: dict[str, int] = field(default_factory=dict)
-    """How many claims and renewals have failed so far, by that word."""
 
 
 @dataclass(slots=True)
