@@ -171,7 +171,7 @@ class ClaimFailed:
     sent_at: float
     why: str
     reason: str = "other"
-    """The why in one word, for counting: one of `ports.LEASE_FAULTS`."""
+    """The why in one word, for counting: one of those that the ports list."""
 
 
 @dataclass(frozen=True, slots=True)
