@@ -110,16 +110,17 @@ def read_grant(result: object) -> Grant:
         return Grant(
             result["lock"],  # type: ignore[index]
             result["token"],  # type: ignore[index]
-            tuple(
-                Gpu(gpu["index"], gpu["uuid"], gpu.get("name", ""), gpu.get("memory_total", 0))
-                for gpu in result["gpus"]  # type: ignore[index]
-            ),
+            tuple(map(_read_gpu, result["gpus"])),  # type: ignore[index]
             result["env"],  # type: ignore[index]
             result.get("max_hold"),  # type: ignore[attr-defined]
             bool(result.get("nested")),  # type: ignore[attr-defined]
         )
     except (TypeError, KeyError, AttributeError) as error:
         raise ProtocolError(f"the daemon granted a lock of unknown form: {result!r}") from error
+
+
+def _read_gpu(gpu: Mapping[str, Any]) -> Gpu:
+    return Gpu(gpu["index"], gpu["uuid"], gpu.get("name", ""), gpu.get("memory_total", 0))
 
 
 def read_queued(params: Mapping[str, Any]) -> Queued:

@@ -17,6 +17,10 @@ SLACK = 5.0
 """Seconds past the wait after which a daemon that keeps its connection and says nothing is given up."""
 
 
+_UNTOLD = Retry()
+"""As long as no daemon has said how it wants to be looked for."""
+
+
 class Patience:
     """One wait: until when for the lock, and until when for the daemon."""
 
@@ -25,7 +29,7 @@ class Patience:
         self._began = moment
         self._end = None if wait is None else moment + wait
         self._daemon_until = moment + (unavailable_timeout if wait is None else min(wait, unavailable_timeout))
-        self._pauses = Retry().pauses()
+        self._pauses = _UNTOLD.pauses()
         self._at_most = math.inf
 
     @property

@@ -15,7 +15,7 @@ from .record import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any, TypeAlias
 
 REQUEST, RESPONSE, NOTIFICATION = 0, 1, 2
@@ -166,12 +166,8 @@ def _limits(frame: int) -> dict[str, Any]:
     }
 
 
-_packer = msgpack.Packer(buf_size=4096)  # `packb` would make one for every message
-
-
-def _pack(value: list[Any]) -> bytes:
-    packed: bytes = _packer.pack(value)
-    return packed
+# `packb` would make a packer for every message.
+_pack: Callable[[list[Any]], bytes] = msgpack.Packer(buf_size=4096).pack
 
 
 def _message(value: Any) -> Incoming:

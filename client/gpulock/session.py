@@ -212,7 +212,12 @@ class Session:
         msgid = response.msgid
         if msgid == self._acquire:
             self._acquire = None
-            self._settle(response)
+            if response.error is not None:
+                self.phase, self.refusal = "idle", from_wire(response.error)
+            else:
+                self.grant = grant = read_grant(response.result)
+                # A nested lock is another session's; there is nothing here to keep or to give back.
+                self.phase = "idle" if grant.nested else "held"
         elif msgid in self._releases:
             del self._releases[msgid]
             if response.error is not None:
@@ -247,17 +252,6 @@ class Session:
             case "error":
                 raise from_wire(params)
         return None  # of a lock that was let go meanwhile, or of a later version's kind
-
-    def _settle(self, response: Response) -> None:
-        if response.error is not None:
-            self.phase, self.refusal = "idle", from_wire(response.error)
-        else:
-            self._granted(response.result)
-
-    def _granted(self, result: object) -> None:
-        self.grant = read_grant(result)
-        # A nested lock is another session's; there is nothing here to keep or to give back.
-        self.phase = "idle" if self.grant.nested else "held"
 
     def _introduced(self, response: Response) -> Loss | None:
         answer = response.result if isinstance(response.result, dict) else {}

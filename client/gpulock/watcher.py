@@ -51,7 +51,7 @@ class _Watcher:
             watch.registered = fd
             self._registered[fd] = watch
             self._epoll.register(fd, select.EPOLLIN)
-        if _pause(watch) is not None:
+        if connection.retry_at is not None or connection.has_notices:
             self._due.add(watch)
             os.eventfd_write(self._bell, 1)
         if self._thread is None:
