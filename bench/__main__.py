@@ -20,7 +20,7 @@ from bench.cells import Absences, Run
 from bench.judgement import judge, tell
 from bench.plans import FULL, QUICK
 from bench.progress import Progress
-from bench.runner import measure
+from bench.runner import Runner
 from bench.servers import allow_many_files
 from bench.works.catalogue import BY_NAME, GATE
 
@@ -38,11 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     absences = Absences()
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
     with Progress(console, [BY_NAME[name] for name in names]) as progress:
-        samples = measure([BY_NAME[name] for name in names], plan, absences, progress.show)
+        samples = Runner(plan, absences, progress.show).measure([BY_NAME[name] for name in names])
     run = Run(machine.describe(), _command(options), plan.name, absences.reasons, samples)
     judged = [judge(run, bar, generous=options.quick) for bar in bars_of(names, quick=options.quick)]
     tell(console, run, judged)
-    if options.output or not options.quick:
+    if options.output or not (options.quick or options.only):
         where = options.output or REPORT
         report.write(run, where)
         console.print(f"written: {where}")
@@ -54,7 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="under two minutes, ratios only, generous bars; no report")
     parser.add_argument("--only", action="append", choices=list(BY_NAME), metavar="WORK", help=", ".join(BY_NAME))
     parser.add_argument("--rounds", type=int, metavar="N", help="how often everything is measured")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="where the report goes; docs/performance.md")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="where the report goes; that of all works: docs/performance.md"
+    )
     return parser
 
 

@@ -48,8 +48,7 @@ class Plan:
     yardstick: float
     """Seconds of ping-pong before each measurement."""
     patience: float
-    """Seconds to wait for a quiet machine, for each measurement."""
-    tries: int
+    """Seconds, in all, to wait for a quiet machine and to repeat what was disturbed."""
     full: bool
     """Whether what takes minutes is done too, and the peers that need another server."""
 

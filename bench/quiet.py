@@ -18,12 +18,16 @@ _LOOK = 0.5
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Patience:
-    """`seconds`: how long to wait for a quiet machine; `tries`: how often to measure on one that is not."""
+    """How much a run does about a machine that is not quiet; with none left, all is measured once, as it is."""
 
-    seconds: float
+    left: float
+    """Seconds for waiting and repeating, in all of the run."""
+    wait: float
+    """Of these at most so many for one wait."""
     tries: int
+    """How often one thing is measured at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +60,18 @@ def undisturbed(
 ) -> Measured[Result]:
     """What `measure` returned on a quiet machine; where it never was quiet, the least disturbed of all tries."""
     best: Measured[Result] | None = None
-    end = time.monotonic() + patience.seconds
     for _ in range(patience.tries):
-        _wait(end, watch)
-        observer = watch()
+        began = time.monotonic()
+        _wait(began + min(patience.wait, patience.left), watch)
+        patience.left -= time.monotonic() - began
+        began, observer = time.monotonic(), watch()
         measured = Measured(measure(), observer.noise())
         if best is None or measured.noise < best.noise:
             best = measured
         if not measured.disturbed:
+            break
+        patience.left -= time.monotonic() - began
+        if patience.left <= 0:
             break
     assert best is not None, "at least one try"
     return best

@@ -139,10 +139,24 @@ def _figures(samples: list[Sample], lead: str) -> str:
                 row.append(_range(ratio(values, floor)))
             row.append(shown(middle(list(values.values())).value) if values else "–")
         rows.append((*row, shown(middle([sample.yardstick for sample in mine]).value)))
-    named = [metric.replace("_", " ") for metric in metrics]
+    named = [_named(metric) for metric in metrics]
     if floor:
-        named = [f"{named[0]}, of the floor's", *named]
-    return table(("", *named, "yardstick us"), rows)
+        named = [f"{named[0].partition(',')[0]} / floor's", *named]
+    return table(("", *named, "yardstick, µs"), rows)
+
+
+_UNITS = {"us": "µs", "ms": "ms", "percent": "%", "kib_each": "KiB each", "per_s": "a second", "gib": "GiB"}
+
+
+def _named(metric: str) -> str:
+    """`gap_p50_ms` is `gap p50, ms`."""
+    for ending, unit in _UNITS.items():
+        if metric == ending:
+            return unit
+        if metric.endswith(f"_{ending}"):
+            separator = " " if unit.startswith("a ") else ", "
+            return metric.removesuffix(f"_{ending}").replace("_", " ") + separator + unit
+    return metric.replace("_", " ")
 
 
 def _range(estimate: Estimate | None) -> str:
@@ -157,12 +171,14 @@ _METHOD = f"""\
 Every measurement is taken once in each round, and the rounds go through all contenders; figures are medians over the
 rounds, and ratios are medians of the ratios within a round. Just before each measurement the yardstick is taken in the
 same placement: the round trip of 60 bytes between two blocking Python processes over a Unix socket. A measurement
-begins when others use less than {QUIET} core, and is repeated when they used more meanwhile; the least disturbed try
-counts.
+begins when others use less than {QUIET} core, and is repeated when they used more meanwhile; of four tries, the least
+disturbed counts. A run waits and repeats for half an hour in all, and says at its top what was disturbed in the end.
 
 *Free*: the scheduler places client and server. *One core*: both on one, which shows the cost of the software alone.
 The daemon runs as in production: with its journal, the kernel's word for who asks, and its leases in a real server;
 only its GPUs are simulated. The floor is `bench/floor.py`: a FIFO lock without journal, identity or policy.
+
+A figure that a lock has nothing to show for is a dash.
 
 The raw figures of all rounds are in [{FIGURES}](performance/{FIGURES}), and
 `python -m bench.report docs/performance/{FIGURES}` makes this page of them again.

@@ -35,10 +35,16 @@ class Noises(Watch):
 )
 def test_the_least_disturbed_try_is_kept(noises: Iterable[float], kept: int, tries: int) -> None:
     count = itertools.count(1)
-    measured = undisturbed(lambda: next(count), Patience(seconds=0, tries=3), Noises(noises))
+    measured = undisturbed(lambda: next(count), Patience(left=100, wait=0, tries=3), Noises(noises))
     assert measured.result == kept
     assert next(count) == tries + 1
     assert measured.disturbed == (measured.noise > QUIET)
+
+
+def test_with_no_patience_left_all_is_measured_once() -> None:
+    patience = Patience(left=0, wait=60, tries=4)
+    measured = [undisturbed(lambda: "figure", patience, Noises([1.5])) for _ in range(3)]
+    assert [(each.result, each.disturbed) for each in measured] == [("figure", True)] * 3
 
 
 def test_noise_is_what_others_used_in_cores() -> None:
