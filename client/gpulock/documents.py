@@ -97,6 +97,10 @@ class LockView(TypedDict):
     connected: bool
     """False: its connection went with an earlier daemon, and its owner has not come back yet."""
     recall: RecallView | None
+    level: Literal["", "warning", "soft"]
+    """How far its age has brought it: `soft` was asked to finish."""
+    stalled: bool
+    """Its task has beaten, and then fallen silent."""
     progress: float | None
     note: str
     beat_age: float | None

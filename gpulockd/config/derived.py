@@ -7,11 +7,11 @@ import socket
 
 from gpulock.documents import SettingView
 
-from ..core.model import Settings
+from ..core.model import Levels, Settings
 from .keys import SETTINGS, value_of
 from .loading import Loaded
 from .masking import masked_url
-from .model import Config, Daemon
+from .model import Config, Daemon, GpuLockMonitor, TimeoutLevels
 
 
 def host_name(daemon: Daemon) -> str:
@@ -26,7 +26,8 @@ def core_settings(config: Config) -> Settings:
         host=host_name(daemon),
         max_wait_time=lock.max_wait_time,
         lock_timeout=lock.lock_timeout,
-        hard_timeout=monitor.timeout_levels.hard_timeout,
+        levels=_levels(monitor, monitor.timeout_levels),
+        beat_timeout=monitor.heartbeat.timeout if monitor.enabled else math.inf,
         take_back=monitor.enabled and monitor.auto_recovery,
         priority_head_start=lock.priority_head_start,
         max_overtakes=lock.max_overtakes,
@@ -45,6 +46,13 @@ def core_settings(config: Config) -> Settings:
         use_event_driven=lock.use_event_driven,
         fallback_timeout=lock.fallback_timeout,
     )
+
+
+def _levels(monitor: GpuLockMonitor, levels: TimeoutLevels) -> Levels:
+    """Without the monitor nobody is warned, and what may be asked for is bounded all the same."""
+    if not monitor.enabled:
+        return Levels(math.inf, math.inf, levels.hard_timeout)
+    return Levels(levels.warning, levels.soft_timeout, levels.hard_timeout)
 
 
 def settings(loaded: Loaded) -> list[SettingView]:

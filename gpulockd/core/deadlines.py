@@ -13,14 +13,15 @@ class Alarm(enum.IntEnum):
 
     LEASE_DEGRADED = 0
     LEASE_LATE = 1
-    HOLD_END = 2
-    RECALL_STEP = 3
-    REATTACH_END = 4
-    WAIT_END = 5
-    LEASE_RENEW = 6
-    LEASE_CLAIM = 7
-    QUARANTINE_RECHECK = 8
-    POSITIONS = 9
+    AGE = 2
+    SILENCE = 3
+    RECALL_STEP = 4
+    REATTACH_END = 5
+    WAIT_END = 6
+    LEASE_RENEW = 7
+    LEASE_CLAIM = 8
+    QUARANTINE_RECHECK = 9
+    POSITIONS = 10
 
 
 Deadline = tuple[Alarm, str]

@@ -133,6 +133,8 @@ def lock_view(lock: Lock, now: float) -> Document:
             "time_left": max(0.0, recall.deadline - now),
             "obstacle": recall.obstacle,
         },
+        "level": lock.level.value,
+        "stalled": lock.stalled,
         "progress": lock.progress,
         "note": lock.note,
         "beat_age": None if lock.beat_at is None else now - lock.beat_at,

@@ -1,10 +1,10 @@
-"""The life of a lock: granted, held, ended. How one is taken back is in `recall`."""
+"""The life of a lock: granted, held, ended. What its age leads to is in `aging`, how one is taken back in `recall`."""
 
 from __future__ import annotations
 
 from .actions import LockChanged, LockEnded, LockGranted, Severity, Unwatch
 from .deadlines import Alarm
-from .events import BeatReported, ExtendRequested, ReleaseRequested
+from .events import ExtendRequested, ReleaseRequested
 from .forms import finite, grant_view, who
 from .model import COUNTER_BITS, Lock, Quarantine, Request, Session
 from .placement import Step, move
@@ -19,6 +19,7 @@ def grant(turn: Turn, request: Request, gpus: tuple[str, ...]) -> Lock:
     """Makes the lock that answers `request`; the request has left the queue already."""
     session = turn.state.sessions[request.session]
     token = turn.next_token()
+    levels = turn.state.settings.levels
     lock = Lock(
         id=f"L{token >> COUNTER_BITS}-{token & (1 << COUNTER_BITS) - 1}",
         token=token,
@@ -29,7 +30,8 @@ def grant(turn: Turn, request: Request, gpus: tuple[str, ...]) -> Lock:
         wish=request.wish,
         queued_at=request.queued_at,
         granted_at=turn.now,
-        ends_at=turn.now + min(request.wish.max_hold, turn.state.settings.hard_timeout),
+        ends_at=turn.now + min(request.wish.max_hold, levels.hard),
+        levels=levels,
     )
     turn.state.locks[lock.id] = lock
     session.locks.add(lock.id)
@@ -38,7 +40,7 @@ def grant(turn: Turn, request: Request, gpus: tuple[str, ...]) -> Lock:
         gpu.lock = lock.id
         gpu.tenants.add(lock.owner.process.pid)
         move(turn, gpu, Step.GRANT)
-    turn.deadlines.set(Alarm.HOLD_END, lock.id, lock.ends_at)
+    watch_age(turn, lock)
     turn.do(LockGranted(lock))
     turn.answer(session.id, request.msgid, **grant_view(turn.state, lock, turn.now))
     turn.announce(
@@ -56,6 +58,11 @@ def grant(turn: Turn, request: Request, gpus: tuple[str, ...]) -> Lock:
     return lock
 
 
+def watch_age(turn: Turn, lock: Lock) -> None:
+    """Sets the alarm for the next level that a lock reaches by its age, or for its end."""
+    turn.deadlines.set(Alarm.AGE, lock.id, min(lock.ends_at, lock.granted_at + lock.levels.after(lock.level)))
+
+
 def end(turn: Turn, lock: Lock, how: str, by: str = "") -> None:
     """Ends a lock. Unless its holder let go itself, its GPUs stand in quarantine until they are seen clear."""
     del turn.state.locks[lock.id]
@@ -63,7 +70,7 @@ def end(turn: Turn, lock: Lock, how: str, by: str = "") -> None:
         turn.do(Unwatch(lock.owner.process))
     else:
         turn.state.sessions[lock.session].locks.discard(lock.id)
-    for alarm in (Alarm.HOLD_END, Alarm.RECALL_STEP, Alarm.REATTACH_END):
+    for alarm in (Alarm.AGE, Alarm.SILENCE, Alarm.RECALL_STEP, Alarm.REATTACH_END):
         turn.deadlines.clear(alarm, lock.id)
     clear = how in VOLUNTARY
     if lock.recall is not None:
@@ -120,22 +127,10 @@ def extended(turn: Turn, event: ExtendRequested) -> None:
             lock=lock.id,
         )
         return
-    latest = lock.granted_at + turn.state.settings.hard_timeout
-    lock.ends_at = min(turn.now + event.max_hold, latest)
-    turn.deadlines.set(Alarm.HOLD_END, lock.id, lock.ends_at)
+    lock.ends_at = min(turn.now + event.max_hold, lock.granted_at + lock.levels.hard)
+    watch_age(turn, lock)
     turn.do(LockChanged(lock))
     turn.answer(session.id, event.msgid, lock=lock.id, max_hold=finite(lock.ends_at - turn.now))
-
-
-def beaten(turn: Turn, event: BeatReported) -> None:
-    session = turn.state.sessions[event.session]
-    lock = own(turn, session, event.msgid, event.lock)
-    if lock is None:
-        return
-    lock.beat_at = turn.now
-    lock.progress = event.progress
-    lock.note = event.note
-    turn.answer(session.id, event.msgid, lock=lock.id)
 
 
 def own(turn: Turn, session: Session, msgid: int, lock_id: str | None) -> Lock | None:

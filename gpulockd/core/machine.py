@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import admin, events, gpus, lease, lock, quarantine, recall, requests, sessions
+from . import admin, aging, events, gpus, lease, lock, quarantine, recall, requests, sessions
 from .actions import Action, Severity
 from .deadlines import Alarm
 from .model import Settings, State
@@ -54,7 +54,7 @@ REACTIONS: dict[type, Reaction] = {
     events.ReleaseRequested: lock.released,
     events.CancelRequested: requests.cancel,
     events.ExtendRequested: lock.extended,
-    events.BeatReported: lock.beaten,
+    events.BeatReported: aging.beaten,
     events.SessionOpened: sessions.opened,
     events.SessionIntroduced: sessions.introduced,
     events.SessionClosed: sessions.closed,
@@ -80,7 +80,8 @@ REACTIONS: dict[type, Reaction] = {
 ALARMS: dict[Alarm, Callable[[Turn, str], None]] = {
     Alarm.LEASE_DEGRADED: lease.degraded,
     Alarm.LEASE_LATE: lease.late,
-    Alarm.HOLD_END: recall.hold_ended,
+    Alarm.AGE: aging.aged,
+    Alarm.SILENCE: aging.silent,
     Alarm.RECALL_STEP: recall.harder,
     Alarm.REATTACH_END: sessions.not_back,
     Alarm.WAIT_END: requests.timed_out,

@@ -163,6 +163,35 @@ class Request:
     """The position that its client last heard of; 0: none."""
 
 
+class Level(enum.Enum):
+    """How far a lock has come on the way to being taken back for its age."""
+
+    NONE = ""
+    WARNED = "warning"
+    SOFT = "soft"
+    """Its task was asked to finish."""
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Ages of a lock, in seconds."""
+
+    warning: float = 1800.0
+    soft: float = 3600.0
+    hard: float = 7200.0
+    """No lock lasts longer, whatever was asked for."""
+
+    def after(self, level: Level) -> float:
+        """The age at which the next level is reached; infinite after the last."""
+        match level:
+            case Level.NONE:
+                return min(self.warning, self.soft)
+            case Level.WARNED:
+                return self.soft
+            case Level.SOFT:
+                return math.inf
+
+
 class LockState(enum.Enum):
     HELD = "held"
     RECALLED = "recalled"
@@ -178,7 +207,7 @@ class Recall:
     """Why, and at whose word, a lock is being taken back."""
 
     reason: str
-    """`revoked`, `max-hold`, `lease-lost`."""
+    """`revoked`, `max-hold`, `stalled`, `lease-lost`."""
     by: str
     note: str
     since: float
@@ -207,6 +236,10 @@ class Lock:
     """When its longest hold ends; may be infinite."""
     state: LockState = LockState.HELD
     recall: Recall | None = None
+    levels: Levels = Levels()
+    level: Level = Level.NONE
+    stalled: bool = False
+    """Whether its task has beaten, and then fallen silent."""
     depth: int = 1
     """How many `acquire`s of its own session were answered by it."""
     beat_at: float | None = None
@@ -265,9 +298,12 @@ class Settings:
     host: str = "localhost"
     max_wait_time: float = 1800.0
     lock_timeout: float = 3600.0
-    hard_timeout: float = 7200.0
+    levels: Levels = Levels()
+    beat_timeout: float = 300.0
+    """How long a task that has beaten may be silent."""
     take_back: bool = True
-    """Whether a lock past its longest hold is taken back, or only reported."""
+    """Whether a lock past its longest hold, or whose task is silent past its soft timeout, is taken back, or only
+    reported."""
     priority_head_start: float = 300.0
     max_overtakes: int = 16
     revoke_grace: float = 10.0

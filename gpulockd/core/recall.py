@@ -159,19 +159,3 @@ def _obstruct(turn: Turn, lock: Lock, recall: Recall, why: str) -> None:
         pid=lock.owner.process.pid,
         why=why,
     )
-
-
-def hold_ended(turn: Turn, lock_id: str) -> None:
-    """A lock has reached its longest hold."""
-    lock = turn.state.locks[lock_id]
-    settings = turn.state.settings
-    if settings.take_back:
-        recall(turn, lock, "max-hold", "gpulockd", "", settings.revoke_grace, settings.kill_grace)
-        return
-    turn.announce(
-        "lock.overdue",
-        f"{lock.id} of {who(lock.owner)} is past its longest hold",
-        Severity.WARNING,
-        lock=lock.id,
-        pid=lock.owner.process.pid,
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import quarantine, recall
+from . import aging, quarantine, recall
 from .actions import Disconnect, LockChanged, Severity, Unwatch, Watch
 from .deadlines import Alarm
 from .events import ProcessExited, Restored, SessionClosed, SessionIntroduced, SessionOpened
@@ -40,7 +40,9 @@ def introduced(turn: Turn, event: SessionIntroduced) -> None:
     views = [grant_view(turn.state, lock, turn.now) for lock in locks]
     turn.answer(session.id, event.msgid, **event.answer, session=session.id, locks=views)
     for lock in locks:
-        recall.tell(turn, lock)  # what was told to an earlier connection may have been lost with it
+        # What was told to an earlier connection may have been lost with it.
+        aging.tell(turn, lock)
+        recall.tell(turn, lock)
 
 
 def _rekey(turn: Turn, lock: Lock, session: Session) -> None:
@@ -103,8 +105,8 @@ def restored(turn: Turn, event: Restored) -> None:
         if lock.owner.process not in event.alive:
             end(turn, lock, "died")
             continue
-        turn.deadlines.set(Alarm.HOLD_END, lock.id, lock.ends_at)
         turn.deadlines.set(Alarm.REATTACH_END, lock.id, turn.now + state.settings.reattach_grace)
+        aging.resume(turn, lock)
         recall.resume(turn, lock)
         turn.announce("lock.restored", f"{lock.id} of {who(lock.owner)} is kept for its owner", lock=lock.id)
     for uuid, entry in event.quarantines.items():

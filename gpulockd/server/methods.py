@@ -113,11 +113,11 @@ def wish(params: wire.Acquire, settings: Settings) -> Wish:
     max_hold = params.max_hold
     if max_hold is None:
         max_hold = settings.lock_timeout
-    elif max_hold > settings.hard_timeout:
+    elif max_hold > settings.levels.hard:
         raise InvalidRequest(
             f"parameter 'max_hold': {format_duration(max_hold)} is longer than any lock may be held here",
-            hint=f"at most {format_duration(settings.hard_timeout)}, the daemon's hard_timeout",
-            data={"max_hold": max_hold, "hard_timeout": settings.hard_timeout},
+            hint=f"at most {format_duration(settings.levels.hard)}, the daemon's hard_timeout",
+            data={"max_hold": max_hold, "hard_timeout": settings.levels.hard},
         )
     gpus = params.gpus
     return Wish(

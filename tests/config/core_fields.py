@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from gpulockd.config import Config
+from gpulockd.core.model import Levels
 
 OTHERS: dict[str, object] = {
     "gpu_lock.max_wait_time": 1.0,
@@ -16,7 +18,10 @@ OTHERS: dict[str, object] = {
     "gpu_lock.max_poll_interval": 6.0,
     "gpu_lock.use_event_driven": False,
     "gpu_lock.fallback_timeout": 7.0,
-    "gpu_lock_monitor.timeout_levels.hard_timeout": 8.0,
+    "gpu_lock_monitor.timeout_levels.warning": 1.5,
+    "gpu_lock_monitor.timeout_levels.soft_timeout": 2.5,
+    "gpu_lock_monitor.timeout_levels.hard_timeout": 8000.0,
+    "gpu_lock_monitor.heartbeat.timeout": 100.0,
     "gpu_lock_monitor.enabled": False,
     "gpu_lock_monitor.auto_recovery": False,
     "daemon.host": "elsewhere",
@@ -33,8 +38,15 @@ OTHERS: dict[str, object] = {
 """For each setting that the core decides by another value than its default."""
 
 FIELDS: dict[str, dict[str, object]] = {
-    "gpu_lock_monitor.timeout_levels.hard_timeout": {"hard_timeout": 8.0},
-    "gpu_lock_monitor.enabled": {"take_back": False},
+    "gpu_lock_monitor.timeout_levels.warning": {"levels": Levels(warning=1.5)},
+    "gpu_lock_monitor.timeout_levels.soft_timeout": {"levels": Levels(soft=2.5)},
+    "gpu_lock_monitor.timeout_levels.hard_timeout": {"levels": Levels(hard=8000.0)},
+    "gpu_lock_monitor.heartbeat.timeout": {"beat_timeout": 100.0},
+    "gpu_lock_monitor.enabled": {
+        "take_back": False,
+        "levels": Levels(math.inf, math.inf),
+        "beat_timeout": math.inf,
+    },
     "gpu_lock_monitor.auto_recovery": {"take_back": False},
     "inventory.orphans": {"kill_orphans": True},
     "inventory.foreign": {"foreign_waits": True},

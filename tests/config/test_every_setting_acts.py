@@ -23,10 +23,7 @@ PACKAGE = Path(gpulockd.__file__).parent
 FILE = PACKAGE.parent / "config.yml"
 
 LATER = {
-    "gpu_lock_monitor.timeout_levels.warning": "checked against the other levels; locks are not warned by age yet",
-    "gpu_lock_monitor.timeout_levels.soft_timeout": "checked against the other levels; nobody is asked to finish yet",
-    "gpu_lock_monitor.heartbeat.interval": "checked against the timeout; beats are shown, not judged yet",
-    "gpu_lock_monitor.heartbeat.timeout": "checked against the interval; beats are shown, not judged yet",
+    "gpu_lock_monitor.heartbeat.interval": "what clients are advised to beat at; checked against the timeout",
 }
 """Settings that act by being checked only, and why. An entry that is no longer true fails."""
 

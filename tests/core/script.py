@@ -138,7 +138,7 @@ class Host:
             case Refuse(session, _, refusal):
                 return Told("refused", self.names[session], refusal.code)
             case Notify(session, method, params):
-                detail = params.get("position", params.get("reason"))
+                detail = params.get("position", params.get("reason", params.get("level")))
                 return Told(method, self.names[session], detail)
             case Disconnect(session):
                 return Told("disconnect", self.names[session])
@@ -221,6 +221,14 @@ def release(name: str, lock: str | None = None) -> Step:
 
 def cancel(name: str, msgid: int = 1) -> Step:
     return lambda host: host.handle(events.CancelRequested(host.session(name), 78, msgid))
+
+
+def extends(name: str, max_hold: float) -> Step:
+    return lambda host: host.handle(events.ExtendRequested(host.session(name), 80, None, max_hold))
+
+
+def beats(name: str, progress: float | None = None, note: str = "") -> Step:
+    return lambda host: host.handle(events.BeatReported(host.session(name), 79, None, progress, note))
 
 
 def hello(name: str, key: str, reattach: str | None = None) -> Step:
@@ -349,6 +357,10 @@ def welcomed(name: str, *indexes: int) -> Told:
 
 def lost(name: str, reason: str) -> Told:
     return Told("lost", name, reason)
+
+
+def warned(name: str, level: str) -> Told:
+    return Told("warning", name, level)
 
 
 def queued(name: str, position: int) -> Told:

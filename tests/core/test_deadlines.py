@@ -42,8 +42,8 @@ def test_what_forbids_rings_before_what_allows() -> None:
 
 def test_infinity_never_rings_and_takes_back_what_was_set() -> None:
     deadlines = Deadlines()
-    deadlines.set(Alarm.HOLD_END, "a", 5.0)
-    deadlines.set(Alarm.HOLD_END, "a", math.inf)
+    deadlines.set(Alarm.AGE, "a", 5.0)
+    deadlines.set(Alarm.AGE, "a", math.inf)
     assert deadlines.next() is None
     assert list(deadlines.due(1e12)) == []
 
@@ -51,7 +51,7 @@ def test_infinity_never_rings_and_takes_back_what_was_set() -> None:
 def test_moving_a_deadline_again_and_again_costs_no_memory() -> None:
     deadlines = Deadlines()
     for at in range(10_000):
-        deadlines.set(Alarm.HOLD_END, "a", float(at))
+        deadlines.set(Alarm.AGE, "a", float(at))
     assert len(deadlines._heap) < 200
 
 

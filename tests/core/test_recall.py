@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import signal
 
-from gpulockd.core.actions import Answer
 from gpulockd.core.events import BeatReported, ExtendRequested, SignalRefused
 
 from .script import (
@@ -134,44 +133,6 @@ def test_a_holder_that_may_not_be_killed_keeps_the_gpu_and_status_says_so() -> N
         so(lambda host: "no right to signal it" in str(host.lock("anna").recall)),
         dies("anna"), inspect(0), disconnect("anna"),
     )  # fmt: skip
-
-
-def test_a_lock_is_taken_back_at_the_end_of_its_longest_hold() -> None:
-    host = Host(gpus=1, revoke_grace=2)
-    play(host, acquire("anna", hold=60, notify=NOTIFY), granted("anna", 0))
-    pid = host.process("anna").pid
-    play(host, passes(60), lost("anna", "max-hold"), passes(2), signalled(pid, TERM))
-
-
-def test_without_auto_recovery_a_long_hold_is_told_and_not_taken() -> None:
-    host = play(Host(gpus=1, take_back=False), acquire("anna", hold=60, notify=NOTIFY), granted("anna", 0), passes(600))
-    assert "lock.overdue" in host.kinds()
-
-
-def test_extend_moves_the_end_but_not_past_the_hard_timeout() -> None:
-    host = Host(gpus=1, hard_timeout=100)
-    play(host, acquire("anna", hold=60, notify=NOTIFY), granted("anna", 0), passes(50))
-    session = host.session("anna")
-    play(
-        host,
-        happens(ExtendRequested(session, 3, None, 1000)), answered("anna"),
-        passes(40),
-        passes(10), lost("anna", "max-hold"),
-        happens(ExtendRequested(session, 4, None, 10)), refused("anna", "lost"),
-    )  # fmt: skip
-
-
-def test_what_is_left_after_an_extension_is_never_less_than_nothing() -> None:
-    host = Host(gpus=1, hard_timeout=100, take_back=False)
-    play(host, acquire("anna"), granted("anna", 0), passes(150))
-    actions = host.machine.handle(ExtendRequested(host.session("anna"), 3, None, 60), host.now)
-    assert [action.result["max_hold"] for action in actions if isinstance(action, Answer)] == [0.0]
-
-
-def test_a_beat_is_kept_with_the_lock() -> None:
-    host = play(Host(gpus=1), acquire("anna"), granted("anna", 0))
-    play(host, happens(BeatReported(host.session("anna"), 3, None, 0.4, "frame 812")), answered("anna"))
-    assert (host.lock("anna").progress, host.lock("anna").note) == (0.4, "frame 812")
 
 
 def test_only_the_session_that_holds_a_lock_can_release_it() -> None:

@@ -90,6 +90,8 @@ def lock(name: str, gpus: list[int], holder: OwnerView, task: str = "", **change
         "time_left": 2876.0,
         "connected": True,
         "recall": None,
+        "level": "",
+        "stalled": False,
         "progress": None,
         "note": "",
         "beat_age": None,

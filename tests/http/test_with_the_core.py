@@ -6,6 +6,7 @@ from typing import cast
 
 from gpulock.documents import DaemonView, StatusDocument
 from gpulockd.core import events, views
+from gpulockd.core.model import Levels
 from gpulockd.http.health import health_of
 from gpulockd.http.metrics import ENDS, OUTCOMES, Metrics
 
@@ -78,7 +79,7 @@ def test_a_request_that_only_the_lease_stands_against_is_refused() -> None:
 
 def test_every_end_of_a_lock_is_counted_under_its_name() -> None:
     metrics = after(
-        Host(gpus=1, lease_ttl=15.0, on_loss_revoke=True, hard_timeout=10_000.0),
+        Host(gpus=1, lease_ttl=15.0, on_loss_revoke=True, levels=Levels(hard=10_000.0)),
         *(acquire("anna"), release("anna")),
         *(acquire("ben"), disconnects("ben"), clear(0)),
         *(acquire("cleo"), dies("cleo"), clear(0)),

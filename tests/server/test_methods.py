@@ -13,7 +13,7 @@ from gpulock import wire
 from gpulock.errors import InvalidRequest
 from gpulockd.core import events
 from gpulockd.core.actions import Announce, Severity
-from gpulockd.core.model import Settings, Wish
+from gpulockd.core.model import Levels, Settings, Wish
 from gpulockd.ports import Ended, Unavailable
 from gpulockd.server.methods import METHODS, Access, wish
 from tests.server.conftest import MakeServer
@@ -74,7 +74,7 @@ def test_acquire_waits_until_the_core_answers(server: Server) -> None:
 
 
 class TestWish:
-    settings = Settings(max_wait_time=10.0, lock_timeout=20.0, hard_timeout=30.0)
+    settings = Settings(max_wait_time=10.0, lock_timeout=20.0, levels=Levels(hard=30.0))
 
     def test_what_the_client_leaves_out_is_the_daemons(self) -> None:
         assert wish(wire.Acquire(), self.settings) == Wish(count=1, wait_timeout=10.0, max_hold=20.0)
