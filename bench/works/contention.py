@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from bench.clock import NS, now, sleep_until
-from bench.contenders import Lock
+from bench.locks import Lock
 from bench.workers import Told, crew
 
 ENDLESS = 1 << 60

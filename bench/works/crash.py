@@ -12,8 +12,9 @@ import psutil
 
 from bench.cells import Absences, Cell, Metrics, Plan, Work
 from bench.clock import NS, now
-from bench.contenders import CONTENDERS, FLOOR, GPULOCK, Lock
+from bench.contenders import CONTENDERS, FLOOR, GPULOCK
 from bench.figures import quantile
+from bench.locks import Lock
 from bench.stage import Stage
 from bench.workers import Told, Worker
 from bench.works.entries import entries
@@ -58,12 +59,17 @@ class Pair:
 
     def __init__(self, lock: Lock, size: int = 0) -> None:
         self._holder = Worker(_hold, lock, size)
-        self._holder.hear()
         self._waiter = Worker(_wait, lock)
-        self._waiter.hear()
-        time.sleep(_HELD)
-        self._pidfd = os.pidfd_open(self._holder.pid)
         self._killed = 0
+        try:
+            for worker in (self._holder, self._waiter):
+                worker.tell("go")
+                worker.hear()
+            self._pidfd = os.pidfd_open(self._holder.pid)
+        except BaseException:
+            self._end_workers()
+            raise
+        time.sleep(_HELD)
 
     def kill(self) -> None:
         self._killed = now()
@@ -82,9 +88,12 @@ class Pair:
         return moment - self._killed
 
     def end(self) -> None:
+        self._end_workers()
+        os.close(self._pidfd)
+
+    def _end_workers(self) -> None:
         for worker in (self._holder, self._waiter):
             worker.end()
-        os.close(self._pidfd)
 
 
 def one_by_one(lock: Lock, kills: int, size: int) -> Metrics:
@@ -130,6 +139,7 @@ def summary(times: Sequence[int | None]) -> dict[str, float]:
 
 def _hold(told: Told, lock: Lock, size: int) -> None:
     ballast = b"\1" * size
+    told.recv()
     lock.open()
     lock.acquire()
     told.send(len(ballast))
@@ -137,6 +147,7 @@ def _hold(told: Told, lock: Lock, size: int) -> None:
 
 
 def _wait(told: Told, lock: Lock) -> None:
+    told.recv()
     lock.open()
     told.send("waiting")
     lock.acquire()

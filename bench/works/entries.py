@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bench.cells import Absences
-from bench.contenders import CONTENDERS, Lock
+from bench.contenders import CONTENDERS
+from bench.locks import Lock
 from bench.servers import Missing, ServerFailed
 from bench.stage import Stage
 

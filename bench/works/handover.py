@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from bench.cells import Absences, Cell, Metrics, Plan, Work
-from bench.contenders import FLOOR, GPULOCK, Lock
+from bench.contenders import FLOOR, GPULOCK
 from bench.figures import quantile
+from bench.locks import Lock
 from bench.stage import Stage
 from bench.works.contention import contend, gaps
 from bench.works.entries import entries

@@ -10,7 +10,8 @@ from functools import partial
 
 from bench.cells import Absences, Cell, Metrics, Plan, Work
 from bench.clock import cpu_seconds
-from bench.contenders import CONTENDERS, FLOOR, GPULOCK, Lock
+from bench.contenders import CONTENDERS, FLOOR, GPULOCK
+from bench.locks import Lock
 from bench.servers import Redis, Server
 from bench.speech import Crowd, DaemonSpeech, FloorSpeech, Speech
 from bench.stage import Stage

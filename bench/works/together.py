@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bench.cells import Absences, Cell, Metrics, Plan, Work
-from bench.contenders import FLOOR, GPULOCK, Lock
+from bench.contenders import FLOOR, GPULOCK
+from bench.locks import Lock
 from bench.stage import Stage
 from bench.works.contention import contend, gaps
 from bench.works.entries import entries

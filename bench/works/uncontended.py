@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from bench.cells import Absences, Cell, Metrics, Plan, Work
 from bench.clock import NS, now
-from bench.contenders import CONTENDERS, FLOOR, GPULOCK, AsyncLock, Lock
+from bench.contenders import CONTENDERS, FLOOR, GPULOCK
 from bench.figures import quantile
+from bench.locks import AsyncLock, Lock
 from bench.placement import Placement
 from bench.stage import Stage
 from bench.workers import Told, Worker
