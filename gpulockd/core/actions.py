@@ -8,26 +8,27 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from .model import Lock, Owner, Process, Quarantine
+from .value import value
 
 # Records: what the journal keeps.
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LockGranted:
     lock: Lock
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LockChanged:
     """Its session key, its end, its state or its depth is no longer what the journal has."""
 
     lock: Lock
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LockEnded:
     lock: Lock
     at: float
@@ -37,13 +38,13 @@ class LockEnded:
     """Who ended it, where that was not its holder."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class QuarantineSet:
     gpu: str
     quarantine: Quarantine | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DrainSet:
     gpu: str
     reason: str | None
@@ -57,7 +58,7 @@ RECORDS = (LockGranted, LockChanged, LockEnded, QuarantineSet, DrainSet)
 # Effects: what the outside is asked to do.
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Refusal:
     """An error for a client; `code` is one of `gpulock.errors.CODES`."""
 
@@ -75,7 +76,7 @@ class Refused(Exception):
         self.refusal = refusal
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Answer:
     """The response to a request."""
 
@@ -84,14 +85,14 @@ class Answer:
     result: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Refuse:
     session: int
     msgid: int
     refusal: Refusal
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Notify:
     """A notification to a client that asked for it."""
 
@@ -100,7 +101,7 @@ class Notify:
     params: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Disconnect:
     """End a session whose process is dead though its connection is open: a forked child may hold it."""
 
@@ -116,7 +117,7 @@ class Severity(enum.IntEnum):
     ERROR = 40
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Announce:
     """Something happened: for the log, for metrics, and for whoever watches."""
 
@@ -127,7 +128,7 @@ class Announce:
     data: Mapping[str, object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Signal:
     """Send a signal to a lock's holder, by pidfd."""
 
@@ -136,21 +137,21 @@ class Signal:
     signal: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Watch:
     """Report the exit of a process that has no connection (any more)."""
 
     process: Process
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Unwatch:
     """Its exit concerns nobody any more, or its new connection reports it."""
 
     process: Process
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Inspect:
     """Find out which processes of the old holder are still on a GPU, and send them `signal` where one is given."""
 
@@ -159,7 +160,7 @@ class Inspect:
     signal: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ClaimLeases:
     """Ask for leases on GPUs. A repeated attempt is the same request: it never raises the epoch twice."""
 
@@ -171,7 +172,7 @@ class ClaimLeases:
     """The GPUs whose leases this host has already: their next epoch must be larger than the new one."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RenewLeases:
     attempt: int
     epochs: Mapping[str, int]

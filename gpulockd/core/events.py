@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from .model import GpuIdentity, GpuProcess, LeaseHolder, Lock, Owner, Process, Quarantine, Sample, Wish
+from .value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Restored:
     """The journal's content, once, at the start. `alive` are the processes of its owners that still run."""
 
@@ -19,19 +20,19 @@ class Restored:
     alive: frozenset[Process]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class GpusDiscovered:
     gpus: tuple[GpuIdentity, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class GpusSampled:
     """What the driver says of each GPU now."""
 
     samples: Mapping[str, Sample]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class GpuInspected:
     """The answer to `Inspect`: who of the old holder's is still on the GPU. None: the driver never can tell."""
 
@@ -41,13 +42,13 @@ class GpuInspected:
     """Why there was no answer this time; then nothing is known."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SessionOpened:
     session: int
     owner: Owner
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SessionIntroduced:
     """A `hello`: `key` is the digest of the key it was answered, `reattach` of the one it brought."""
 
@@ -60,14 +61,14 @@ class SessionIntroduced:
     """What the shell adds to the answer: versions, the key in clear, limits."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SessionClosed:
     """The connection ended, whatever the reason."""
 
     session: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AcquireRequested:
     """`max_hold` and `wait_timeout` are None where the client left them to the daemon."""
 
@@ -76,21 +77,21 @@ class AcquireRequested:
     wish: Wish
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CancelRequested:
     session: int
     msgid: int
     target: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ReleaseRequested:
     session: int
     msgid: int
     lock: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ExtendRequested:
     session: int
     msgid: int
@@ -98,7 +99,7 @@ class ExtendRequested:
     max_hold: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BeatReported:
     session: int
     msgid: int
@@ -107,7 +108,7 @@ class BeatReported:
     note: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RevokeRequested:
     session: int
     msgid: int
@@ -116,7 +117,7 @@ class RevokeRequested:
     grace: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DrainRequested:
     session: int
     msgid: int
@@ -124,21 +125,21 @@ class DrainRequested:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class UndrainRequested:
     session: int
     msgid: int
     gpu: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ProcessExited:
     """The kernel's word that a watched process is gone."""
 
     process: Process
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SignalRefused:
     """A `Signal` could not be delivered to a living process."""
 
@@ -146,7 +147,7 @@ class SignalRefused:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LeasesClaimed:
     """The answer to `ClaimLeases`. `sent_at` is when it was sent: a lease ages from there."""
 
@@ -155,7 +156,7 @@ class LeasesClaimed:
     refused: Mapping[str, LeaseHolder] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LeasesRenewed:
     """The answer to `RenewLeases`. `lost` are no longer ours; None: nobody's."""
 
@@ -164,7 +165,7 @@ class LeasesRenewed:
     lost: Mapping[str, LeaseHolder | None] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ClaimFailed:
     """Neither yes nor no came back to `ClaimLeases`, or the store refused to work."""
 
@@ -174,7 +175,7 @@ class ClaimFailed:
     """The why in one word, for counting: one of those that the ports list."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RenewalFailed:
     """The same of `RenewLeases`."""
 
@@ -183,24 +184,24 @@ class RenewalFailed:
     reason: str = "other"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LeaseFreed:
     """Another daemon announced that it let go of these GPUs."""
 
     gpus: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class JournalFailed:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class JournalRecovered:
     pass
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DeadlineReached:
     """The time that `Machine.next_deadline` named has come."""
 

@@ -10,6 +10,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .value import value
+
 COUNTER_BITS = 32
 """A fencing token is `epoch << 32 | counter`: a new epoch outranks every token of the epochs before it."""
 
@@ -126,7 +128,7 @@ class Gpu:
         return self.identity.uuid
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Wish:
     """What a request asks for, with every default filled in."""
 
