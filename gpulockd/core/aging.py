@@ -22,8 +22,6 @@ from .model import Level, Lock
 from .recall import recall
 from .turn import Turn
 
-KINDS = {Level.WARNED: "lock.warned", Level.SOFT: "lock.soft-timeout"}
-
 
 def aged(turn: Turn, lock_id: str) -> None:
     """A lock has reached the next of its levels, or its end."""
@@ -33,18 +31,12 @@ def aged(turn: Turn, lock_id: str) -> None:
         return
     lock.level = _level_at(lock, turn.now)
     watch_age(turn, lock)
-    deeds = "asked to finish" if lock.level is Level.SOFT else "told that it lasts long"
-    turn.announce(
-        KINDS[lock.level],
-        f"{who(lock.owner)} is {deeds}: {lock.id} has been held for {turn.now - lock.granted_at:.0f} s",
-        Severity.WARNING,
-        lock=lock.id,
-        gpus=list(lock.gpus),
-        pid=lock.owner.process.pid,
-        user=lock.owner.user,
-        task=lock.wish.task,
-        level=lock.level.value,
-    )
+    held = f"{lock.id} has been held for {turn.now - lock.granted_at:.0f} s"
+    if lock.level is Level.SOFT:
+        asked = f"{who(lock.owner)} is asked to finish: {held}"
+        turn.announce("lock.soft-timeout", asked, Severity.WARNING, **_facts(lock))
+    else:
+        turn.announce("lock.warned", f"{held} by {who(lock.owner)}", Severity.WARNING, **_facts(lock))
     tell(turn, lock)
     _judge(turn, lock)
 
@@ -102,11 +94,7 @@ def silent(turn: Turn, lock_id: str) -> None:
         f"the task under {lock.id} of {who(lock.owner)} has been silent for "
         f"{turn.state.settings.beat_timeout:.0f} s{f', after: {lock.note}' if lock.note else ''}",
         Severity.WARNING,
-        lock=lock.id,
-        gpus=list(lock.gpus),
-        pid=lock.owner.process.pid,
-        user=lock.owner.user,
-        task=lock.wish.task,
+        **_facts(lock),
     )
     _judge(turn, lock)
 
@@ -121,11 +109,15 @@ def _overdue(turn: Turn, lock: Lock, reason: str, said: str) -> None:
     if settings.take_back:
         recall(turn, lock, reason, "gpulockd", "", settings.revoke_grace, settings.kill_grace)
         return
-    turn.announce(
-        "lock.overdue",
-        f"{lock.id} of {who(lock.owner)} {said}",
-        Severity.WARNING,
-        lock=lock.id,
-        pid=lock.owner.process.pid,
-        reason=reason,
-    )
+    overdue = f"{lock.id} of {who(lock.owner)} {said}"
+    turn.announce("lock.overdue", overdue, Severity.WARNING, **_facts(lock), reason=reason)
+
+
+def _facts(lock: Lock) -> dict[str, object]:
+    return {
+        "lock": lock.id,
+        "gpus": list(lock.gpus),
+        "pid": lock.owner.process.pid,
+        "user": lock.owner.user,
+        "task": lock.wish.task,
+    }

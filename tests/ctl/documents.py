@@ -242,7 +242,7 @@ def troubled() -> StatusDocument:
         [
             lock("L4-2", [0, 1], ANNA, "finetune-large-language-model", held_for=190_000.0, time_left=58.0),
             lock("L4-7", [2], BERT, "ocr", state="recalled", recall=recall("revoked", "root", "maintenance", 7.5)),
-            lock("L4-8", [7], CAROL, "", connected=False, time_left=3000.0),
+            lock("L4-8", [7], CAROL, "", connected=False, time_left=3000.0, level="soft", stalled=True),
             lock(
                 "L4-9",
                 [6],

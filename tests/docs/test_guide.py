@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from gpulock import command, errors
 from gpulock.group import CannotRun
 from gpulock.sync import Lock
 from gpulockd.config import load, settings
+from gpulockd.core.model import Levels
+from tests.core.script import Host, acquire, answered, beats, granted, passes, play
 from tests.support.daemon import Daemon
 
 from . import programs
@@ -90,3 +93,30 @@ def test_configurations_are_accepted(block: Block, tmp_path: Path) -> None:
     file = tmp_path / "config.yml"
     file.write_text(block.content)
     load(file, {})
+
+
+BEATS_AT: dict[str, Callable[[int], bool]] = {
+    "has never beaten": lambda _: False,
+    "beats": lambda second: second % 10 == 5,
+    "is stalled": lambda second: second == 5,
+}
+
+
+@pytest.mark.parametrize("row", table(DOCUMENT, "the task").rows, ids=lambda row: row[0])
+def test_what_becomes_of_a_lock_that_lasts(row: list[str]) -> None:
+    """The row, played: levels at 100 and 200 seconds, and the end at 300."""
+    task, *outcomes = row
+    host = Host(gpus=1, levels=Levels(100, 200, 300), beat_timeout=20)
+    play(host, acquire("anna", hold=math.inf, notify=frozenset({"warning", "lost"})), granted("anna", 0))
+    heard: dict[int, list[str]] = {}
+    for second in range(1, 301):
+        notices = passes(1)(host)
+        heard[second] = [notice.detail if notice.what == "warning" else notice.what for notice in notices]
+        if BEATS_AT[task](second):
+            play(host, beats("anna"), answered("anna"))
+    words = {"warning": "told", "soft": "asked to finish", "lost": "taken back"}
+    was_taken = False
+    for second, outcome in zip((100, 200, 300), outcomes, strict=True):
+        if not was_taken:
+            assert words[heard[second][-1]] == outcome
+        was_taken = outcome == "taken back"

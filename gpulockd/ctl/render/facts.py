@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .amounts import brief, gib, percent
 from .gpus import standing
 from .look import Look
-from .notes import recall
+from .notes import aging, recall
 from .people import person, process
 from .text import Text, join
 from .waiting import wish
@@ -102,6 +102,7 @@ def _lock(lock: LockView) -> list[Fact]:
         facts.append(
             ("last beat", join(", ", [f"{brief(lock['beat_age'])} ago", percent(lock["progress"]), lock["note"]]))
         )
+    facts += [("age", Text(word, "warn")) for word in aging(lock)]
     facts.append(("recall", Text(recall(lock), "warn")))
     return facts
 

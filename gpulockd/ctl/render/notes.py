@@ -21,6 +21,7 @@ _ENDS = {
     "abandoned": "who did not come back",
     "revoked": "whose lock was revoked",
     "max-hold": "who held it too long",
+    "stalled": "whose task was silent for too long",
     "lease-lost": "whose lease was lost",
 }
 
@@ -38,11 +39,18 @@ def of_lock(lock: LockView) -> list[Text]:
     if lock["progress"] is not None or lock["note"]:
         age = "" if lock["beat_age"] is None else f"{brief(lock['beat_age'])} ago"
         notes.append(join(", ", [percent(lock["progress"]), lock["note"], age]).styled("quiet"))
+    notes += [Text(word, "warn") for word in aging(lock)]
     if lock["recall"] is not None:
         notes.append(Text(recall(lock), "warn"))
     if not lock["connected"]:
         notes.append(Text("not reconnected since the daemon restarted", "warn"))
     return notes
+
+
+def aging(lock: LockView) -> list[str]:
+    """What its age and its task's silence have brought a lock to."""
+    words = {"": [], "warning": ["held for long"], "soft": ["asked to finish"]}[lock["level"]]
+    return [*words, *(["stalled: its task is silent"] if lock["stalled"] else [])]
 
 
 def recall(lock: LockView) -> str:
