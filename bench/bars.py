@@ -91,7 +91,7 @@ BARS: Sequence[Bar] = (
     Bar("1,000 granted one after the other by disconnects, against the floor",
         "grants", grants.DRAIN, "ms", "at most", 5.0, FLOOR, loose=30.0),
     Bar("100 pipelining connections: requests a second of one core against the floor's",
-        "pipelining", pipelining.CASE, "requests_per_cpu_s", "at least", 0.4, FLOOR, "one core", loose=0.03),
+        "pipelining", pipelining.CASE, "requests_per_cpu_s", "at least", 0.4, FLOOR, "one core", loose=0.02),
 
     Bar("gpulock -- true against python -c pass",
         "startup", startup.ONCE, "ms", "at most", 2.5, startup.PLAIN, loose=6.0, contender=startup.COMMAND),

@@ -72,7 +72,8 @@ class Absences:
     reasons: dict[str, str] = field(default_factory=dict)
 
     def note(self, who: str, why: object) -> None:
-        self.reasons.setdefault(who, str(why))
+        """Only the first reason is kept, on one line."""
+        self.reasons.setdefault(who, " ".join(str(why).split()))
 
 
 @dataclass(slots=True)

@@ -58,18 +58,21 @@ def _load(told: Told, path: str, pid: int, speech: Speech, seconds: float) -> No
         )
         member.sendall(batches[member])
     missing = dict.fromkeys(batches, 2 * _PAIRS)
-    answered = used = own = began = 0.0
-    end = now() + int(seconds * NS * 1.2)  # the first sixth warms up
-    start = now() + int(seconds * NS * 0.2)
-    while (moment := now()) < end:
-        if not began and moment >= start:
-            answered, began, used, own = 0, moment, cpu_seconds(pid), cpu_seconds(os.getpid())
-        for member, answers in crowd.hear(_PATIENCE):
-            answered += len(answers)
-            missing[member] -= len(answers)
-            if not missing[member]:
-                missing[member] = 2 * _PAIRS
-                member.sendall(batches[member])
-    wall = (now() - began) / NS
+
+    def go_on(seconds: float) -> tuple[int, float]:
+        """How much was answered in how many seconds."""
+        answered, began = 0, now()
+        while (moment := now()) < began + seconds * NS:
+            for member, answers in crowd.hear(_PATIENCE):
+                answered += len(answers)
+                missing[member] -= len(answers)
+                if not missing[member]:
+                    missing[member] = 2 * _PAIRS
+                    member.sendall(batches[member])
+        return answered, (moment - began) / NS
+
+    go_on(seconds / 5)  # to warm up
+    used, own = cpu_seconds(pid), cpu_seconds(os.getpid())
+    answered, wall = go_on(seconds)
     told.send((answered, wall, cpu_seconds(pid) - used, cpu_seconds(os.getpid()) - own))
     told.recv()
