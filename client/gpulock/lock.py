@@ -60,7 +60,7 @@ class HeldLock:
 
     @property
     def lost_reason(self) -> str | None:
-        """`revoked`, `max-hold`, `stalled`, `lease-lost`, `not-reattached`, `daemon-away`; None while it is not lost."""
+        """`revoked`, `max-hold`, `stalled`, `lease-lost`, `not-reattached`, `daemon-away`; None: not lost."""
         return None if self._tenure.loss is None else self._tenure.loss.reason
 
     def check(self) -> None:
