@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import array
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
 
 from bench.cells import Absences, Cell, Metrics, Plan, Work
-from bench.clock import NS, now
+from bench.clock import NS, cpu_seconds, now
 from bench.contenders import CONTENDERS, FLOOR, GPULOCK
 from bench.figures import quantile
 from bench.locks import AsyncLock, Lock
@@ -26,16 +27,21 @@ def cells(stage: Stage, plan: Plan, absences: Absences) -> Iterator[Cell]:
         for placement in _PLACEMENTS:
             if name == "etcd" and placement == "one core":
                 continue  # a server with many threads: one core says nothing about it
-            yield Cell(CASE, name, lambda lock=lock: cycles(lock, plan.seconds), placement)  # type: ignore[misc]
+
+            def measure(lock: Lock = lock) -> Metrics:
+                return cycles(lock, plan.seconds, stage.pids)
+
+            yield Cell(CASE, name, measure, placement)
 
 
 WORK = Work("uncontended", "Uncontended acquire and release", cells, "p50_us")
 
 
-def cycles(lock: Lock, seconds: float) -> Metrics:
-    worker = Worker(_cycle, lock, seconds)
+def cycles(lock: Lock, seconds: float, servers: Sequence[int]) -> Metrics:
+    """`servers`: their process ids; whoever is not asked by this lock is idle."""
+    worker = Worker(_cycle, lock, seconds, servers)
     try:
-        samples, wall = worker.hear(seconds * 4 + 60)
+        samples, wall, used = worker.hear(seconds * 4 + 60)
     finally:
         worker.end()
     return {
@@ -43,21 +49,35 @@ def cycles(lock: Lock, seconds: float) -> Metrics:
         "p50_us": quantile(samples, 0.5) / 1e3,
         "p99_us": quantile(samples, 0.99) / 1e3,
         "tail": quantile(samples, 0.99) / quantile(samples, 0.5),
+        "cpu_us": used / len(samples) * 1e6,
     }
 
 
-def _cycle(told: Told, lock: Lock, seconds: float) -> None:
+def _cycle(told: Told, lock: Lock, seconds: float, servers: Sequence[int]) -> None:
+    before = 0.0
+
+    def used() -> float:
+        return sum(map(cpu_seconds, (os.getpid(), *servers)))
+
+    def begin() -> None:
+        nonlocal before
+        before = used()
+
     lock.open()
-    samples = lock.run(lambda: _async_loop(lock, seconds)) if isinstance(lock, AsyncLock) else _loop(lock, seconds)
-    told.send((samples, sum(samples) / NS))
+    if isinstance(lock, AsyncLock):
+        samples = lock.run(lambda: _async_loop(lock, seconds, begin))
+    else:
+        samples = _loop(lock, seconds, begin)
+    told.send((samples, sum(samples) / NS, used() - before))
     lock.close()
 
 
-def _loop(lock: Lock, seconds: float) -> array.array[int]:
+def _loop(lock: Lock, seconds: float, begin: Callable[[], None]) -> array.array[int]:
     acquire, release = lock.acquire, lock.release
     for _ in range(WARM_UP):
         acquire()
         release()
+    begin()
     samples = array.array("q")
     before = now()
     end = before + int(seconds * NS)
@@ -70,11 +90,12 @@ def _loop(lock: Lock, seconds: float) -> array.array[int]:
     return samples
 
 
-async def _async_loop(lock: AsyncLock, seconds: float) -> array.array[int]:
+async def _async_loop(lock: AsyncLock, seconds: float, begin: Callable[[], None]) -> array.array[int]:
     acquire, release = lock.acquire_async, lock.release_async
     for _ in range(WARM_UP):
         await acquire()
         await release()
+    begin()
     samples = array.array("q")
     before = now()
     end = before + int(seconds * NS)
