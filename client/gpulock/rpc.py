@@ -74,7 +74,7 @@ class Decoder:
     def __init__(self, limit: int) -> None:
         """`limit`: the longest frame in bytes."""
         self._limit = limit
-        self._limits: Mapping[str, Any] = _limits(limit)
+        self._limits = _limits(limit)
         self._rest: bytes | bytearray = b""
         self._extent: Extent | None = None
 
@@ -154,16 +154,22 @@ class Decoder:
 _UNDECODABLE = (ValueError, TypeError, RecursionError)
 
 
-def _limits(frame: int) -> dict[str, Any]:
-    # An array reserves its announced size at once, and may announce another one inside: hence the small ones.
-    return {
-        "strict_map_key": False,
-        "max_str_len": frame,
-        "max_bin_len": frame,
-        "max_ext_len": frame,
-        "max_array_len": frame // 64,
-        "max_map_len": frame // 64,
-    }
+_known_limits: dict[int, Mapping[str, Any]] = {}
+
+
+def _limits(frame: int) -> Mapping[str, Any]:
+    """Of all decoders with this limit together: each connection has one."""
+    if frame not in _known_limits:
+        # An array reserves its announced size at once, and may announce another one inside: hence the small ones.
+        _known_limits[frame] = {
+            "strict_map_key": False,
+            "max_str_len": frame,
+            "max_bin_len": frame,
+            "max_ext_len": frame,
+            "max_array_len": frame // 64,
+            "max_map_len": frame // 64,
+        }
+    return _known_limits[frame]
 
 
 # `packb` would make a packer for every message.

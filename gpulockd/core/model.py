@@ -79,7 +79,7 @@ class Sample:
     """Why the GPU cannot be used, in the driver's words; None for a healthy one."""
 
 
-class GpuState(enum.Enum):
+class GpuState(enum.StrEnum):
     FREE = "free"
     HELD = "held"
     QUARANTINED = "quarantined"

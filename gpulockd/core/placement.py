@@ -15,7 +15,7 @@ from .model import Gpu, GpuProcess, GpuState, LeaseState, State, Wish
 from .turn import Turn
 
 
-class Step(enum.Enum):
+class Step(enum.StrEnum):
     GRANT = "grant"
     LET_GO = "let go"
     """Its holder gave it back."""
