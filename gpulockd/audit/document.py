@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from markdown_it import MarkdownIt
@@ -197,10 +197,8 @@ class _Reader:
             at = self._row[place] if place < len(self._row) else [Piece(0, self._source.starts[first])]
         else:
             at = pieces_of(token.content, self._source, first, last)
-        passage = Passage(
-            self._source, self._kind, token.content, at, section=self._section(), in_list=self._in_list > 0
-        )
-        passage = _with_parts(passage, token.children or [])
+        parts = _parts(token.content, token.children or [])
+        passage = Passage(self._source, self._kind, token.content, at, *parts, self._section(), self._in_list > 0)
         for comment in passage.comments:
             self.document.comments.append(
                 Comment(comment.text, passage.offset(comment.start), passage.offset(comment.end))
@@ -237,11 +235,11 @@ class _Reader:
         self.document.anchors.update(_ANCHOR.findall(content))
 
 
-def _with_parts(passage: Passage, children: Sequence[Token]) -> Passage:
-    """`passage` with the code, links and comments that its tokens tell of."""
+def _parts(content: str, children: Sequence[Token]) -> tuple[list[Span], list[Link], list[Span]]:
+    """The code, the links and the comments of a passage, which its tokens tell of."""
     codes, links, comments = [], [], []
     for child in children:
-        if "span" not in child.meta:
+        if not child.meta or "span" not in child.meta:
             continue
         start, end = child.meta["span"]
         match child.type:
@@ -249,12 +247,12 @@ def _with_parts(passage: Passage, children: Sequence[Token]) -> Passage:
                 codes.append(Span(start, end, child.content))
             case "link_open" | "image":
                 target = str(child.attrs.get("href") or child.attrs.get("src") or "")
-                links.append(Link(start, end, target, _written(passage.content, start, end), child.type == "image"))
+                links.append(Link(start, end, target, _written(content, start, end), child.type == "image"))
             case "html_inline" if found := _COMMENT.fullmatch(child.content):
                 comments.append(Span(start, end, found.group(1)))
             case _:
                 pass
-    return replace(passage, codes=codes, links=links, comments=comments)
+    return codes, links, comments
 
 
 def _written(content: str, start: int, end: int) -> Span | None:

@@ -59,14 +59,16 @@ class Passage:
     @cached_property
     def prose(self) -> str:
         """The content with code, link targets and comments blanked, character for character."""
-        text = list(self.content)
+        text = self.content
         for start, end in self._silent():
-            text[start:end] = " " * (end - start)
-        return "".join(text)
+            text = text[:start] + " " * (end - start) + text[end:]
+        return text
 
     @cached_property
     def words(self) -> str:
         """What a reader sees of it, code included."""
+        if not (self.codes or self.links or self.comments):
+            return self.content
         text = list(self.content)
         for code in self.codes:
             inner = self.content.find(code.text, code.start, code.end)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Literal
 
 Role = Literal["claim", "suggestion", "example", "history"]
@@ -47,6 +48,7 @@ _OLD = re.compile(
 )
 
 
+@lru_cache(maxsize=4096)
 def of_words(text: str) -> Role | None:
     """The role that a heading or an introduction gives to what follows; None where it gives none."""
     if CURRENT.search(text) and not SUGGESTION.search(text):
@@ -71,6 +73,7 @@ def of_place(lead: str, titles: Iterable[str]) -> Role:
     return (of_words(sentences[-1]) if sentences else None) or of_section(titles)
 
 
+@lru_cache(maxsize=4096)
 def of_column(header: str) -> Column:
     if _KEY.search(header):
         return "key"

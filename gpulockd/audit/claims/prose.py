@@ -52,10 +52,11 @@ class Mention(NamedTuple):
 
 def prose_claims(document: Document, truths: Truths) -> Iterator[Claim]:
     names = names_of(truths)
+    spoken = _any_of(tuple(sorted(names, key=len, reverse=True))) if names else None
     for passage in document.passages:
         role = of_section(passage.section)
         text = narrow(passage.content)
-        for mention in mentions(passage, truths, names):
+        for mention in mentions(passage, truths, names, spoken):
             found = _behind(text, mention) or _ahead(text, mention)
             if found and not is_hypothetical(passage, found.start, found.end):
                 start, end = passage.offset(found.start), passage.offset(found.end)
@@ -75,7 +76,9 @@ def names_of(truths: Truths) -> dict[str, str]:
     return spelled | {name.lower(): key for name, key in truths.spoken.items()}
 
 
-def mentions(passage: Passage, truths: Truths, names: dict[str, str]) -> Iterator[Mention]:
+def mentions(
+    passage: Passage, truths: Truths, names: dict[str, str], spoken: re.Pattern[str] | None
+) -> Iterator[Mention]:
     for code in passage.codes:
         name = code.text.rstrip(":")
         keys = truths.resolve(name, passage.section)
@@ -84,16 +87,18 @@ def mentions(passage: Passage, truths: Truths, names: dict[str, str]) -> Iterato
     for match in re.finditer(r"[A-Za-z]\w*(?:[_.]\w+)+", passage.prose):
         if keys := truths.resolve(match.group(), passage.section):
             yield Mention(keys, match.group(), match.start(), match.end())
-    prose = passage.prose.lower()
-    for match in _any_of(tuple(sorted(names, key=len, reverse=True))).finditer(prose) if names else ():
+    for match in spoken.finditer(passage.prose.lower()) if spoken else ():
         yield Mention((names[match.group()],), match.group(), match.start(), match.end())
 
 
 @lru_cache(maxsize=4)
 def _any_of(names: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile(
-        "|".join(rf"(?<![\w-]){re.escape(name)}(?![\w-])" if name.isascii() else re.escape(name) for name in names)
-    )
+    """Latin names stand between spaces; Chinese ones have none around them."""
+    latin = [re.escape(name) for name in names if name.isascii()]
+    other = [re.escape(name) for name in names if not name.isascii()]
+    first = "".join(sorted({re.escape(name[0]) for name in names if name.isascii()}))
+    parts = [rf"(?<![\w-])(?=[{first}])(?:{'|'.join(latin)})(?![\w-])"] if latin else []
+    return re.compile("|".join([*parts, *other]))
 
 
 def is_hypothetical(passage: Passage, start: int, end: int | None = None) -> bool:
@@ -118,16 +123,24 @@ def _behind(text: str, mention: Mention) -> Found | None:
 
 
 def _ahead(text: str, mention: Mention) -> Found | None:
-    """The value before a mention: "2 s (`poll_interval`)", "a grace of 10 s, `revoke_grace`"."""
+    """The value before a mention in brackets: "2 s (`poll_interval`)", "five minutes of waiting (`head_start`)".
+
+    The clause before the bracket has to have one value only, and a few words behind it at most.
+    """
     before = _BEFORE.search(text, 0, mention.start)
     if before is None or not before.group().strip("`*_ \n"):
         return None
     clause_start = max((match.end() for match in _CLAUSE_BREAK.finditer(text, 0, before.start())), default=0)
+    found: list[Found] = []
     for match in _NUMBERS.finditer(text, clause_start, before.start()):
-        found = quantity_at(text, match.start())
-        if found and found.end == before.start() and found.quantity.kind:
-            return found
-    return None
+        quantity = quantity_at(text, match.start())
+        is_value = quantity and quantity.quantity.kind and quantity.end <= before.start()
+        if quantity and is_value and (not found or quantity.start >= found[-1].end):
+            found.append(quantity)
+    between = text[found[0].end : before.start()] if len(found) == 1 else ""
+    in_brackets = before.group().lstrip(" *_`\n")[:1] in {"(", "（"}
+    fits = len(found) == 1 and (not between.strip(" *_`") or (in_brackets and len(between.split()) <= 3))
+    return found[0] if fits else None
 
 
 def _settings_in_code(passage: Passage, truths: Truths) -> Iterator[Claim]:

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, NotRequired, Required, cast, get_args, get_origin, get_type_hints, is_typeddict
 
 from gpulock import options
 from gpulock.documents import StatusDocument
@@ -161,7 +161,19 @@ def _metrics() -> frozenset[str]:
 
 
 def _no_status() -> StatusDocument:
-    """As much of a status as the metrics of a host without GPUs need."""
-    lease: dict[str, Any] = {"kind": "", "state": "", "ttl": None, "age": None, "fault": "", "failures": {}}
-    empty: dict[str, Any] = {"daemon": {"version": ""}, "gpus": [], "queue": [], "lease": lease}
-    return cast(StatusDocument, empty)
+    """The status of a host without anything: enough for a registry to tell what it has."""
+    return cast(StatusDocument, _nothing(StatusDocument))
+
+
+def _nothing(form: Any) -> Any:
+    """The emptiest value that has the form of an answer."""
+    origin, inner = get_origin(form), get_args(form)
+    if is_typeddict(form):
+        return {name: _nothing(each) for name, each in get_type_hints(form).items()}
+    if origin in (NotRequired, Required):
+        return _nothing(inner[0])
+    if origin is Literal:
+        return inner[0]
+    if inner and origin not in (list, dict, tuple):  # a union: whatever comes first, but nothing if that may be
+        return None if type(None) in inner else _nothing(inner[0])
+    return (origin or form)() if callable(origin or form) else None

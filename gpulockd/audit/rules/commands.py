@@ -18,7 +18,7 @@ from ..typed import Line, Word, lines_of
 RULES: Mapping[str, str] = {
     "command-unknown": "a subcommand, or a target of make, that there is not",
     "option-unknown": "an option that the command does not have",
-    "exit-code-unknown": "an exit code that no command of the project ends with",
+    "exit-code-unknown": "an exit code that no command of the project ends with, or one told twice in a table",
 }
 _SYNOPSIS = re.compile(r"[\[\]|…]|\.\.\.|^<")
 _EXIT_PROSE = re.compile(
@@ -27,6 +27,7 @@ _EXIT_PROSE = re.compile(
     r"|(?:退出码|退出状态码?|返回码)\s*(?:为|是|[:：])?\s*`?(\d{1,3})(?!\d)",
     re.IGNORECASE,
 )
+_SIGNAL = re.compile(r"(?<![\w.])(1\d\d)\s*\+\s*[nN]\b(?=[^.]{0,20}(?:signal|信号|;|,|\||$))")
 _EXIT_HEADER = re.compile(r"^\W*(?:exit (?:status|code)s?|退出码|退出状态码?|返回码)\W*$", re.IGNORECASE)
 
 
@@ -136,13 +137,31 @@ def _exit_codes(project: Project, tables: Iterable[Table], passages: Iterable[Pa
         return
     for table in tables:
         for place, header in enumerate(table.header):
-            for row in table.rows if _EXIT_HEADER.search(header.words) else ():
-                for match in re.finditer(r"(?<![\w+.])\d{1,3}(?![\w.])", row[place].content):
-                    yield from _exit_code(row[place], match.start(), int(match.group()), codes)
+            if _EXIT_HEADER.search(header.words):
+                yield from _exit_column([row[place] for row in table.rows], codes)
     for passage in passages:
+        for match in _SIGNAL.finditer(passage.content):
+            if match.group(1) != "128":
+                place = passage.source.place(passage.offset(match.start()))
+                yield Finding(
+                    "exit-code-unknown", place, f"{match.group()} is named", "a signal's number is added to 128"
+                )
         for match in _EXIT_PROSE.finditer(passage.content):
             group = 1 if match.group(1) else 2
             yield from _exit_code(passage, match.start(group), int(match.group(group)), codes)
+
+
+def _exit_column(cells: Iterable[Passage], codes: frozenset[int]) -> Iterator[Finding]:
+    """Each code exists, and is told once."""
+    met: set[int] = set()
+    for cell in cells:
+        for match in re.finditer(r"(?<![\w+.])\d{1,3}(?![\w.])", cell.content):
+            code = int(match.group())
+            if code in met:
+                place = cell.source.place(cell.offset(match.start()))
+                yield Finding("exit-code-unknown", place, f"the exit code {code} is told again", "a row above has it")
+            met.add(code)
+            yield from _exit_code(cell, match.start(), code, codes)
 
 
 def _exit_code(passage: Passage, at: int, code: int, codes: frozenset[int]) -> Iterator[Finding]:

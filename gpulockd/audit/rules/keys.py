@@ -91,28 +91,25 @@ def _nearest(name: str, keys: Iterable[str]) -> str:
     return f"did you mean {inside[near[0]]}?" if near else ""
 
 
-def mentioned(documents: Iterator[Audited] | list[Audited], truths: Truths) -> set[str]:
+def mentioned(documents: Iterable[Audited], truths: Truths) -> set[str]:
     """The settings that any document names, in whatever form."""
     found: set[str] = set()
+    names: set[str] = set()
     for audited in documents:
         found.update(key for claim in audited.claims for key in claim.keys)
         for passage in audited.document.passages:
-            names = [code.text for code in passage.codes] + _WORD.findall(passage.prose)
+            names.update(_WORD.findall(passage.content))
             for code in passage.codes:
-                names += _WORD.findall(code.text)
-            for name in names:
-                found.update(truths.resolve(name, passage.section))
+                found.update(truths.resolve(code.text, passage.section))
         for block in audited.document.blocks:
-            for name in _WORD.findall(block.content):
-                if is_distinctive(name):
-                    found.update(truths.resolve(name))
-    return found
+            names.update(name for name in _WORD.findall(block.content) if is_distinctive(name))
+    return found.union(*(truths.resolve(name) for name in names))
 
 
 def _undocumented(project: Project) -> Iterator[Finding]:
     """Where more than half of a section is documented, it is meant to be documented as a whole."""
     truths = project.truths
-    known = mentioned(list(project.documents), truths)
+    known = mentioned(project.documents, truths)
     for key, settings in truths.values.items():
         section = key.rpartition(".")[0]
         siblings = [each for each in truths.values if each.rpartition(".")[0] == section]
