@@ -22,7 +22,8 @@ RULES: Mapping[str, str] = {
 }
 _SYNOPSIS = re.compile(r"[\[\]|…]|\.\.\.|^<")
 _EXIT_PROSE = re.compile(
-    r"\b(?:exit(?:s|ed)?\s+(?:with\s+)?(?:status|code)s?|exits? with|ends? with (?:status|code)|return code)"
+    r"\b(?:exit(?:s|ed)?\s+(?:with\s+)?(?:status|code)s?|exits? with|ends? with (?:status|code)|return code"
+    r"|ends? with(?=\s+`?\d{2,3}`?\s+(?:for|if|when|where)\b))"
     r"\s+`?(\d{1,3})\b(?!\s*%)"
     r"|(?:退出码|退出状态码?|返回码)\s*(?:为|是|[:：])?\s*`?(\d{1,3})(?!\d)",
     re.IGNORECASE,
@@ -142,10 +143,8 @@ def _exit_codes(project: Project, tables: Iterable[Table], passages: Iterable[Pa
     for passage in passages:
         for match in _SIGNAL.finditer(passage.content):
             if match.group(1) != "128":
-                place = passage.source.place(passage.offset(match.start()))
-                yield Finding(
-                    "exit-code-unknown", place, f"{match.group()} is named", "a signal's number is added to 128"
-                )
+                at = passage.source.place(passage.offset(match.start()))
+                yield Finding("exit-code-unknown", at, f"{match.group()} is named", "a signal's number is added to 128")
         for match in _EXIT_PROSE.finditer(passage.content):
             group = 1 if match.group(1) else 2
             yield from _exit_code(passage, match.start(group), int(match.group(group)), codes)
