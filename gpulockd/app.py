@@ -8,6 +8,7 @@ import gc
 import os
 import resource
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,17 +24,18 @@ from .config import Config, Loaded
 from .core import views
 from .core.actions import Announce
 from .core.events import Event, GpusDiscovered, Restored
+from .core.forms import finite
 from .core.machine import Machine
 from .core.model import GpuState, LeaseState
 from .engine import Engine
-from .http import HttpServer, Metrics
+from .http import HttpServer, Metrics, MonitorConfig
 from .inventory.nvidia import NvmlInventory
 from .inventory.simulated import SimulatedInventory
 from .journal import SqliteJournal
 from .leases.identity import Identity
 from .leases.local import LocalLeases
 from .leases.redis import RedisLeases
-from .monitor import Sampler
+from .monitor import CountedInventory, Sampler, TimedJournal, TimedLeases, feel_pulse
 from .notify import keep_watchdog_quiet, notify
 from .ports import Inventory, Leases, Saved, Unavailable
 from .processes import LinuxProcesses
@@ -85,6 +87,8 @@ class Daemon:
     server: Server
     sampler: Sampler
     http: HttpServer
+    beat: Callable[[float], None]
+    """Is told how late the engine was."""
 
 
 @contextlib.asynccontextmanager
@@ -94,12 +98,16 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
     host = configuration.host_name(config.daemon)
     clock = BootClock()
     started_at = clock.now()
+    metrics = Metrics(config.gpu_lock.poll_interval)
+    tally = metrics.tally
     async with contextlib.AsyncExitStack() as stack:
         journal = SqliteJournal(config.daemon.state_dir, clock)
         stack.callback(journal.close)
-        inventory = open_inventory(config.inventory, host)
+        inventory = CountedInventory(open_inventory(config.inventory, host), tally.nvml_failed)
         stack.push_async_callback(inventory.close)
         leases = open_leases(config.redis, config.daemon.state_dir, host)
+        if leases.kind == RedisLeases.kind:
+            leases = TimedLeases(leases, clock, tally.waited_for_redis, tally.polled)
         stack.push_async_callback(leases.close)
 
         def post(event: Event) -> None:
@@ -133,7 +141,6 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
         processes = LinuxProcesses(post, clock, is_administrator(config.daemon.admins))
         stack.callback(processes.close)
         settings = configuration.core_settings(config)
-        metrics = Metrics()
         sessions, watchers = Sessions(), Watchers(clock.wall)
         observers = (logs.observe, metrics.observe, watchers.observe)
 
@@ -144,7 +151,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
         engine = Engine(
             Machine(settings),
             clock=clock,
-            journal=journal,
+            journal=TimedJournal(journal, clock, tally.commits.observe),
             leases=leases,
             inventory=inventory,
             processes=processes,
@@ -172,9 +179,37 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
             announce=announce,
         )
         stack.callback(server.stop)
-        http = HttpServer(config.http.host, config.http.port, status=status, metrics=metrics)
+        http = HttpServer(
+            config.http.host,
+            config.http.port,
+            status=status,
+            metrics=metrics,
+            history=journal.history,
+            monitor=_told(config.gpu_lock_monitor),
+            names=(host, socket.gethostname()),
+        )
         stack.push_async_callback(http.stop)
-        yield Daemon(clock, started_at, journal, inventory, leases, processes, engine, server, sampler, http)
+
+        def beat(lag: float) -> None:
+            tally.beat(clock.now(), lag)
+
+        yield Daemon(clock, started_at, journal, inventory, leases, processes, engine, server, sampler, http, beat)
+
+
+def _told(section: configuration.GpuLockMonitor) -> MonitorConfig:
+    """The settings of the monitor as HTTP shows them: null for `forever`."""
+    levels = section.timeout_levels
+    return {
+        "enabled": section.enabled,
+        "auto_recovery": section.auto_recovery,
+        "monitor_interval": section.monitor_interval,
+        "timeout_levels": {
+            "warning": finite(levels.warning),
+            "soft_timeout": finite(levels.soft_timeout),
+            "hard_timeout": finite(levels.hard_timeout),
+        },
+        "heartbeat": {"interval": section.heartbeat.interval, "timeout": section.heartbeat.timeout},
+    }
 
 
 async def serve(loaded: Loaded) -> None:
@@ -214,6 +249,7 @@ async def _serve(loaded: Loaded) -> None:
                 await daemon.http.start()
                 daemon.server.start()
                 tasks.start_soon(keep_watchdog_quiet, daemon.engine.turned)
+                tasks.start_soon(feel_pulse, daemon.engine.turned, daemon.beat)
                 _spare_the_collector()
                 _ready(daemon)
                 async for received in signals:
@@ -228,7 +264,7 @@ async def _first_events(daemon: Daemon) -> None:
     """What the driver and the journal say, before anybody else has a word."""
     gpus = await daemon.inventory.discover()
     saved: Saved = daemon.journal.load()
-    owners = {lock.owner.process for lock in saved.locks}
+    owners = {lock.owner.process for lock in saved.locks} | {request.owner.process for request in saved.requests}
     alive = frozenset(process for process in owners if daemon.processes.alive(process))
     daemon.engine.post(GpusDiscovered(gpus))
     daemon.engine.post(Restored(saved.locks, saved.quarantines, saved.drains, saved.highest_token, alive))

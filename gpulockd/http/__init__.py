@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from .answers import MonitorConfig
 from .metrics import Metrics
 from .server import HttpServer
 
-__all__ = ["HttpServer", "Metrics"]
+__all__ = ["HttpServer", "Metrics", "MonitorConfig"]

@@ -6,6 +6,8 @@ from typing import Literal, TypedDict
 
 from gpulock.documents import SCHEMA_VERSION, GpuView, StatusDocument
 
+from .answers import Condition
+
 
 class Health(TypedDict):
     schema_version: int
@@ -27,6 +29,34 @@ def health_of(status: StatusDocument) -> Health:
         "version": status["daemon"]["version"],
         "simulated": status["daemon"]["simulated"],
     }
+
+
+def judge(status: StatusDocument) -> tuple[Condition, list[str]]:
+    """How the host is, and what is wrong with it: first whatever stands in the way of every grant."""
+    reasons = _reasons(status)
+    warnings = [] if reasons else _warnings(status)
+    return "critical" if reasons else "warning" if warnings else "healthy", [*reasons, *warnings]
+
+
+def judge_gpu(status: StatusDocument, gpu: GpuView) -> tuple[Condition, list[str]]:
+    """How one GPU is: `critical` is one that nobody could be granted, now or when its holder is done."""
+    if obstacle := _obstacle(gpu):
+        return "critical", [obstacle]
+    warnings = [
+        f"{lock['id']} is stalled: its task has fallen silent"
+        for lock in status["locks"]
+        if lock["stalled"] and lock["id"] == gpu["lock"]
+    ]
+    return "warning" if warnings else "healthy", warnings
+
+
+def _warnings(status: StatusDocument) -> list[str]:
+    """What is wrong with a host that can grant."""
+    warnings = [obstacle for gpu in status["gpus"] if gpu["drained"] is None and (obstacle := _obstacle(gpu))]
+    if (lease := status["lease"])["state"] == "late":
+        warnings.append(f"the lease is late: {lease['why']}")
+    warnings += [f"{lock['id']} is stalled: its task has fallen silent" for lock in status["locks"] if lock["stalled"]]
+    return warnings
 
 
 def _reasons(status: StatusDocument) -> list[str]:

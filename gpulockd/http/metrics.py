@@ -1,4 +1,4 @@
-"""The daemon in figures, after Prometheus's rules: gauges read off the status at each scrape, counters kept here.
+"""The daemon in figures, after Prometheus's rules: gauges read off the status at each scrape, the rest off the tally.
 
 Labels have few values, all known beforehand, and every counter is there from the start, at 0: a rate over a
 series that begins at 1 would miss its first event. No pid, user or lock id is a label.
@@ -10,46 +10,36 @@ import platform
 from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from gpulock.documents import LeaseView, StatusDocument
+from gpulock.documents import GpuView, LeaseView, StatusDocument
 
 from ..core.actions import Announce
-from ..core.model import LeaseState
+from ..core.model import LeaseState, LockState
 from ..ports import LEASE_FAULTS
-
-OUTCOMES = ("granted", "timeout", "busy", "refused", "cancelled", "withdrawn")
-"""How a request can end: `busy` did not want to wait, `withdrawn` lost its client."""
-
-ENDS = ("released", "disconnected", "died", "abandoned", "revoked", "max-hold", "lease-lost", "other")
-"""How a lock can end: by its holder, with its holder, or by being taken back."""
-
-_OUTCOME_OF = {
-    "lock.granted": "granted",
-    "request.timed-out": "timeout",
-    "request.cancelled": "cancelled",
-    "request.withdrawn": "withdrawn",
-}
+from .histogram import Histogram
+from .tally import Tally
 
 
 class Metrics:
-    """Counts what is announced; the rest is in the status of the moment."""
+    """What is exported: a tally of what happened, the status of the moment, and one setting."""
 
-    def __init__(self) -> None:
-        self._outcomes = dict.fromkeys(OUTCOMES, 0)
-        self._ends = dict.fromkeys(ENDS, 0)
+    def __init__(self, poll_interval: float = 0.0) -> None:
+        """`poll_interval` is that of the configuration, in seconds."""
+        self.tally = Tally()
+        self._poll_interval = poll_interval
 
     def observe(self, announce: Announce) -> None:
         """A `ports.Observer`."""
-        if announce.kind == "request.refused":
-            self._outcomes["busy" if announce.data.get("code") == "busy" else "refused"] += 1
-        elif outcome := _OUTCOME_OF.get(announce.kind):
-            self._outcomes[outcome] += 1
-        elif announce.kind == "lock.ended":
-            how = announce.data.get("how")
-            self._ends[how if isinstance(how, str) and how in self._ends else "other"] += 1
+        self.tally.observe(announce)
 
     def exposition(self, status: StatusDocument, accept: str) -> tuple[bytes, str]:
         """Everything, in the format that an `Accept` header asks for, and that format's content type."""
@@ -60,11 +50,15 @@ class Metrics:
 
     def _families(self, status: StatusDocument) -> Iterator[Metric]:
         yield from _build(status)
-        yield from _gpus(status)
+        yield from _gpus(status["gpus"])
+        yield from _locks(status)
         yield from _queue(status)
         yield from _lease(status["lease"])
-        yield _counter("gpu_lock_acquisitions", "Requests that came to an end.", "outcome", self._outcomes)
-        yield _counter("gpu_lock_ends", "Locks that came to an end.", "how", self._ends)
+        yield from _requests(self.tally)
+        yield from _ends(self.tally)
+        yield from _trouble(self.tally)
+        yield from _latencies(self.tally)
+        yield from _configuration(self.tally, self._poll_interval)
 
 
 class _Scrape(Collector):
@@ -82,13 +76,45 @@ def _build(status: StatusDocument) -> Iterator[Metric]:
     yield InfoMetricFamily("gpulockd_build", "The daemon that answers.", labels)
 
 
-def _gpus(status: StatusDocument) -> Iterator[Metric]:
+def _gpus(gpus: Iterable[GpuView]) -> Iterator[Metric]:
     info = InfoMetricFamily("gpu_lock_gpu", "What a GPU is: its index on this host, and its name.", labels=["gpu"])
-    held = GaugeMetricFamily("gpu_lock_held", "Whether a lock is on the GPU.", labels=["gpu"])
-    for gpu in status["gpus"]:
-        info.add_metric([gpu["uuid"]], {"index": str(gpu["index"]), "name": gpu["name"]})
-        held.add_metric([gpu["uuid"]], gpu["state"] == "held")
-    yield from (info, held)
+    held = _gauge_of_gpus("gpu_lock_held", "Whether a lock is on the GPU.")
+    free = _gauge_of_gpus("gpu_lock_grantable", "Whether the GPU is free and nothing keeps it from being granted.")
+    quarantined = _gauge_of_gpus("gpu_lock_quarantined", "Whether what its last holder left keeps the GPU back.")
+    drained = _gauge_of_gpus("gpu_lock_drained", "Whether an administrator keeps the GPU back.")
+    sick = _gauge_of_gpus("gpu_lock_sick", "Whether the driver reports a fault of the GPU, or does not answer for it.")
+    strangers = _gauge_of_gpus("gpu_lock_foreign_processes", "Processes on the GPU that never had a lock on it.")
+    load = _gauge_of_gpus("gpu_lock_utilization_ratio", "How busy the driver says the GPU is, 0 to 1.")
+    memory = _gauge_of_gpus("gpu_lock_memory_used_bytes", "How much of the memory the driver says is used.")
+    for gpu in gpus:
+        label = [gpu["uuid"]]
+        info.add_metric(label, {"index": str(gpu["index"]), "name": gpu["name"]})
+        held.add_metric(label, gpu["state"] == "held")
+        free.add_metric(label, gpu["state"] == "free" and not gpu["blocked"])
+        quarantined.add_metric(label, gpu["state"] == "quarantined")
+        drained.add_metric(label, gpu["drained"] is not None)
+        sick.add_metric(label, gpu["fault"] is not None)
+        strangers.add_metric(label, sum(each["relation"] == "foreign" for each in gpu["processes"] or ()))
+        for family, value in ((load, gpu["utilization"]), (memory, gpu["memory_used"])):
+            if value is not None:
+                family.add_metric(label, value)
+    yield from (info, held, free, quarantined, drained, sick, strangers, load, memory)
+
+
+def _gauge_of_gpus(name: str, documentation: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, documentation, labels=["gpu"])
+
+
+def _locks(status: StatusDocument) -> Iterator[Metric]:
+    states = dict.fromkeys((state.value for state in LockState), 0)
+    for lock in status["locks"]:
+        states[lock["state"]] += 1
+    family = GaugeMetricFamily("gpu_lock_locks", "Locks, by how far they are being taken back.", labels=["state"])
+    for state, count in states.items():
+        family.add_metric([state], count)
+    yield family
+    stalled = sum(lock["stalled"] for lock in status["locks"])
+    yield GaugeMetricFamily("gpu_lock_stalled_tasks", "Locks whose tasks have beaten and fallen silent.", stalled)
 
 
 def _queue(status: StatusDocument) -> Iterator[Metric]:
@@ -116,11 +142,75 @@ def _lease(lease: LeaseView) -> Iterator[Metric]:
             family.add_metric([], value)
     failures = dict.fromkeys(LEASE_FAULTS, 0) | lease["failures"]
     yield from (state, up, age, ttl)
-    yield _counter("gpu_lock_lease_failures", "Claims and renewals of leases that failed.", "reason", failures)
+    yield _counters("gpu_lock_lease_failures", "Claims and renewals of leases that failed.", "reason", failures)
 
 
-def _counter(name: str, documentation: str, label: str, counts: Mapping[str, int]) -> Metric:
+def _requests(tally: Tally) -> Iterator[Metric]:
+    yield _counters("gpu_lock_acquisitions", "Requests that came to an end.", "outcome", tally.outcomes)
+    yield _counter("gpu_lock_timeout", "Requests that waited in vain.", tally.outcomes["timeout"])
+    yield _histograms(
+        "gpu_lock_wait_time_seconds", "How long requests waited until they ended.", "outcome", tally.waits
+    )
+    yield _counter(
+        "gpu_lock_polls",
+        "Times that a lease was asked for which another host had. Nothing else is polled.",
+        tally.polls,
+    )
+
+
+def _ends(tally: Tally) -> Iterator[Metric]:
+    yield _counters("gpu_lock_ends", "Locks that came to an end.", "how", tally.ends)
+    yield _counters("gpu_lock_lost", "Locks that ended against the will of their holders.", "reason", tally.lost)
+    yield _histogram("gpu_lock_hold_time_seconds", "How long locks were held.", tally.holds)
+    yield _counters(
+        "gpu_lock_age_levels", "Locks that reached an age at which something is done.", "level", tally.levels
+    )
+    yield _counter("gpu_lock_stalls", "Tasks that had beaten and fell silent.", tally.stalls)
+
+
+def _trouble(tally: Tally) -> Iterator[Metric]:
+    yield _counter("gpu_lock_quarantines", "GPUs on which an ended holder left a process.", tally.quarantines)
+    yield _counter("gpu_lock_foreign", "Processes that were seen on a GPU without ever having a lock.", tally.strangers)
+    yield _counter("gpu_lock_nvml_errors", "Looks at a GPU that the driver did not answer well.", tally.nvml_errors)
+
+
+def _latencies(tally: Tally) -> Iterator[Metric]:
+    yield _histogram("gpu_lock_journal_commit_seconds", "How long a commit of the journal took.", tally.commits)
+    yield _histograms(
+        "gpu_lock_redis_operation_seconds", "How long Redis took, or was waited for.", "operation", tally.redis
+    )
+    yield _histogram("gpu_lock_engine_lag_seconds", "How late the engine got round to what was due.", tally.lag)
+
+
+def _configuration(tally: Tally, poll_interval: float) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "gpu_lock_config_poll_interval_seconds", "The setting gpu_lock.poll_interval.", poll_interval
+    )
+    yield _counters("gpu_lock_config_reloads", "Times that the configuration was read again.", "outcome", tally.reloads)
+    yield GaugeMetricFamily(
+        "gpu_lock_config_last_reload_successful",
+        "Whether the configuration that was read last is in force.",
+        not tally.reload_failed,
+    )
+
+
+def _counter(name: str, documentation: str, count: int) -> Metric:
+    return CounterMetricFamily(name, documentation, count)
+
+
+def _counters(name: str, documentation: str, label: str, counts: Mapping[str, int]) -> Metric:
     family = CounterMetricFamily(name, documentation, labels=[label])
     for value, count in counts.items():
         family.add_metric([value], count)
+    return family
+
+
+def _histogram(name: str, documentation: str, histogram: Histogram) -> Metric:
+    return HistogramMetricFamily(name, documentation, buckets=histogram.buckets(), sum_value=histogram.total)
+
+
+def _histograms(name: str, documentation: str, label: str, histograms: Mapping[str, Histogram]) -> Metric:
+    family = HistogramMetricFamily(name, documentation, labels=[label])
+    for value, histogram in histograms.items():
+        family.add_metric([value], histogram.buckets(), histogram.total)
     return family

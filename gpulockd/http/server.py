@@ -1,25 +1,27 @@
 """Serves health, status and metrics over HTTP, inside the daemon's loop and never in its way.
 
-Every answer is made at once from what the daemon has in memory. Connections are few, bounded and short-lived when
-idle: whoever opens thousands of them takes no file descriptor from those who want a GPU.
+Connections are few, bounded and short-lived when idle: whoever opens thousands of them takes no file descriptor from
+those who want a GPU.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import json
 import os
-from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from collections.abc import Callable, Collection
+from typing import cast
 
 from aiohttp import web
 
 from gpulock.documents import StatusDocument
 
 from ..ports import StartupRefused
-from .health import health_of
+from .answers import MonitorConfig
+from .application import FRESH, UNWATCHED, Sources, application, no_history
+from .hosts import is_loopback
 from .metrics import Metrics
+from .monitoring import History
 
 MAX_CONNECTIONS = 128
 IDLE_LIMIT = 75.0
@@ -27,17 +29,29 @@ IDLE_LIMIT = 75.0
 FAREWELL = 1.0
 """Seconds that answers under way have when the server stops."""
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
 
 class HttpServer:
     """Listens from `start` to `stop`; with port 0 it does nothing at all."""
 
-    def __init__(self, host: str, port: int, *, status: Callable[[], StatusDocument], metrics: Metrics) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        status: Callable[[], StatusDocument],
+        metrics: Metrics,
+        history: History = no_history,
+        monitor: MonitorConfig = UNWATCHED,
+        names: Collection[str] = (),
+        fresh: float = FRESH,
+    ) -> None:
+        """`names` are those of this host, by which it may be asked for besides the loopback's. An answer is given
+        again for `fresh` seconds."""
         self._host = host
         self._port = port
-        self._status = status
-        self._metrics = metrics
+        self._sources = Sources(status, metrics, history, monitor)
+        self._names = names if is_loopback(host) else None
+        self._fresh = fresh
         self._runner: web.AppRunner | None = None
         self._listener: asyncio.Server | None = None
 
@@ -62,11 +76,7 @@ class HttpServer:
 
     def application(self) -> web.Application:
         """Its routes, which an audit of the documents looks at too."""
-        app = web.Application(middlewares=[_errors_as_json])
-        app.router.add_get("/health", self._health)
-        app.router.add_get("/api/v1/status", self._show_status)
-        app.router.add_get("/metrics", self._show_metrics)
-        return app
+        return application(self._sources, self._names, self._fresh)
 
     async def stop(self) -> None:
         """Closes every connection. May be called more than once."""
@@ -83,17 +93,6 @@ class HttpServer:
             return _Full()
         return server()
 
-    async def _health(self, _: web.Request) -> web.Response:
-        health = health_of(self._status())
-        return _json(health, 200 if health["status"] == "ok" else 503)
-
-    async def _show_status(self, _: web.Request) -> web.Response:
-        return _json(self._status())
-
-    async def _show_metrics(self, request: web.Request) -> web.Response:
-        body, content_type = self._metrics.exposition(self._status(), request.headers.get("Accept", ""))
-        return web.Response(body=body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
-
 
 class _Full(asyncio.Protocol):
     """Tells a client that there are too many already."""
@@ -102,28 +101,6 @@ class _Full(asyncio.Protocol):
         stream = cast(asyncio.WriteTransport, transport)
         stream.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
         stream.close()
-
-
-def _json(document: Any, status: int = 200) -> web.Response:
-    text = json.dumps(document, allow_nan=False)
-    return web.json_response(text=text, status=status, headers={"Cache-Control": "no-store"})
-
-
-@web.middleware
-async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except web.HTTPMethodNotAllowed as error:
-        return _error(error, f"{request.method} is not possible: HTTP is for reading only", "use gpulockctl")
-    except web.HTTPNotFound as error:
-        return _error(error, f"there is nothing at {request.path}", "see /health, /api/v1/status, /metrics")
-
-
-def _error(error: web.HTTPException, message: str, hint: str) -> web.Response:
-    response = _json({"error": {"message": message, "hint": hint}}, error.status)
-    if "Allow" in error.headers:
-        response.headers["Allow"] = error.headers["Allow"]
-    return response
 
 
 def _refused(host: str, port: int, error: OSError) -> StartupRefused:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpulock.documents import GpuView, LeaseView, OwnerView, RequestView, StatusDocument
+from gpulock.documents import GpuView, LeaseView, LockView, OwnerView, RequestView, StatusDocument
 
 OWNER = OwnerView(pid=4711, uid=1000, user="alice", command="python train.py", container="")
 LEASE = LeaseView(kind="local", state="held", ttl=None, age=None, why="", fault="", failures={})
@@ -49,8 +49,37 @@ def request(position: int, waited: float) -> RequestView:
     )
 
 
+def lock(name: str, **changes: object) -> LockView:
+    view = LockView(
+        id=name,
+        token=1 << 32,
+        gpus=["GPU-0"],
+        owner=OWNER,
+        task="ocr",
+        profile="",
+        labels={},
+        priority=0,
+        state="held",
+        waited=0.5,
+        held_for=90.0,
+        time_left=3510.5,
+        connected=True,
+        recall=None,
+        level="",
+        stalled=False,
+        progress=None,
+        note="",
+        beat_age=None,
+    )
+    return LockView(**{**view, **changes})  # type: ignore[typeddict-item]
+
+
 def status(
-    *gpus: GpuView, queue: list[RequestView] | None = None, lease: LeaseView = LEASE, journal: str = "ok"
+    *gpus: GpuView,
+    queue: list[RequestView] | None = None,
+    locks: list[LockView] | None = None,
+    lease: LeaseView = LEASE,
+    journal: str = "ok",
 ) -> StatusDocument:
     return StatusDocument(
         schema_version=1,
@@ -67,6 +96,6 @@ def status(
         },
         lease=lease,
         gpus=list(gpus),
-        locks=[],
+        locks=locks or [],
         queue=queue or [],
     )

@@ -13,7 +13,7 @@ from .documents import LEASE, gpu, in_quarantine, status
 
 
 def lease(state: Literal["claiming", "held", "late", "degraded"], why: str = "") -> LeaseView:
-    return LeaseView(kind="redis", state=state, ttl=15.0, age=1.0, why=why)
+    return {**LEASE, "kind": "redis", "state": state, "ttl": 15.0, "age": 1.0, "why": why}
 
 
 def test_a_daemon_that_could_grant_is_healthy() -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import platform
 
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gpulock.documents import LeaseView, StatusDocument
+from gpulock.documents import LeaseView, ProcessView, StatusDocument
 from gpulockd.core.actions import Announce
-from gpulockd.http.metrics import ENDS, OUTCOMES, Metrics
+from gpulockd.http.metrics import Metrics
+from gpulockd.http.tally import ENDS, OUTCOMES
 from gpulockd.ports import LEASE_FAULTS
 
-from .documents import LEASE, gpu, in_quarantine, request, status
+from .documents import LEASE, gpu, in_quarantine, lock, request, status
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -84,36 +84,89 @@ def test_counters_are_there_from_the_start() -> None:
         assert samples["gpu_lock_ends_total", (("how", how),)] == 0
 
 
-@pytest.mark.parametrize(
-    ("kind", "data", "counted"),
-    [
-        ("lock.granted", {"lock": "L1-1"}, ("gpu_lock_acquisitions_total", "outcome", "granted")),
-        ("request.timed-out", {}, ("gpu_lock_acquisitions_total", "outcome", "timeout")),
-        ("request.refused", {"code": "busy"}, ("gpu_lock_acquisitions_total", "outcome", "busy")),
-        ("request.refused", {"code": "lease-unavailable"}, ("gpu_lock_acquisitions_total", "outcome", "refused")),
-        ("request.cancelled", {}, ("gpu_lock_acquisitions_total", "outcome", "cancelled")),
-        ("request.withdrawn", {}, ("gpu_lock_acquisitions_total", "outcome", "withdrawn")),
-        ("lock.ended", {"how": "released"}, ("gpu_lock_ends_total", "how", "released")),
-        ("lock.ended", {"how": "lease-lost"}, ("gpu_lock_ends_total", "how", "lease-lost")),
-        ("lock.ended", {"how": "of old age"}, ("gpu_lock_ends_total", "how", "other")),
-        ("lock.ended", {"how": ["released"]}, ("gpu_lock_ends_total", "how", "other")),
-    ],
-)
-def test_each_announcement_counts_once(kind: str, data: dict[str, object], counted: tuple[str, str, str]) -> None:
-    metrics = Metrics()
-    before = samples_of(metrics)
-    metrics.observe(Announce(kind, "", data=data))
-    name, label, value = counted
-    after = samples_of(metrics)
-    assert {key for key in after if after[key] != before[key]} == {(name, ((label, value),))}
-    assert after[name, ((label, value),)] == 1
+def test_what_was_counted_is_exported() -> None:
+    metrics = Metrics(poll_interval=2.0)
+    happened: dict[str, dict[str, object]] = {
+        "lock.granted": {"waited": 3.0},
+        "request.timed-out": {"waited": 1800.0},
+        "lock.ended": {"how": "lease-lost", "held": 60.5},
+        "lock.stalled": {},
+        "lock.overdue": {},
+        "gpu.quarantined": {},
+        "gpu.foreign": {},
+        "config.reload-failed": {},
+    }
+    for kind, data in happened.items():
+        metrics.observe(Announce(kind, "", data=data))
+    metrics.tally.polled()
+    metrics.tally.nvml_failed(2)
+    metrics.tally.commits.observe(0.00007)
+    metrics.tally.waited_for_redis("claim", 0.003)
+    metrics.tally.beat(0.0, 0.04)
+    samples = samples_of(metrics)
+    assert {key: samples[key] for key in EXPORTED} == EXPORTED
 
 
-def test_other_announcements_are_not_counted() -> None:
-    metrics = Metrics()
-    before = samples_of(metrics)
-    metrics.observe(Announce("lease.late", "the lease was not renewed"))
-    assert samples_of(metrics) == before
+EXPORTED: Samples = {
+    ("gpu_lock_acquisitions_total", (("outcome", "granted"),)): 1,
+    ("gpu_lock_timeout_total", ()): 1,
+    ("gpu_lock_wait_time_seconds_bucket", (("le", "1.0"), ("outcome", "granted"))): 0,
+    ("gpu_lock_wait_time_seconds_bucket", (("le", "5.0"), ("outcome", "granted"))): 1,
+    ("gpu_lock_wait_time_seconds_count", (("outcome", "granted"),)): 1,
+    ("gpu_lock_wait_time_seconds_sum", (("outcome", "timeout"),)): 1800,
+    ("gpu_lock_hold_time_seconds_sum", ()): 60.5,
+    ("gpu_lock_hold_time_seconds_count", ()): 1,
+    ("gpu_lock_lost_total", (("reason", "lease-lost"),)): 1,
+    ("gpu_lock_age_levels_total", (("level", "overdue"),)): 1,
+    ("gpu_lock_stalls_total", ()): 1,
+    ("gpu_lock_quarantines_total", ()): 1,
+    ("gpu_lock_foreign_total", ()): 1,
+    ("gpu_lock_polls_total", ()): 1,
+    ("gpu_lock_nvml_errors_total", ()): 2,
+    ("gpu_lock_journal_commit_seconds_bucket", (("le", "5e-05"),)): 0,
+    ("gpu_lock_journal_commit_seconds_bucket", (("le", "0.0001"),)): 1,
+    ("gpu_lock_redis_operation_seconds_sum", (("operation", "claim"),)): 0.003,
+    ("gpu_lock_engine_lag_seconds_count", ()): 1,
+    ("gpu_lock_config_poll_interval_seconds", ()): 2,
+    ("gpu_lock_config_reloads_total", (("outcome", "failed"),)): 1,
+    ("gpu_lock_config_last_reload_successful", ()): 0,
+}
+
+
+def test_the_state_of_each_gpu_and_of_the_locks() -> None:
+    stranger = ProcessView(pid=7, memory=None, user="", command="", container="", relation="foreign")
+    tenant = ProcessView(pid=8, memory=None, user="", command="", container="", relation="tenant")
+    document = status(
+        gpu(0, utilization=0.25, memory_used=1 << 30, processes=[stranger, tenant]),
+        gpu(1, state="held", lock="L1-1", fault="Xid 79", blocked=["sick: Xid 79"]),
+        gpu(2, drained="repair", blocked=["drained: repair"]),
+        in_quarantine(3),
+        locks=[lock("L1-1", state="killing", stalled=True)],
+    )
+    samples = samples_of(Metrics(), document)
+
+    def of_gpus(name: str) -> list[float]:
+        return [samples[name, (("gpu", f"GPU-{index}"),)] for index in range(4)]
+
+    assert of_gpus("gpu_lock_grantable") == [1, 0, 0, 0]
+    assert of_gpus("gpu_lock_quarantined") == [0, 0, 0, 1]
+    assert of_gpus("gpu_lock_drained") == [0, 0, 1, 0]
+    assert of_gpus("gpu_lock_sick") == [0, 1, 0, 0]
+    assert of_gpus("gpu_lock_foreign_processes") == [1, 0, 0, 0]
+    assert samples["gpu_lock_utilization_ratio", (("gpu", "GPU-0"),)] == 0.25
+    assert samples["gpu_lock_memory_used_bytes", (("gpu", "GPU-0"),)] == 1 << 30
+    assert ("gpu_lock_utilization_ratio", (("gpu", "GPU-1"),)) not in samples, "the driver did not tell"
+    assert samples["gpu_lock_locks", (("state", "killing"),)] == 1
+    assert samples["gpu_lock_locks", (("state", "held"),)] == 0
+    assert samples["gpu_lock_stalled_tasks", ()] == 1
+
+
+def test_no_label_names_a_person_a_process_or_a_lock() -> None:
+    labels = {label for _, pairs in samples_of(Metrics(), status(gpu(0))) for label, _ in pairs}
+    assert labels == {"gpu", "index", "name", "outcome", "how", "reason", "level", "state", "operation", "le"} | {
+        "python",
+        "version",
+    }
 
 
 def test_two_daemons_in_one_process_do_not_share_figures() -> None:

@@ -11,8 +11,9 @@ import pytest
 
 from gpulock.documents import StatusDocument
 from gpulockd.http import HttpServer, Metrics
+from gpulockd.http.routes import paths
 from gpulockd.http.server import MAX_CONNECTIONS
-from gpulockd.ports import StartupRefused
+from gpulockd.ports import Ended, StartupRefused, Unavailable
 
 from .documents import gpu, request, status
 
@@ -42,7 +43,7 @@ def source() -> Source:
 
 @pytest.fixture
 async def server(port: int, source: Source) -> AsyncIterator[HttpServer]:
-    server = HttpServer(HOST, port, status=source, metrics=Metrics())
+    server = HttpServer(HOST, port, status=source, metrics=Metrics(), fresh=0)
     await server.start()
     yield server
     await server.stop()
@@ -89,7 +90,7 @@ async def test_metrics_are_in_the_text_format(client: aiohttp.ClientSession) -> 
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
-@pytest.mark.parametrize("path", ["/health", "/api/v1/status", "/metrics"])
+@pytest.mark.parametrize("path", [path.replace("{id}", "L1-1") for path in paths()])
 async def test_nothing_can_be_changed(method: str, path: str, client: aiohttp.ClientSession) -> None:
     async with client.request(method, path) as response:
         assert response.status == 405
@@ -102,15 +103,69 @@ async def test_nothing_can_be_changed(method: str, path: str, client: aiohttp.Cl
 async def test_what_is_not_there_says_what_is(client: aiohttp.ClientSession) -> None:
     async with client.get("/nowhere") as response:
         assert response.status == 404
-        assert (await response.json())["error"] == {
-            "message": "there is nothing at /nowhere",
-            "hint": "see /health, /api/v1/status, /metrics",
-        }
+        error = (await response.json())["error"]
+        assert error["message"] == "there is nothing at /nowhere"
+        assert all(path in error["hint"] for path in paths())
 
 
 async def test_head(client: aiohttp.ClientSession) -> None:
     async with client.head("/health") as response:
         assert (response.status, await response.read()) == (200, b"")
+
+
+async def test_many_who_ask_the_same_cost_one_answer(port: int) -> None:
+    asked = 0
+
+    def source() -> StatusDocument:
+        nonlocal asked
+        asked += 1
+        return status(gpu(0))
+
+    server = HttpServer(HOST, port, status=source, metrics=Metrics(), fresh=3600)
+    await server.start()
+    async with aiohttp.ClientSession(f"http://{HOST}:{port}") as client:
+        for path in ["/metrics", "/api/v1/status"] * 5:
+            async with client.get(path) as response:
+                assert response.status == 200
+    await server.stop()
+    assert asked == 2
+
+
+async def test_a_page_that_calls_itself_ours_is_not_served(client: aiohttp.ClientSession) -> None:
+    for path in ("/health", "/metrics", "/nowhere"):
+        async with client.get(path, headers={"Host": "evil.example:8788"}) as response:
+            assert response.status == 421
+            assert "no name of this host's loopback" in (await response.json())["error"]["message"]
+    async with client.get("/health", headers={"Host": "localhost:1"}) as response:
+        assert response.status == 200
+
+
+async def test_who_listens_for_other_hosts_is_called_as_they_like(port: int, source: Source) -> None:
+    server = HttpServer("0.0.0.0", port, status=source, metrics=Metrics())
+    await server.start()
+    headers = {"Host": "gpu-07.example"}
+    async with (
+        aiohttp.ClientSession() as client,
+        client.get(f"http://{HOST}:{port}/health", headers=headers) as response,
+    ):
+        assert response.status == 200
+    await server.stop()
+
+
+async def test_history_that_cannot_be_read_is_no_answer(port: int, source: Source) -> None:
+    def unreadable(_: int, __: str | None) -> list[Ended]:
+        raise Unavailable("cannot read the journal: disk I/O error")
+
+    server = HttpServer(HOST, port, status=source, metrics=Metrics(), history=unreadable)
+    await server.start()
+    async with aiohttp.ClientSession(f"http://{HOST}:{port}/api/v1/monitoring/") as client:
+        async with client.get("timeout/status") as response:
+            assert response.status == 503
+            error = (await response.json())["error"]
+        async with client.get("health") as response:
+            assert response.status == 200
+    await server.stop()
+    assert error == {"message": "cannot read the journal: disk I/O error", "hint": "gpulockctl doctor"}
 
 
 async def test_a_port_in_use_is_refused_with_the_way_out(port: int, server: HttpServer, source: Source) -> None:

@@ -8,7 +8,8 @@ from gpulock.documents import DaemonView, StatusDocument
 from gpulockd.core import events, views
 from gpulockd.core.model import Levels
 from gpulockd.http.health import health_of
-from gpulockd.http.metrics import ENDS, OUTCOMES, Metrics
+from gpulockd.http.metrics import Metrics
+from gpulockd.http.tally import ENDS, OUTCOMES
 
 from ..core.script import (
     Host,

@@ -1,0 +1,122 @@
+"""The routes as aiohttp serves them: each answer is made of what the daemon has in memory, at most once a second."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from gpulock.documents import StatusDocument
+
+from ..ports import Ended
+from .answers import MonitorConfig
+from .health import health_of
+from .metrics import Metrics
+from .monitoring import History, Knowledge
+from .openapi import describe
+from .recently import Recently
+from .refusals import errors_as_json, refusing_other_hosts
+from .routes import METRICS, OPENAPI, ROUTES, Route
+
+FRESH = 1.0
+"""Seconds for which an answer is good enough for others who ask the same."""
+UNWATCHED = MonitorConfig(
+    enabled=False,
+    auto_recovery=False,
+    monitor_interval=0.0,
+    timeout_levels={"warning": None, "soft_timeout": None, "hard_timeout": None},
+    heartbeat={"interval": 0.0, "timeout": 0.0},
+)
+
+
+def no_history(_: int, __: str | None) -> list[Ended]:
+    return []
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Whom the answers are asked of."""
+
+    status: Callable[[], StatusDocument]
+    metrics: Metrics
+    history: History = no_history
+    monitor: MonitorConfig = field(default_factory=lambda: UNWATCHED)
+    wall: Callable[[], float] = time.time
+
+
+class _Reply(NamedTuple):
+    body: bytes
+    content_type: str
+    status: int = 200
+
+    def response(self) -> web.Response:
+        headers = {"Content-Type": self.content_type, "Cache-Control": "no-store"}
+        return web.Response(body=self.body, status=self.status, headers=headers)
+
+
+def application(sources: Sources, own_names: Collection[str] | None, fresh: float = FRESH) -> web.Application:
+    """Refuses whoever calls it by another name than `own_names` or the loopback's; None: whatever it is called."""
+    pages = _Pages(sources, fresh)
+    guards: list[Middleware] = [errors_as_json]
+    if own_names is not None:
+        guards.append(refusing_other_hosts(own_names))
+    app = web.Application(middlewares=guards)
+    for route in ROUTES:
+        app.router.add_get(route.path, pages.showing(route))
+    app.router.add_get(METRICS, pages.metrics)
+    app.router.add_get(OPENAPI, pages.description)
+    return app
+
+
+class _Pages:
+    def __init__(self, sources: Sources, fresh: float) -> None:
+        self._sources = sources
+        self._replies: Recently[_Reply] = Recently(fresh, time.monotonic)
+
+    def showing(self, route: Route) -> Handler:
+        """Serves one row of the table of routes."""
+
+        async def show(request: web.Request) -> web.Response:
+            asked = _asked(route, request)
+            return self._replies.get((route.path, *asked), lambda: self._answer(route, asked)).response()
+
+        return show
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        accept = request.headers.get("Accept", "")
+        return self._replies.get((METRICS, accept), lambda: self._exposition(accept)).response()
+
+    async def description(self, _: web.Request) -> web.Response:
+        return self._replies.get((OPENAPI,), self._description).response()
+
+    def _answer(self, route: Route, asked: tuple[str, ...]) -> _Reply:
+        sources = self._sources
+        status = sources.status()
+        known = Knowledge(status, sources.metrics.tally, sources.history, sources.monitor, sources.wall())
+        unable = route.is_health and health_of(status)["status"] != "ok"
+        return _as_json(route.answer(known, *asked), 503 if unable else 200)
+
+    def _exposition(self, accept: str) -> _Reply:
+        return _Reply(*self._sources.metrics.exposition(self._sources.status(), accept))
+
+    def _description(self) -> _Reply:
+        return _as_json(describe(self._sources.status()["daemon"]["version"]))
+
+
+def _asked(route: Route, request: web.Request) -> tuple[str, ...]:
+    """The value of the route's parameter, if it has one."""
+    parameter = route.parameter
+    if parameter is None:
+        return ()
+    if parameter.default is None:
+        return (request.match_info[parameter.name],)
+    return (request.query.get(parameter.name, parameter.default),)
+
+
+def _as_json(document: object, status: int = 200) -> _Reply:
+    return _Reply(json.dumps(document, allow_nan=False).encode(), "application/json; charset=utf-8", status)
