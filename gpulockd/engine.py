@@ -5,6 +5,12 @@ are committed as one transaction, and only then is anything else of the turn per
 notification. That is the second law, and it is kept here and nowhere else. When the journal cannot be written,
 what an event that led to a record has to tell stays back, in order, until it can; the rest goes on, the leases first,
 and locks are taken back all the same: where a lease runs out, holders have to be gone before a full disk is mended.
+
+A release, too, is committed in its own turn, though its client hardly ever waits for the answer and a commit is most
+of what it costs. Left for the next turn, it would be lost with a daemon that is killed in between: whoever has been
+told `released` would be given its lock back by the next daemon, and a GPU that nobody wants any more would stand idle
+for the grace of a reattachment. It costs nothing where it matters: the `acquire` that a busy client sends after it
+comes in the same turn, and so does the grant to the next in the queue.
 """
 
 from __future__ import annotations

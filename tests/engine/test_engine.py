@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sqlite3
+import time
 from collections.abc import Mapping
 
 import pytest
@@ -49,6 +50,29 @@ async def test_a_release_is_recorded_before_the_next_owner_is_told() -> None:
         world.engine.post(ReleaseRequested(ANNA, 2, None))
         await world.settled()
         assert world.log == ["commit ended:L1-1 granted:L1-2", "answer 1/2 L1-1", "answer 2/1 L1-2"]
+
+
+async def test_a_release_and_the_acquire_behind_it_are_one_commit() -> None:
+    async with World().running() as world:
+        world.connect(ANNA)
+        world.acquire(ANNA, count=2)
+        await world.settled()
+        world.log.clear()
+        world.engine.post(ReleaseRequested(ANNA, 2, None))
+        world.acquire(ANNA, 3, count=2)
+        await world.settled()
+        assert world.log == ["commit ended:L1-1 granted:L1-2", "answer 1/2 L1-1", "answer 1/3 L1-2"]
+
+
+async def test_a_release_is_recorded_before_its_own_client_is_told() -> None:
+    async with World().running() as world:
+        world.connect(ANNA)
+        world.acquire(ANNA)
+        await world.settled()
+        world.log.clear()
+        world.engine.post(ReleaseRequested(ANNA, 2, None))
+        await world.settled()
+        assert world.log == ["commit ended:L1-1", "answer 1/2 L1-1"]
 
 
 async def test_while_the_journal_fails_nothing_is_told_that_depends_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -381,6 +405,20 @@ async def test_a_nearer_deadline_replaces_the_timer() -> None:
             world.acquire(session, wait_timeout=wait)
             await world.settled()
         world.time += 0.02
+        await eventually(lambda: "refuse 3/1 wait-timeout" in world.log)
+
+
+async def test_a_timer_that_rings_for_nothing_is_set_to_the_next_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with World().running() as world:
+        began = time.monotonic()
+        monkeypatch.setattr(world, "now", lambda: world.time + time.monotonic() - began)
+        world.connect(ANNA)
+        world.acquire(ANNA, count=2)
+        for session, wait in ((BEN, 0.02), (3, 0.04)):
+            world.connect(session)
+            world.acquire(session, wait_timeout=wait)
+        await world.engine.turned()
+        world.engine.post(SessionClosed(BEN))
         await eventually(lambda: "refuse 3/1 wait-timeout" in world.log)
 
 
