@@ -6,7 +6,7 @@ import contextlib
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -50,7 +50,9 @@ class Site:
         """Breaks every connection that goes through the proxy."""
         self._portal.call(self.proxy.cut)
 
-    def host(self, name: str = "host", *, url: str | None = None, gpus: int = 2, **settings: object) -> Daemon:
+    def host(
+        self, name: str = "host", *, url: str | None = None, settings: Mapping[str, object] | None = None
+    ) -> Daemon:
         """A daemon that ends with the site, and has not started. All of them have the same GPUs.
 
         `url`: how it reaches the server, where that is not through the proxy.
@@ -64,7 +66,7 @@ class Site:
             "redis.operation_timeout": TIMEOUT,
             "http.port": free_port(),
         }
-        daemon = Daemon(directory, simulate=gpus, settings=common | settings)
+        daemon = Daemon(directory, simulate=2, settings={**common, **(settings or {})})
         self._open.callback(daemon.end)
         return daemon
 
