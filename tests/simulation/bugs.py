@@ -1,4 +1,4 @@
-"""Planted bugs, one for each law that a simulated world watches: what it finds without them counts only if it finds them.
+"""Planted bugs, one for each law that a simulated world watches: only who finds these can be believed to find others.
 
 Each stands between the real core and its world, as a core with that mistake in it would.
 """
@@ -16,7 +16,6 @@ from gpulockd.core.events import (
     LeasesClaimed,
     LeasesRenewed,
     ProcessExited,
-    SessionClosed,
 )
 from gpulockd.ports import Saved
 
@@ -86,7 +85,7 @@ class LastComeFirstServed(ObservedMachine):
 
 
 class CountersOfOneClaim(Store):
-    """A claim raises the epochs of what it grants only, though the daemon makes the tokens of all its GPUs from them."""
+    """A claim raises the epochs of what it grants, and not of what the daemon has, whose tokens it raises too."""
 
     def claim(
         self,

@@ -162,6 +162,10 @@ class Referee:
         self._fence.clear()
         self._leased_since_forgotten.clear()
 
+    def deleted(self, gpu: str) -> None:
+        """Somebody deleted the lease of one GPU: who had it does not know yet. Its epochs are still known."""
+        self._leased_since_forgotten = {key for key in self._leased_since_forgotten if key[1] != gpu}
+
     # The laws.
 
     def _granted(self, daemon: Daemon, lock: Lock, now: float) -> None:

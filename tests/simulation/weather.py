@@ -33,8 +33,10 @@ NOW_AND_THEN = (
     "daemon stopped",
     "daemon paused",
     "store forgets",
+    "lease deleted",
     "store down",
     "store frozen",
+    "store slow",
     "journal broken",
     "driver silent",
     "driver slow",
@@ -58,8 +60,12 @@ class Weather:
     """Seconds between two spells, on average."""
 
     @classmethod
-    def draw(cls, chance: random.Random) -> Weather:
+    def draw(cls, chance: random.Random, hosts: int) -> Weather:
+        """Where there are several hosts, GPUs are to move between them: daemons stop, and let their leases go."""
         share = chance.choice((0.0, 0.2, 0.5, 0.8))
         odds = {fault: odds for fault, odds in AT_AN_ACTION.items() if chance.random() < share}
         spells = tuple(spell for spell in NOW_AND_THEN if chance.random() < max(share, 0.15))
-        return cls(odds, spells, chance.choice((1.0, 3.0, 10.0)))
+        every = chance.choice((1.0, 3.0, 10.0))
+        if hosts > 1 and chance.random() < 0.5:
+            spells, every = (*spells, *["daemon stopped", "lease deleted"] * (1 + len(spells) // 2)), 5.0
+        return cls(odds, spells, every)

@@ -128,19 +128,20 @@ class World:
         self.findings: list[Finding] = []
         self.faults: Counter[str] = Counter()
         self.calm = False
-        self.weather = Weather.draw(self.chance)
         self.referee = Referee(self)
         self.store_down = False
         self.store_frozen_until = 0.0
-        kind = self.chance.choice(("local", "store", "two hosts", "two hosts"))
-        self.store = None if kind == "local" else self.bugs.store(TTL)
+        self.store_slow_until = 0.0
+        names = self.chance.choice((("host-a",), ("host-a",), ("host-a", "host-b"), ("host-a", "host-b", "host-c")))
+        self.weather = Weather.draw(self.chance, len(names))
+        alone = len(names) == 1 and self.chance.random() < 0.5
+        self.store = None if alone else self.bugs.store(TTL)
         number = self.chance.choice((1, 2, 2, 3))
         gpus = [GpuIdentity(f"GPU-{index}", index, "Simulated GPU", 2**34) for index in range(number)]
-        names = ("host-a", "host-b") if kind == "two hosts" else ("host-a",)
         self.hosts = [Host(self, name, self._some(gpus), self._settings(name)) for name in names]
         for host in self.hosts:
             self.schedule.after(self.chance.random(), host.boot)
-            for _ in range(self.chance.choice((2, 3, 5))):
+            for _ in range(self.chance.choice((2, 3, 5) if len(names) < 3 else (2, 3))):
                 host.hire()
         self._brew()
         self._calm_began = 0.0
@@ -149,7 +150,7 @@ class World:
 
     def _some(self, gpus: list[GpuIdentity]) -> tuple[GpuIdentity, ...]:
         """All GPUs, or those that a host can see: what two of them see may be more than what they share."""
-        if self.chance.random() < 0.5:
+        if self.chance.random() < 0.4:
             return tuple(gpus)
         return tuple(gpu for gpu in gpus if self.chance.random() < 0.7) or (gpus[0],)
 
@@ -221,7 +222,11 @@ class World:
 
     def trip(self) -> float:
         """Seconds from a daemon to the store, or back."""
-        return 0.001 if self.calm else self.chance.choice((0.001, 0.02, 0.2))
+        if self.calm:
+            return 0.001
+        if self.schedule.now < self.store_slow_until:
+            return self.chance.uniform(0.2, 0.49)
+        return self.chance.choice((0.001, 0.02, 0.2))
 
     def released(self, daemon: Daemon, gpus: frozenset[str]) -> None:
         for host in self.hosts:
@@ -266,11 +271,18 @@ class World:
             case "store forgets" if self.store is not None:
                 self.store.forget()
                 self.referee.forgot()
-            case "store down":
-                self.store_down = True
-                schedule.after(lasts, self._store_up)
+            case "lease deleted" if self.store is not None:
+                uuid = chance.choice(host.uuids)
+                self.store.leases.pop(uuid, None)
+                self.referee.deleted(uuid)
+            case "store down":  # one that goes down is slow before
+                self.store_slow_until = schedule.now + 3.2
+                schedule.after(3.0, self._store_goes_down, lasts + 6.0)
             case "store frozen":
+                self.store_slow_until = schedule.now + 3.2
                 self.store_frozen_until = schedule.now + lasts
+            case "store slow":
+                self.store_slow_until = schedule.now + 2 * lasts
             case "journal broken":
                 host.journal_broken = True
                 schedule.after(lasts, self._mend_journal, host)
@@ -292,6 +304,11 @@ class World:
                 worker.hang(lasts)
             case "no right to signal":
                 host.no_right_to ^= {1000}
+
+    def _store_goes_down(self, lasts: float) -> None:
+        if not self.calm:
+            self.store_down = True
+            self.schedule.after(lasts, self._store_up)
 
     def _store_up(self) -> None:
         self.store_down = False
