@@ -19,8 +19,8 @@ class Progress:
         self._console = console
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._bar = Bar(*columns, console=console, auto_refresh=False, disable=not console.is_terminal)
-        self._tasks = {work.name: self._bar.add_task(work.title, total=None) for work in works}
-        self._work = ""
+        self._tasks = {work.name: self._bar.add_task(work.title, total=1, start=False) for work in works}
+        self._work: Work | None = None
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -29,19 +29,22 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is None:
+            self._finish()
         self._bar.stop()
 
     def show(self, work: Work, cell: Cell, done: int, total: int) -> None:
-        if work.name != self._work:
-            if self._work:
-                self._finish(self._work)
-            self._work = work.name
+        if work is not self._work:
+            self._finish()
+            self._work = work
+            self._bar.start_task(self._tasks[work.name])
             if not self._console.is_terminal:
                 self._console.print(f"{work.title}: {total} measurements")
         what = f"{work.title}: {cell.contender}, {cell.case}"
         self._bar.update(self._tasks[work.name], description=what, completed=done, total=total)
         self._bar.refresh()
 
-    def _finish(self, name: str) -> None:
-        task = self._bar.tasks[self._tasks[name]]
-        self._bar.update(task.id, completed=task.total or 0)
+    def _finish(self) -> None:
+        if self._work is not None:
+            task = self._bar.tasks[self._tasks[self._work.name]]
+            self._bar.update(task.id, description=self._work.title, completed=task.total or 0)
