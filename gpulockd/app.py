@@ -264,7 +264,7 @@ async def _first_events(daemon: Daemon) -> None:
     """What the driver and the journal say, before anybody else has a word."""
     gpus = await daemon.inventory.discover()
     saved: Saved = daemon.journal.load()
-    owners = {lock.owner.process for lock in saved.locks} | {request.owner.process for request in saved.requests}
+    owners = {lock.owner.process for lock in saved.locks}
     alive = frozenset(process for process in owners if daemon.processes.alive(process))
     daemon.engine.post(GpusDiscovered(gpus))
     daemon.engine.post(Restored(saved.locks, saved.quarantines, saved.drains, saved.highest_token, alive))
