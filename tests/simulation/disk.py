@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from gpulockd.core.actions import DrainSet, LockChanged, LockEnded, LockGranted, QuarantineSet, Record
-from gpulockd.core.model import COUNTER_BITS, Lock, Quarantine
+from gpulockd.core.model import COUNTER_BITS, Levels, Lock, Quarantine
 from gpulockd.ports import Saved
 
 
@@ -32,7 +32,7 @@ class Disk:
         """Copies: what a daemon does with them in memory is not written."""
         locks = sorted(self.locks.values(), key=lambda lock: lock.token)
         return Saved(
-            tuple(replace(lock, session=None) for lock in locks),
+            tuple(replace(lock, session=None, levels=Levels()) for lock in locks),
             dict(self.quarantines),
             dict(self.drains),
             self.highest_token,
