@@ -15,9 +15,10 @@ SOURCES := gpulockd client/gpulock tests $(wildcard demo bench)
 PYTEST_ARGS ?=
 # Far above what the suite takes: it ends a run that hangs, it does not hurry a slow machine.
 TEST_LIMIT ?= 3600
+SECONDS ?= 0
 BENCH_ARGS ?=
 
-.PHONY: help install demo test lint format gpu-check bench bench-quick wheels constraints debian-tools clean
+.PHONY: help install demo test soak lint format gpu-check bench bench-quick wheels constraints debian-tools clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -43,6 +44,9 @@ demo: install ## the main job in one minute: workers compete, die, time out; the
 
 test: install ## every test; PYTEST_ARGS='-k journal' narrows
 	timeout --kill-after=30 $(TEST_LIMIT) $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+soak: install ## simulated worlds from fresh seeds, for SECONDS=... or without end
+	$(BIN)/python -m tests.simulation --soak $(SECONDS)
 
 lint: install ## ruff, strict types, and the import arrows of the house
 	$(BIN)/ruff check $(SOURCES)
