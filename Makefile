@@ -48,11 +48,12 @@ test: install ## every test; PYTEST_ARGS='-k journal' narrows
 soak: install ## simulated worlds from fresh seeds, for SECONDS=... or without end
 	$(BIN)/python -m tests.simulation --soak $(SECONDS)
 
-lint: install ## ruff, strict types, and the import arrows of the house
+lint: install ## ruff, strict types, the import arrows of the house, and what the documents say
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy $(SOURCES)
 	$(BIN)/lint-imports
+	$(BIN)/gpulockctl audit --rules audit.yml
 
 format: install ## let ruff format and fix what it can
 	$(BIN)/ruff format $(SOURCES)
@@ -98,6 +99,7 @@ debian-tools: ## as root on Debian: what some tests need and skip without, a Deb
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends systemd debootstrap
 	sh tests/systemd/make-tree.sh
+	sh tests/monitoring/unpack-prometheus.sh
 
 clean: ## remove everything that can be made again
 	rm -rf $(VENV) $(BENCH_VENV) .venv-pins dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov .coverage .coverage.*

@@ -5,6 +5,7 @@ The one file of the audit that knows the daemon.
 
 from __future__ import annotations
 
+import inspect
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ from ...config.keys import SETTINGS, value_of
 from ...config.loading import load
 from ...config.model import Config
 from ...config.problems import ConfigError
-from ...http.metrics import Metrics
+from ...http import metrics
 from ...http.server import HttpServer
 from ..commandline import Program, of_parser
 from ..quantities import Value
@@ -147,7 +148,7 @@ def _plain(value: object) -> Value:
 
 
 def _routes() -> dict[str, frozenset[str]]:
-    server = HttpServer("", 0, status=_no_status, metrics=Metrics())
+    server = HttpServer("", 0, status=_no_status, metrics=metrics.Metrics())
     found: dict[str, frozenset[str]] = {}
     for route in server.application().router.routes():
         path = route.resource.canonical if route.resource else ""
@@ -156,8 +157,10 @@ def _routes() -> dict[str, frozenset[str]]:
 
 
 def _metrics() -> frozenset[str]:
-    body, _ = Metrics().exposition(_no_status(), "")
-    return frozenset(re.findall(r"^# TYPE (\w+)", body.decode(), re.MULTILINE))
+    """Those of the registry, and those that its code names and that only some states of a host have."""
+    body, _ = metrics.Metrics().exposition(_no_status(), "")
+    named = re.findall(r'"((?:gpu_lock|gpulockd)_\w+)"', inspect.getsource(metrics))
+    return frozenset((*re.findall(r"^# TYPE (\w+)", body.decode(), re.MULTILINE), *named))
 
 
 def _no_status() -> StatusDocument:

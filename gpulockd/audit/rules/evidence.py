@@ -40,6 +40,7 @@ _CONDITION = re.compile(
     r"\b(?:if|when|once|until|must|should|can|could|may|would|after)\b|如果|若|当(?!前)|需|应该|应当|可以|可能|预计|预期",
     re.IGNORECASE,
 )
+_QUOTES = ('"', "“", "‘", "「", "『", "'", "《")
 _EVIDENCE = re.compile(
     r"^\W*(?:evidence|source|measured|see|proof|details?|report)\b|^\W*(?:证据|依据|来源|详见|见|报告)", re.IGNORECASE
 )
@@ -61,6 +62,8 @@ def claims_in(passage: Passage) -> Iterator[re.Match[str]]:
     expects = of_section(passage.section) == "suggestion"
     for found in (*_DONE.finditer(text), *(() if expects else _GAIN.finditer(text))):
         before = re.split(r"[.;。；，,\n]", text[: found.start()])[-1]
+        if before.endswith(_QUOTES):
+            continue  # the word is spoken of, not used
         if not (NOT_VERIFIED.search(before[-12:]) or _CONDITION.search(before) or NOT_VERIFIED.match(found.group())):
             yield found
 
