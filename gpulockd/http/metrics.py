@@ -25,6 +25,7 @@ from gpulock.documents import GpuView, LeaseView, StatusDocument
 from ..core.actions import Announce
 from ..core.model import LeaseState, LockState
 from ..ports import LEASE_FAULTS
+from .health import health_of
 from .histogram import Histogram
 from .tally import Tally
 
@@ -49,7 +50,7 @@ class Metrics:
         return encode(registry), content_type
 
     def _families(self, status: StatusDocument) -> Iterator[Metric]:
-        yield from _build(status)
+        yield from _daemon(status)
         yield from _gpus(status["gpus"])
         yield from _locks(status)
         yield from _queue(status)
@@ -71,9 +72,14 @@ class _Scrape(Collector):
         return self._families
 
 
-def _build(status: StatusDocument) -> Iterator[Metric]:
+def _daemon(status: StatusDocument) -> Iterator[Metric]:
     labels = {"version": status["daemon"]["version"], "python": platform.python_version()}
     yield InfoMetricFamily("gpulockd_build", "The daemon that answers.", labels)
+    yield GaugeMetricFamily(
+        "gpu_lock_can_grant",
+        "Whether a GPU could be granted, now or when its holder is done: what /health says.",
+        health_of(status)["status"] == "ok",
+    )
 
 
 def _gpus(gpus: Iterable[GpuView]) -> Iterator[Metric]:

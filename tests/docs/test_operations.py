@@ -7,12 +7,16 @@ import re
 from pathlib import Path
 
 import pytest
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
 
 from gpulock import link
+from gpulock.documents import LeaseView
 from gpulockd import config
 from gpulockd.config.environment import read_environment
 from gpulockd.config.loading import DEFAULT_FILE
 from gpulockd.http.metrics import Metrics
+from gpulockd.http.routes import paths
 from gpulockd.journal import directory, sqlite
 from gpulockd.leases.scripts import PERMISSIONS, Keys
 from tests.http import documents
@@ -97,3 +101,34 @@ def test_metrics_that_are_named_exist() -> None:
     named = set(re.findall(r"`(gpu_lock_\w+)`", DOCUMENT.read_text()))
     assert len(named) >= 5
     assert named - {"gpu_lock_monitor"} <= set(re.findall(r"^# TYPE (\w+)", body.decode(), re.MULTILINE))
+
+
+def test_the_metrics_are_those_that_are_exported() -> None:
+    held = documents.gpu(0, utilization=0.5, memory_used=1 << 30)
+    lease: LeaseView = {**documents.LEASE, "kind": "redis", "ttl": 15.0, "age": 1.0}
+    body, _ = Metrics().exposition(documents.status(held, lease=lease), "")
+    exported = [
+        [
+            f"`{family.name}{'_total' if family.type == 'counter' else ''}`",
+            family.type,
+            ", ".join(
+                f"`{label}`" for label in sorted({key for sample in family.samples for key in sample.labels} - {"le"})
+            ),
+            family.documentation,
+        ]
+        for family in text_string_to_metric_families(body.decode())
+    ]
+    assert table(DOCUMENT, "metric").rows == exported
+
+
+def labels_of(family: Metric) -> set[str]:
+    return {label for sample in family.samples for label in sample.labels} - {"le"}
+
+
+def test_the_routes_are_those_that_are_served() -> None:
+    assert table(DOCUMENT, "route").rows == [[f"`{path}`", meaning] for path, meaning in paths().items()]
+
+
+def test_prometheus_is_told_the_right_port() -> None:
+    http = config.Config().http
+    assert f"{http.host}:{http.port}" in DOCUMENT.read_text()

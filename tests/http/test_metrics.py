@@ -43,6 +43,11 @@ def test_gauges_are_the_status_of_the_moment() -> None:
     assert samples["gpu_lock_oldest_waiter_age_seconds", ()] == 90.25
 
 
+def test_whether_anything_could_be_granted_is_what_health_says() -> None:
+    assert samples_of(Metrics(), status(gpu(0)))["gpu_lock_can_grant", ()] == 1
+    assert samples_of(Metrics(), status(gpu(0), journal="disk full"))["gpu_lock_can_grant", ()] == 0
+
+
 def test_a_lease_in_redis_tells_its_state_its_age_and_what_failed() -> None:
     held: LeaseView = {**LEASE, "kind": "redis", "ttl": 15.0, "age": 2.5}
     samples = samples_of(Metrics(), status(gpu(0), lease=held))

@@ -1,0 +1,1 @@
+"""Tests of what is in monitoring/, by Prometheus's own tools."""
