@@ -100,7 +100,6 @@ debian-tools: ## as root on Debian: what some tests need and skip without, a Deb
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends systemd debootstrap
 	sh tests/systemd/make-tree.sh
 	sh tests/monitoring/unpack-prometheus.sh
-	sh tests/monitoring/unpack-prometheus.sh
 
 clean: ## remove everything that can be made again
 	rm -rf $(VENV) $(BENCH_VENV) .venv-pins dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov .coverage .coverage.*

@@ -1,0 +1,1 @@
+"""Tests of what looks at the GPUs, and at the daemon itself."""
