@@ -20,8 +20,8 @@ _NAMES = {
     "state": r"status|state|状态|文档状态",
 }
 _FIELD = re.compile(
-    r"(?:^|(?<=[\n|>*_(（·\s]))(?:" + "|".join(f"(?P<{kind}>{names})" for kind, names in _NAMES.items()) + r")"
-    r"[*_\s]*[:：|][*_\s]*(?P<value>[^\n|·;；*]+)",
+    r"(?:^|(?<=[\n|｜>*_(（·\s]))(?:" + "|".join(f"(?P<{kind}>{names})" for kind, names in _NAMES.items()) + r")"
+    r"[*_\s]*[:：|][*_\s]*(?P<value>[^\n|｜·;；,，*]+)",
     re.IGNORECASE,
 )
 _TITLE_VERSION = re.compile(r"\bv(?P<value>\d+(?:\.\d+)+)\b", re.IGNORECASE)
