@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bench.cells import Absences, Cell, Metrics, Plan, Work
+from bench.clock import cpu_seconds
 from bench.contenders import FLOOR, GPULOCK
 from bench.figures import quantile
 from bench.locks import Lock
@@ -33,7 +34,7 @@ def cells(stage: Stage, plan: Plan, absences: Absences) -> Iterator[Cell]:
         for name, lock in found.items():
 
             def measure(lock: Lock = lock, count: int = count, hold: int = hold) -> Metrics:
-                return handovers(lock, count, hold / 1e3, plan.seconds)
+                return handovers(lock, count, hold / 1e3, plan.seconds, stage.pids)
 
             yield Cell(case(count, hold), name, measure, rounds=3)
             if (count, hold) == (8, 0) and name in ON_ONE_CORE:
@@ -43,8 +44,12 @@ def cells(stage: Stage, plan: Plan, absences: Absences) -> Iterator[Cell]:
 WORK = Work("handover", "Handover under contention", cells, "gap_p50_ms")
 
 
-def handovers(lock: Lock, count: int, hold: float, seconds: float) -> Metrics:
+def handovers(lock: Lock, count: int, hold: float, seconds: float, servers: Sequence[int]) -> Metrics:
+    """`servers`: their process ids; whoever is not asked by this lock is idle."""
+    used = sum(map(cpu_seconds, servers))
     turns, _, stop = contend(lock, count, hold, seconds=seconds)
+    used = sum(map(cpu_seconds, servers)) - used
+    server_us = used / len(turns) * 1e6
     waits = [min(turn.got, stop) - turn.asked for turn in turns if turn.asked < stop]
     turns = [turn for turn in turns if turn.got < stop]
     handed = gaps(turns)
@@ -55,6 +60,7 @@ def handovers(lock: Lock, count: int, hold: float, seconds: float) -> Metrics:
         "most_turns": max(of_each.values()),
         "least_turns": min(of_each[process] for process in range(count)),
         "longest_wait_ms": max(waits) / 1e6,
+        "server_cpu_us": server_us,
     }
     metrics["spread"] = metrics["most_turns"] - metrics["least_turns"]
     if handed:
