@@ -181,7 +181,10 @@ def _leave(turn: Turn, request: Request) -> None:
 def withdraw(turn: Turn, request: Request, why: str) -> None:
     """Its client is gone: nobody is there to be told."""
     _leave(turn, request)
-    turn.announce("request.withdrawn", f"{request.id}: {why}", Severity.DEBUG, request=request.id, why=why)
+    waited = turn.now - request.queued_at
+    turn.announce(
+        "request.withdrawn", f"{request.id}: {why}", Severity.DEBUG, request=request.id, why=why, waited=waited
+    )
 
 
 def cancel(turn: Turn, event: CancelRequested) -> None:
@@ -200,7 +203,8 @@ def cancel(turn: Turn, event: CancelRequested) -> None:
     _leave(turn, request)
     turn.refuse(session.id, request.msgid, "cancelled", f"{request.id} was cancelled by its client")
     turn.answer(session.id, event.msgid, request=request.id)
-    turn.announce("request.cancelled", f"{request.id} was cancelled", Severity.DEBUG, request=request.id)
+    waited = turn.now - request.queued_at
+    turn.announce("request.cancelled", f"{request.id} was cancelled", Severity.DEBUG, request=request.id, waited=waited)
 
 
 def timed_out(turn: Turn, request_id: str) -> None:

@@ -18,8 +18,9 @@ WAITED = ("granted", "timeout", "cancelled", "withdrawn")
 """The outcomes that some time of waiting can come before."""
 ENDS = ("released", "disconnected", "died", "abandoned", "revoked", "max-hold", "stalled", "lease-lost", "other")
 """How a lock can end: by its holder, with its holder, or by being taken back."""
+WITH_ITS_HOLDER = ("released", "disconnected", "died")
 LOST = ("revoked", "max-hold", "stalled", "lease-lost", "abandoned", "other")
-"""The ends that its holder did not bring about: lock lost."""
+"""The other ends: against the will of its holder."""
 LEVELS = ("warning", "soft", "overdue")
 """What its age brings upon a lock: its holder is told, is asked to finish, and should have ended but may go on."""
 RELOADS = ("ok", "failed")
@@ -56,6 +57,8 @@ class Tally:
         self.redis = {operation: Histogram(INSTANTS) for operation in OPERATIONS}
         self.lag = Histogram(INSTANTS)
         self.recent = Recent()
+        self._observe_wait = self.waits["granted"].observe
+        self._observe_hold = self.holds.observe
         self._count: dict[str, Callable[[Data], None]] = {
             "lock.granted": self._granted,
             "lock.ended": self._ended,
@@ -116,13 +119,18 @@ class Tally:
 
     def _granted(self, data: Data) -> None:
         self.outcomes["granted"] += 1
-        _observe(self.waits["granted"], data.get("waited"))
+        waited = data.get("waited")
+        if type(waited) is float:
+            self._observe_wait(waited)
 
     def _came_to(self, outcome: str) -> Callable[[Data], None]:
+        histogram = self.waits.get(outcome)
+
         def count(data: Data) -> None:
             self.outcomes[outcome] += 1
-            if outcome in self.waits:
-                _observe(self.waits[outcome], data.get("waited"))
+            waited = data.get("waited")
+            if histogram is not None and type(waited) is float:
+                histogram.observe(waited)
 
         return count
 
@@ -130,11 +138,12 @@ class Tally:
         self.outcomes["busy" if data.get("code") == "busy" else "refused"] += 1
 
     def _ended(self, data: Data) -> None:
-        how = data.get("how")
-        self.ends[_known(how, self.ends)] += 1
-        if how not in ("released", "disconnected", "died"):
-            self.lost[_known(how, self.lost)] += 1
-        _observe(self.holds, data.get("held"))
+        how, held = data.get("how"), data.get("held")
+        self.ends[how if type(how) is str and how in self.ends else "other"] += 1
+        if how not in WITH_ITS_HOLDER:
+            self.lost[how if type(how) is str and how in self.lost else "other"] += 1
+        if type(held) is float:
+            self._observe_hold(held)
 
     def _reached(self, level: str) -> Callable[[Data], None]:
         def count(_: Data) -> None:
@@ -158,13 +167,3 @@ class Tally:
     def _reload_failed(self, _: Data) -> None:
         self.reloads["failed"] += 1
         self.reload_failed = True
-
-
-def _known(word: object, counts: Mapping[str, int]) -> str:
-    """Labels have the values that they had from the start."""
-    return word if isinstance(word, str) and word in counts else "other"
-
-
-def _observe(histogram: Histogram, seconds: object) -> None:
-    if isinstance(seconds, (int, float)):
-        histogram.observe(seconds)

@@ -73,6 +73,20 @@ def test_every_end_of_a_request_is_counted_under_its_name() -> None:
     }
 
 
+def test_every_wait_is_observed_under_what_it_ended_in() -> None:
+    metrics = after(
+        Host(gpus=1),
+        *(acquire("anna"), passes(2)),
+        *(acquire("cleo", wait=6), passes(6)),
+        *(acquire("dora"), passes(7), cancel("dora")),
+        *(acquire("emil"), passes(8), disconnects("emil")),
+        *(acquire("fritz"), passes(9), release("anna")),
+    )
+    waits = {outcome: (each.count, round(each.total)) for outcome, each in metrics.tally.waits.items()}
+    assert waits == {"granted": (2, 9), "timeout": (1, 6), "cancelled": (1, 7), "withdrawn": (1, 8)}
+    assert (metrics.tally.holds.count, metrics.tally.holds.total) == (1, 32)
+
+
 def test_a_request_that_only_the_lease_stands_against_is_refused() -> None:
     metrics = after(Host(gpus=1, claimed=False), acquire("anna", wait=0))
     assert counts(metrics, "gpu_lock_acquisitions", "outcome", OUTCOMES) == {"refused": 1}
