@@ -109,6 +109,11 @@ class TrustsTheSocket(ObservedMachine):
         return [] if isinstance(event, ProcessExited) else super().react(event, now)
 
 
+def no_lock_is_kept(saved: Saved) -> Saved:
+    """The next daemon does not look for those who may come back."""
+    return replace(saved, locks=())
+
+
 @dataclass(frozen=True, slots=True)
 class Planted:
     bugs: Bugs
@@ -120,6 +125,7 @@ PLANTED = {
     "grant before journal": Planted(Bugs(GrantsBeforeTheJournal), frozenset({"recorded before told"})),
     "end before journal": Planted(Bugs(EndsBeforeTheJournal), frozenset({"recorded before told", "daemon"})),
     "token reset": Planted(Bugs(saved=no_token_is_kept), frozenset({"token"})),
+    "locks forgotten at a restart": Planted(Bugs(saved=no_lock_is_kept), frozenset({"lost", "daemon"})),
     "grant with an orphan on the GPU": Planted(Bugs(IgnoresOrphans), frozenset({"orphan"})),
     "lease age from receipt": Planted(Bugs(CountsAgeFromReceipt), frozenset({"lease age", "lease"})),
     "fifo broken": Planted(Bugs(LastComeFirstServed), frozenset({"order"})),

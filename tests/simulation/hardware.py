@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal as signals
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -80,10 +80,11 @@ class Machine:
             if body not in self.on_gpu[uuid]:
                 self.on_gpu[uuid].append(body)
 
-    def leave(self, body: Body) -> None:
-        for users in self.on_gpu.values():
-            if body in users:
-                users.remove(body)
+    def leave(self, body: Body, uuids: Iterable[str] | None = None) -> None:
+        """Some of its GPUs, or all."""
+        for uuid in self.on_gpu if uuids is None else uuids:
+            if body in self.on_gpu[uuid]:
+                self.on_gpu[uuid].remove(body)
 
     def seen(self, uuid: str) -> tuple[GpuProcess, ...]:
         """What the driver says of a GPU at this moment."""

@@ -6,7 +6,7 @@ The kernel keeps what was written when the writer dies; an end that was closed i
 from __future__ import annotations
 
 import asyncio
-import socket
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 TRANSIT = 0.001
 """Seconds within which bytes are at the other end."""
-_CONNECTED, _OTHER_END = socket.socketpair()
-_HUNG_UP, _CLOSED = socket.socketpair()
-_CLOSED.close()
-"""What a connection asks the kernel itself about its socket is answered by these two."""
+_CONNECTED, _KEPT_OPEN = os.pipe()
+_HUNG_UP, _CLOSED = os.pipe()
+os.close(_CLOSED)
+"""What a connection asks the kernel itself about its socket, the kernel answers of these two."""
 
 
 class Peer(Protocol):

@@ -30,6 +30,7 @@ class OpenHold:
     token: int
     lock: str
     gpus: tuple[int, ...]
+    uuids: tuple[str, ...]
     start: float
     end: float | None = None
     killed: bool = False
@@ -38,11 +39,16 @@ class OpenHold:
 class Worker:
     """One process, and the session that it has."""
 
-    def __init__(self, world: World, host: Host, name: str) -> None:
+    def __init__(self, world: World, host: Host, name: str, twin: Worker | None = None) -> None:
+        """`twin`: another thread of the same process, with a session of its own."""
         self.world = world
         self.host = host
         self.name = name
-        self.body = host.machine.spawn(1000 + host.machine.schedule.chance.randrange(2), self._signalled)
+        self.twin = twin
+        if twin is None:
+            self.body = host.machine.spawn(1000 + world.chance.randrange(2), self._signalled)
+        else:
+            self.body, twin.twin = twin.body, self
         self.child: Body | None = None
         """A process that it started, which uses its GPUs too."""
         self.session: Session
@@ -55,6 +61,8 @@ class Worker:
         self.frozen_until = 0.0
         self.hangs_until = 0.0
         """In the driver, where not even SIGKILL reaches it."""
+        self.away_since: float | None = None
+        """When the connection broke that the present one stands in for."""
         self.asked_at = 0.0
         self.wait: float | None = None
         self.obedient = world.chance.random() < 0.7
@@ -63,6 +71,8 @@ class Worker:
         self.inbox: list[tuple[Wire, bytes | None]] = []
         self.jobs = 0
         self._appointment = 0
+        self._call: int | None = None
+        """Something else that it has asked."""
         self.again(1.0)
 
     @property
@@ -117,7 +127,7 @@ class Worker:
         wire = Wire(self.world.schedule, self, self.body.pid, self.body.uid)
         if daemon is None or not daemon.connect(wire):
             return
-        self.wire, self.broken_at = wire, None
+        self.wire, self.away_since, self.broken_at = wire, self.broken_at, None
         left = None if self.wait is None else max(self.asked_at + self.wait - now, 0.001)
         session.connected(left)
         self._send()
@@ -137,9 +147,15 @@ class Worker:
             max_hold=chance.choice((None, 2.0, 8.0)),
             priority=chance.choice((0, 0, 0, 1)),
             task=self.name,
+            within=self._outer_lock(),
             notify=("queued", "lost") if chance.random() < 0.7 else (),
         )
         self.ask(wish)
+
+    def _outer_lock(self) -> str | None:
+        """The lock of the other thread, where it says that it works inside of that."""
+        hold = self.twin.holding if self.twin is not None else None
+        return hold.lock if hold is not None and self.world.chance.random() < 0.5 else None
 
     def ask(self, wish: messages.Acquire) -> None:
         self.answered = False
@@ -168,24 +184,25 @@ class Worker:
 
     def _say_something(self) -> None:
         """Something else than letting go."""
-        chance = self.world.chance
+        chance, hold = self.world.chance, self.holding
+        lock = hold.lock if hold is not None else None
         method, params = chance.choice(
             (
-                ("beat", {"progress": 0.5}),
-                ("extend", {"max_hold": chance.choice((1.0, 10.0, 100.0))}),
+                ("beat", {"progress": 0.5, "lock": lock}),
+                ("extend", {"max_hold": chance.choice((1.0, 10.0, 50.0)), "lock": lock}),
                 ("status", {}),
                 ("queue", {}),
                 ("why", {"subject": chance.choice(self.host.uuids)}),
             )
         )
-        self.session.call(method, params)
+        self._call = self.session.call(method, params)
         self._send()
 
     def release(self) -> None:
         hold, session = self.holding, self.session
         self._let_go("it is done")
-        self._leave_gpus()
         if hold is not None:
+            self._leave_gpus(hold)
             self.host.given_back.add(hold.lock)
         session.release()
         self._send()
@@ -235,18 +252,24 @@ class Worker:
             world.schedule.at(self.hangs_until, self.die, why)
             return
         world.tell(self.name, f"dies: {why}")
-        if (hold := self.holding) is not None:
-            hold.end, hold.killed = now, True
-        self.answered = True
         self.host.machine.exit(self.body)
         cleared = chance.choice((0.0, 0.3, 6.0))
         world.schedule.after(cleared, self.host.machine.leave, self.body)
+        for each in (self, self.twin):
+            if each is not None:
+                each._has_died()
+        self.host.worker_died(self)
+
+    def _has_died(self) -> None:
+        world, chance = self.world, self.world.chance
+        if (hold := self.holding) is not None:
+            hold.end, hold.killed = world.schedule.now, True
+        self.answered = True
         if self.wire is not None and (self.child is None or chance.random() < 0.5):
             self.wire.hang_up()
         self.wire = None
         if self.child is not None and (chance.random() < 0.5 or world.calm):
             world.schedule.after(8 * chance.random(), self._child_ends)
-        self.host.worker_died(self)
 
     def _child_ends(self) -> None:
         if self.child is not None:
@@ -298,6 +321,10 @@ class Worker:
             return
         notices = session.receive(data)
         self._send()
+        if self._call is not None and (answer := session.answer(self._call)) is not None:
+            self._call = None
+            if answer.error is not None and answer.error["code"] == "not-held" and session.phase == "held":
+                self.world.finding("lost", f"{self.name} is told that it does not hold its lock: {answer.error}")
         match before, session.phase:
             case "waiting", "held":
                 self._got()
@@ -321,9 +348,9 @@ class Worker:
         assert grant is not None
         self.answered = True
         indexes = tuple(gpu.index for gpu in grant.gpus)
-        self.holds.append(OpenHold(grant.token, grant.lock, indexes, world.schedule.now))
+        uuids = tuple(gpu.uuid for gpu in grant.gpus)
+        self.holds.append(OpenHold(grant.token, grant.lock, indexes, uuids, world.schedule.now))
         world.tell(self.name, f"has {grant.lock} (token {grant.token}) on GPU {indexes}")
-        uuids = [gpu.uuid for gpu in grant.gpus]
         machine.enter(self.body, uuids)
         if self.child is None and world.chance.random() < 0.25:
             self.child = machine.spawn(self.body.uid, self._child_signalled, self.body.process)
@@ -335,14 +362,19 @@ class Worker:
         """From here on it does not count on its lock."""
         if (hold := self.holding) is not None:
             hold.end = self.world.schedule.now
-            self.world.schedule.after(4 * self.world.chance.random(), self._leave_gpus)
+            self.world.schedule.after(4 * self.world.chance.random(), self._leave_gpus, hold)
             self.world.tell(self.name, f"lets go of {hold.lock}: {why}")
 
-    def _leave_gpus(self) -> None:
-        if self.holding is None and self.alive:
-            self.host.machine.leave(self.body)
-            if self.child is not None:
-                self.host.machine.leave(self.child)
+    def _leave_gpus(self, ended: OpenHold) -> None:
+        """Those of a lock that it let go, unless the process has them by another one already."""
+        if not self.alive:
+            return
+        present = [each.holding for each in (self, self.twin) if each is not None]
+        still = {uuid for hold in present if hold is not None for uuid in hold.uuids}
+        left = [uuid for uuid in ended.uuids if uuid not in still]
+        self.host.machine.leave(self.body, left)
+        if self.child is not None:
+            self.host.machine.leave(self.child, left)
 
     def _send(self) -> None:
         if self.wire is not None:

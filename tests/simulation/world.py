@@ -110,6 +110,8 @@ class Host:
     def hire(self) -> Worker:
         worker = Worker(self.world, self, f"{self.name[-1]}{next(self._names)}")
         self.workers.append(worker)
+        if not self.world.calm and self.world.chance.random() < 0.15:
+            self.workers.append(Worker(self.world, self, f"{worker.name}-2", worker))
         return worker
 
     def worker_died(self, worker: Worker) -> None:
@@ -242,6 +244,9 @@ class World:
     def lost(self, worker: Worker, loss: Loss | None) -> None:
         """A worker found out that its lock is gone."""
         self.tell(worker.name, f"has lost its lock: {loss.reason if loss else 'nobody says why'}")
+        away = 0.0 if worker.away_since is None else self.schedule.now - worker.away_since
+        if loss is not None and loss.reason == "not-reattached" and away < worker.host.settings.reattach_grace:
+            self.finding("lost", f"the lock of {worker.name} is gone, which was away for {away:.1f} s: {loss.note}")
 
     # What goes wrong.
 
