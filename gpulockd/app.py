@@ -264,10 +264,12 @@ async def _first_events(daemon: Daemon) -> None:
     """What the driver and the journal say, before anybody else has a word."""
     gpus = await daemon.inventory.discover()
     saved: Saved = daemon.journal.load()
-    owners = {lock.owner.process for lock in saved.locks}
+    owners = {lock.owner.process for lock in saved.locks} | {request.owner.process for request in saved.requests}
     alive = frozenset(process for process in owners if daemon.processes.alive(process))
     daemon.engine.post(GpusDiscovered(gpus))
-    daemon.engine.post(Restored(saved.locks, saved.quarantines, saved.drains, saved.highest_token, alive))
+    daemon.engine.post(
+        Restored(saved.locks, saved.quarantines, saved.drains, saved.highest_token, alive, saved.requests)
+    )
 
 
 async def _first_claim(engine: Engine) -> None:

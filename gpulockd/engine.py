@@ -37,6 +37,7 @@ from .core.actions import (
     Refuse,
     Refused,
     RenewLeases,
+    RequestLeft,
     Signal,
     Unwatch,
     Watch,
@@ -77,7 +78,10 @@ class Outcome(NamedTuple):
 
     effects: Sequence[Effect]
     recorded: bool
-    """Whether they have to wait for the journal: the same event led to a record."""
+    """Whether the same event led to a record."""
+    bound: bool
+    """Whether they have to wait for the journal to have it. That a request waits no more is no such record: a restart
+    would ask it back for nothing, and a client whose wait has ended must not hang on a full disk."""
 
 
 class Engine:
@@ -204,16 +208,17 @@ class Engine:
     def _outcome_of(self, item: Event | Question, now: float) -> Outcome:
         """Asks the core, and puts records where they wait to be written."""
         if isinstance(item, Question):
-            return Outcome((self._answer_to(item, now),), recorded=False)
+            return Outcome((self._answer_to(item, now),), recorded=False, bound=False)
         effects: list[Effect] = []
-        recorded = False
+        recorded = bound = False
         for action in self._machine.handle(item, now):
             if isinstance(action, RECORDS):
                 self._unwritten.append(action)
                 recorded = True
+                bound = bound or type(action) is not RequestLeft
             else:
                 effects.append(action)
-        return Outcome(effects, recorded)
+        return Outcome(effects, recorded, bound)
 
     def _answer_to(self, question: Question, now: float) -> Effect:
         try:
@@ -228,8 +233,8 @@ class Engine:
             written = self._write()
             if written:
                 self._perform_held_back()
-        for effects, recorded in outcomes:
-            if recorded and not written:
+        for effects, _, bound in outcomes:
+            if bound and not written:
                 self._hold_back(effects)
             else:
                 self._perform_all(effects)

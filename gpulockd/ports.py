@@ -12,7 +12,7 @@ from typing import Protocol
 
 from .core.actions import Announce, Notify, Record, Refusal
 from .core.events import Event
-from .core.model import GpuIdentity, GpuProcess, LeaseHolder, Lock, Owner, Process, Quarantine, Sample, State
+from .core.model import GpuIdentity, GpuProcess, LeaseHolder, Lock, Owner, Process, Quarantine, Request, Sample, State
 
 Post = Callable[[Event], None]
 """Hands an event to the engine. Never blocks; call it on the event loop's thread."""
@@ -81,6 +81,8 @@ class Saved:
     quarantines: Mapping[str, Quarantine] = field(default_factory=dict)
     drains: Mapping[str, str] = field(default_factory=dict)
     highest_token: int = 0
+    requests: tuple[Request, ...] = ()
+    """Those that waited, in their order."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import field
 
-from .model import Lock, Owner, Process, Quarantine
+from .model import Lock, Owner, Process, Quarantine, Request
 from .value import value
 
 # Records: what the journal keeps.
@@ -39,6 +39,20 @@ class LockEnded:
 
 
 @value
+class RequestWaits:
+    """It could not be granted at once, or its place is no longer what the journal has."""
+
+    request: Request
+
+
+@value
+class RequestLeft:
+    """It waits no more: granted, refused or gone."""
+
+    request: str
+
+
+@value
 class QuarantineSet:
     gpu: str
     quarantine: Quarantine | None
@@ -51,8 +65,8 @@ class DrainSet:
     by: str
 
 
-Record = LockGranted | LockChanged | LockEnded | QuarantineSet | DrainSet
-RECORDS = (LockGranted, LockChanged, LockEnded, QuarantineSet, DrainSet)
+Record = LockGranted | LockChanged | LockEnded | RequestWaits | RequestLeft | QuarantineSet | DrainSet
+RECORDS = (LockGranted, LockChanged, LockEnded, RequestWaits, RequestLeft, QuarantineSet, DrainSet)
 
 
 # Effects: what the outside is asked to do.

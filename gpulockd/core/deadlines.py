@@ -18,10 +18,11 @@ class Alarm(enum.IntEnum):
     RECALL_STEP = 4
     REATTACH_END = 5
     WAIT_END = 6
-    LEASE_RENEW = 7
-    LEASE_CLAIM = 8
-    QUARANTINE_RECHECK = 9
-    POSITIONS = 10
+    PLACE_END = 7
+    LEASE_RENEW = 8
+    LEASE_CLAIM = 9
+    QUARANTINE_RECHECK = 10
+    POSITIONS = 11
 
 
 Deadline = tuple[Alarm, str]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field
 
-from .model import GpuIdentity, GpuProcess, LeaseHolder, Lock, Owner, Process, Quarantine, Sample, Wish
+from .model import GpuIdentity, GpuProcess, LeaseHolder, Lock, Owner, Process, Quarantine, Request, Sample, Wish
 from .value import value
 
 
@@ -18,6 +18,8 @@ class Restored:
     drains: Mapping[str, str]
     highest_token: int
     alive: frozenset[Process]
+    requests: tuple[Request, ...] = ()
+    """Those that waited. Which GPUs each could be granted from is not known yet."""
 
 
 @value

@@ -84,7 +84,7 @@ def _queue(machine: Machine) -> Iterator[str]:
     idle = {uuid for uuid, gpu in state.gpus.items() if gpu.state is GpuState.FREE and not gates(state, gpu)}
     if idle != machine.turn.idle:
         yield f"idle GPUs are {sorted(idle)}, and the index says {sorted(machine.turn.idle)}"
-    if state.journal_fault is None and idle:
+    if state.journal_fault is None and idle and not state.absent:
         first = min(state.requests.values(), key=lambda request: request.rank, default=None)
         if first is not None and len(idle & first.candidates) >= first.wish.count:
             yield f"law 4: {first.id} is first, could be granted, and waits"
@@ -96,6 +96,11 @@ def _deadlines(machine: Machine) -> Iterator[str]:
         at = deadlines.get(Alarm.WAIT_END, request.id)
         if (at is None) != (request.wish.wait_timeout == float("inf")):
             yield f"{request.id} waits {request.wish.wait_timeout} s, and its deadline is {at}"
+    for request in machine.state.absent.values():
+        if deadlines.get(Alarm.PLACE_END, request.id) is None:
+            yield f"{request.id} is absent, and may stay so for ever"
+        if request.id in machine.state.requests:
+            yield f"{request.id} is absent, and waits"
     for lock in machine.state.locks.values():
         if lock.session is None and deadlines.get(Alarm.REATTACH_END, lock.id) is None:
             yield f"{lock.id} has no session, and may stay so for ever"

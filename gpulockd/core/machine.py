@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import admin, aging, events, gpus, lease, lock, quarantine, recall, requests, sessions
+from . import admin, aging, events, gpus, lease, lock, places, quarantine, recall, requests, sessions
 from .actions import Action, Severity
 from .deadlines import Alarm
 from .model import Settings, State
@@ -85,6 +85,7 @@ ALARMS: dict[Alarm, Callable[[Turn, str], None]] = {
     Alarm.RECALL_STEP: recall.harder,
     Alarm.REATTACH_END: sessions.not_back,
     Alarm.WAIT_END: requests.timed_out,
+    Alarm.PLACE_END: places.not_back,
     Alarm.LEASE_RENEW: lease.renew,
     Alarm.LEASE_CLAIM: lease.claim,
     Alarm.QUARANTINE_RECHECK: quarantine.recheck,

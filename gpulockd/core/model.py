@@ -163,6 +163,10 @@ class Request:
     """How many later requests were granted a GPU that this one could have used."""
     told_position: int = 0
     """The position that its client last heard of; 0: none."""
+    reattach: str | None = None
+    """Digest of the key that proves it to be a session's own, after a restart."""
+    recorded: bool = False
+    """Whether the journal knows it: one that is granted at once never gets there."""
 
 
 class Level(enum.Enum):
@@ -335,6 +339,8 @@ class State:
     gpus: dict[str, Gpu] = field(default_factory=dict)
     locks: dict[str, Lock] = field(default_factory=dict)
     requests: dict[str, Request] = field(default_factory=dict)
+    absent: dict[str, Request] = field(default_factory=dict)
+    """Requests of an earlier daemon whose clients have not come back yet; see `places`."""
     sessions: dict[int, Session] = field(default_factory=dict)
     lease: Lease = field(default_factory=Lease)
     all_gpus: frozenset[str] = frozenset()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
-from . import circles, nesting
-from .actions import Notify, Refused, Severity
+from . import circles, nesting, places
+from .actions import Notify, Refused, RequestLeft, RequestWaits, Severity
 from .deadlines import Alarm
 from .events import AcquireRequested, CancelRequested
 from .forms import who
 from .lock import grant
-from .model import Lock, Request, Session
+from .model import Lock, Request, Session, Wish
 from .placement import FRESH, candidates, choose, gates, reachable
 from .queue import rank
 from .turn import Turn
@@ -32,24 +32,31 @@ def acquire(turn: Turn, event: AcquireRequested) -> None:
         return
     if _refused_at_the_door(turn, session, event) or nesting.answered(turn, session, event.msgid, wish, uuids):
         return
-    turn.requests_made += 1
-    number = turn.requests_made
-    request = Request(
-        id=f"R{turn.epoch}-{number}",
-        session=session.id,
-        msgid=event.msgid,
-        owner=session.owner,
-        wish=wish,
-        candidates=uuids,
-        queued_at=turn.now,
-        rank=rank(turn.now, wish.priority, turn.state.settings.priority_head_start, number),
-    )
+    if (request := places.take_back(turn, session, event.msgid, wish)) is None:
+        request = _new(turn, session, event.msgid, wish)
+    request.candidates = uuids
     turn.queue.add(request)
     session.requests[event.msgid] = request.id
     turn.unsettled = True
     settle(turn)
     if request.id in turn.state.requests:
         _wait(turn, session, request)
+
+
+def _new(turn: Turn, session: Session, msgid: int, wish: Wish) -> Request:
+    turn.requests_made += 1
+    number = turn.requests_made
+    return Request(
+        id=f"R{turn.epoch}-{number}",
+        session=session.id,
+        msgid=msgid,
+        owner=session.owner,
+        wish=wish,
+        candidates=frozenset(),
+        queued_at=turn.now,
+        rank=rank(turn.now, wish.priority, turn.state.settings.priority_head_start, number),
+        reattach=session.reattach,
+    )
 
 
 def _wait(turn: Turn, session: Session, request: Request) -> None:
@@ -60,7 +67,8 @@ def _wait(turn: Turn, session: Session, request: Request) -> None:
         return
     if _refused_as_circle(turn, request):
         return
-    turn.deadlines.set(Alarm.WAIT_END, request.id, turn.now + request.wish.wait_timeout)
+    turn.deadlines.set(Alarm.WAIT_END, request.id, request.queued_at + request.wish.wait_timeout)
+    _record(turn, request)
     if "queued" in request.wish.notify:
         turn.deadlines.set(Alarm.POSITIONS, "", turn.now)
     turn.announce(
@@ -72,6 +80,20 @@ def _wait(turn: Turn, session: Session, request: Request) -> None:
         user=session.owner.user,
         task=request.wish.task,
     )
+
+
+def _record(turn: Turn, request: Request) -> None:
+    """It keeps its place over a restart. One that is granted at once never costs the journal anything."""
+    request.recorded = True
+    turn.do(RequestWaits(request))
+
+
+def rekey(turn: Turn, session: Session) -> None:
+    """The session has another key: those that wait are to be known by it."""
+    for request_id in session.requests.values():
+        request = turn.state.requests[request_id]
+        request.reattach = session.reattach
+        _record(turn, request)
 
 
 def _refused_at_the_door(turn: Turn, session: Session, event: AcquireRequested) -> bool:
@@ -118,7 +140,10 @@ def settle(turn: Turn) -> None:
         return
     free = set(turn.idle)
     passed_over: list[Request] = []
+    reserve = places.Reserve(turn) if turn.state.absent else None
     for request in turn.queue.heads():
+        if reserve is not None:
+            reserve.keep(free, request)
         count = request.wish.count
         usable = free & request.candidates
         if len(usable) < count:
@@ -132,6 +157,8 @@ def settle(turn: Turn) -> None:
             for earlier in passed_over:
                 if not earlier.candidates.isdisjoint(gpus):
                     earlier.overtaken += 1
+                    if earlier.recorded:
+                        _record(turn, earlier)
             _leave(turn, request)
             grant(turn, request, gpus)
             _answer_siblings(turn, turn.state.sessions[request.session])
@@ -173,6 +200,8 @@ def _leave(turn: Turn, request: Request) -> None:
     turn.queue.remove(request)
     turn.state.sessions[request.session].requests.pop(request.msgid, None)
     turn.deadlines.clear(Alarm.WAIT_END, request.id)
+    if request.recorded:
+        turn.do(RequestLeft(request.id))
     turn.unsettled = True
     if turn.queue and turn.deadlines.get(Alarm.POSITIONS) is None:
         turn.deadlines.set(Alarm.POSITIONS, "", turn.now + POSITION_INTERVAL)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import aging, quarantine, recall
+from . import aging, places, quarantine, recall
 from .actions import Disconnect, LockChanged, Severity, Unwatch, Watch
 from .deadlines import Alarm
 from .events import ProcessExited, Restored, SessionClosed, SessionIntroduced, SessionOpened
@@ -10,7 +10,7 @@ from .forms import grant_view, who
 from .lock import end
 from .model import GpuState, Lock, Session
 from .placement import Step, move, regate_all
-from .requests import withdraw
+from .requests import rekey, withdraw
 from .turn import Turn
 
 
@@ -23,7 +23,10 @@ def introduced(turn: Turn, event: SessionIntroduced) -> None:
     """A `hello`. Locks that the same process held over a lost connection go on in this session."""
     session = turn.state.sessions[event.session]
     session.client = event.client
-    session.reattach = event.key
+    if session.reattach != event.key:
+        session.reattach = event.key
+        rekey(turn, session)
+    places.expect(turn, session)
     for lock in list(turn.state.locks.values()):
         if lock.session == session.id:
             _rekey(turn, lock, session)
@@ -85,6 +88,7 @@ def exited(turn: Turn, event: ProcessExited) -> None:
     for lock in list(turn.state.locks.values()):
         if lock.session is None and lock.owner.process == event.process:
             end(turn, lock, "died")
+    places.exited(turn, event.process)
 
 
 def restored(turn: Turn, event: Restored) -> None:
@@ -109,6 +113,7 @@ def restored(turn: Turn, event: Restored) -> None:
         aging.resume(turn, lock)
         recall.resume(turn, lock)
         turn.announce("lock.restored", f"{lock.id} of {who(lock.owner)} is kept for its owner", lock=lock.id)
+    places.keep(turn, event.requests, event.alive)
     for uuid, entry in event.quarantines.items():
         if uuid in state.gpus and state.gpus[uuid].state is GpuState.FREE:
             quarantine.enter(turn, uuid, entry)

@@ -1,4 +1,4 @@
-"""How locks, quarantines and history stand in the tables, and how they are read back."""
+"""How locks, requests, quarantines and history stand in the tables, and how they are read back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from ..core.model import GpuProcess, Lock, LockState, Owner, Process, Quarantine, Recall, Wish
+from ..core.model import GpuProcess, Lock, LockState, Owner, Process, Quarantine, Recall, Request, Wish
 from ..ports import Ended
 
 Value = str | int | float | None
@@ -18,6 +18,7 @@ LOCK_COLUMNS = (
     "token", "id", "pid", "start_time", "boot_id", "uid", "gid", "user", "command", "container", "admin", "reattach",
     "wish", "queued_at", "granted_at", "ends_at", "state", "recall", "depth", "beat_at", "progress", "note",
 )  # fmt: skip
+REQUEST_COLUMNS = ("id", "owner", "reattach", "wish", "queued_at", "rank_at", "rank_number", "overtaken")
 QUARANTINE_COLUMNS = ("gpu", "since", "lock", "holder", "reason", "culprits")
 HISTORY_COLUMNS = (
     "token", "lock", "gpus", "user", "uid", "pid", "command", "task", "waited", "held", "granted_at", "ended_at",
@@ -85,6 +86,35 @@ def read_lock(row: sqlite3.Row, gpus: tuple[str, ...]) -> Lock:
     )
 
 
+def request_row(request: Request) -> tuple[Value, ...]:
+    return (
+        request.id,
+        _owner_text(request.owner),
+        request.reattach,
+        _wish_text(request.wish),
+        request.queued_at,
+        *request.rank,
+        request.overtaken,
+    )
+
+
+def read_request(row: sqlite3.Row) -> Request:
+    """Neither its connection nor its message id is known, nor what GPUs there are for it."""
+    return Request(
+        id=row["id"],
+        session=0,
+        msgid=0,
+        owner=_read_owner(json.loads(row["owner"])),
+        wish=_read_wish(json.loads(row["wish"])),
+        candidates=frozenset(),
+        queued_at=row["queued_at"],
+        rank=(row["rank_at"], row["rank_number"]),
+        overtaken=row["overtaken"],
+        reattach=row["reattach"],
+        recorded=True,
+    )
+
+
 def quarantine_row(gpu: str, quarantine: Quarantine) -> tuple[Value, ...]:
     return (
         gpu,
@@ -97,11 +127,10 @@ def quarantine_row(gpu: str, quarantine: Quarantine) -> tuple[Value, ...]:
 
 
 def read_quarantine(row: sqlite3.Row) -> Quarantine:
-    holder: dict[str, Any] = json.loads(row["holder"])
     return Quarantine(
         since=row["since"],
         lock=row["lock"],
-        holder=Owner(**{**holder, "process": Process(**holder["process"])}),
+        holder=_read_owner(json.loads(row["holder"])),
         reason=row["reason"],
         culprits=tuple(GpuProcess(**culprit) for culprit in json.loads(row["culprits"])),
     )
@@ -160,6 +189,10 @@ def _owner_text(owner: Owner) -> str:
             "admin": owner.admin,
         }
     )
+
+
+def _read_owner(kept: Mapping[str, Any]) -> Owner:
+    return Owner(**{**kept, "process": Process(**kept["process"])})
 
 
 def _wish_text(wish: Wish) -> str:

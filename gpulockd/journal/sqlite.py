@@ -14,7 +14,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..core.actions import DrainSet, LockChanged, LockEnded, LockGranted, QuarantineSet, Record
+from ..core.actions import (
+    DrainSet,
+    LockChanged,
+    LockEnded,
+    LockGranted,
+    QuarantineSet,
+    Record,
+    RequestLeft,
+    RequestWaits,
+)
 from ..core.model import COUNTER_BITS, Lock, Quarantine
 from ..ports import Clock, Ended, Saved, StartupRefused, Unavailable
 from .checkpoint import Checkpointer
@@ -25,12 +34,15 @@ from .rows import (
     HISTORY_COLUMNS,
     LOCK_COLUMNS,
     QUARANTINE_COLUMNS,
+    REQUEST_COLUMNS,
     history_row,
     lock_row,
     quarantine_row,
     read_ended,
     read_lock,
     read_quarantine,
+    read_request,
+    request_row,
 )
 
 FILE = "journal.sqlite"
@@ -51,6 +63,8 @@ DELETE_LOCK = "DELETE FROM locks WHERE token = ?"
 DELETE_LOCK_GPU = "DELETE FROM lock_gpus WHERE gpu = ? AND token = ?"
 INSERT_HISTORY = _insert("history", HISTORY_COLUMNS)
 TRIM_HISTORY = "DELETE FROM history WHERE number <= (SELECT max(number) FROM history) - ?"
+WRITE_REQUEST = _insert("requests", REQUEST_COLUMNS).replace("INSERT", "INSERT OR REPLACE", 1)
+DELETE_REQUEST = "DELETE FROM requests WHERE id = ?"
 WRITE_QUARANTINE = _insert("quarantines", QUARANTINE_COLUMNS).replace("INSERT", "INSERT OR REPLACE", 1)
 DELETE_QUARANTINE = "DELETE FROM quarantines WHERE gpu = ?"
 WRITE_DRAIN = "INSERT OR REPLACE INTO drains (gpu, reason, drained_by, drained_at) VALUES (?, ?, ?, ?)"
@@ -82,6 +96,8 @@ class SqliteJournal:
             LockGranted: self._granted,
             LockChanged: self._changed,
             LockEnded: self._ended,
+            RequestWaits: self._waits,
+            RequestLeft: self._left,
             QuarantineSet: self._quarantined,
             DrainSet: self._drained,
         }
@@ -100,6 +116,9 @@ class SqliteJournal:
                 quarantines={row["gpu"]: read_quarantine(row) for row in db.execute("SELECT * FROM quarantines")},
                 drains={row["gpu"]: row["reason"] for row in db.execute("SELECT * FROM drains")},
                 highest_token=self._meta()["highest_token"],
+                requests=tuple(
+                    read_request(row) for row in db.execute("SELECT * FROM requests ORDER BY rank_at, rank_number")
+                ),
             )
 
     def commit(self, records: Sequence[Record]) -> None:
@@ -161,6 +180,12 @@ class SqliteJournal:
         if number is not None and number % _TRIM_EVERY == 0:
             self._execute(TRIM_HISTORY, (self._history_rows,))
 
+    def _waits(self, record: RequestWaits) -> None:
+        self._execute(WRITE_REQUEST, request_row(record.request))
+
+    def _left(self, record: RequestLeft) -> None:
+        self._execute(DELETE_REQUEST, (record.request,))
+
     def _quarantined(self, record: QuarantineSet) -> None:
         if record.quarantine is None:
             self._execute(DELETE_QUARANTINE, (record.gpu,))
@@ -193,6 +218,7 @@ class SqliteJournal:
                     self._changed(LockChanged(_moved_lock(lock, later)))
                 for gpu, quarantine in kept.quarantines.items():
                     self._quarantined(QuarantineSet(gpu, _moved_quarantine(quarantine, later)))
+                self._execute("DELETE FROM requests")  # nobody who waited lives
                 self._execute(
                     "UPDATE meta SET highest_token = max(highest_token, ?), boot_id = ?, booted_at = ?",
                     (highest, self._clock.boot_id, booted_at),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -56,6 +57,38 @@ def test_who_waits_goes_on_waiting(client: Worker, own_daemon: Daemon) -> None:
             assert not request.done()
             again.call("release")
             assert request.result(10).token > lock["token"]
+
+
+@pytest.mark.parametrize("end", ["kill", "stop"])
+def test_those_who_wait_keep_their_order_whoever_comes_back_first(own_daemon: Daemon, end: str) -> None:
+    keys = {name: f"key of {name}" for name in ("holder", "first", "second")}
+    with ExitStack() as connections:
+
+        def connect(name: str) -> Frames:
+            client = connections.enter_context(Frames(own_daemon.socket))
+            client.call("hello", reattach=keys[name])
+            return client
+
+        def queue() -> list[str]:
+            return [waiting["task"] for waiting in own_daemon.call("queue")["queue"]]
+
+        connect("holder").call("acquire")
+        connect("first").send("acquire", task="first")
+        wait_until(lambda: queue() == ["first"], "the first one waits")
+        connect("second").send("acquire", task="second")
+        wait_until(lambda: queue() == ["first", "second"], "the second one waits")
+        getattr(own_daemon, end)()
+        own_daemon.start()
+
+        second = connect("second")
+        asked = second.send("acquire", task="second", wait_timeout=60)
+        connect("holder").call("release")
+        assert queue() == ["second"], "though the GPU is free"
+
+        first = connect("first")
+        lock = first.call("acquire", task="first", wait_timeout=60)
+        first.call("release")
+        assert second.receive(asked)["token"] > lock["token"]
 
 
 def test_a_lock_released_while_the_daemon_is_away_is_free_soon_after_its_return(

@@ -29,6 +29,8 @@ from gpulockd.core.actions import (
     QuarantineSet,
     Refuse,
     RenewLeases,
+    RequestLeft,
+    RequestWaits,
     Signal,
     Unwatch,
     Watch,
@@ -44,6 +46,7 @@ from gpulockd.core.model import (
     Owner,
     Process,
     Quarantine,
+    Request,
     Sample,
     Settings,
     Wish,
@@ -93,6 +96,8 @@ class Laws(RuleBasedStateMachine):
         self.unclear: set[str] = set()  # left without a word, and not seen clear since
         self.waiting: dict[tuple[int, int], tuple[Wish, int]] = {}
         self.arrivals = 0
+        self.recorded: dict[str, Request] = {}
+        self.arrived: dict[str, int] = {}
         self.voluntary: str | None = None  # the lock that its holder is just giving back
         self.boot()
         self.the_store_answers(True)
@@ -109,7 +114,8 @@ class Laws(RuleBasedStateMachine):
         self.feed(events.GpusDiscovered(tuple(identity(index) for index in range(GPUS))))
         locks = tuple(replace(lock, session=None) for lock in self.kept.values())
         kept = dict(self.quarantines), dict(self.drains), self.highest
-        self.feed(events.Restored(locks, *kept, frozenset(self.alive)))
+        requests = tuple(replace(each, session=0, msgid=0, recorded=True) for each in self.recorded.values())
+        self.feed(events.Restored(locks, *kept, frozenset(self.alive), requests))
 
     # The world.
 
@@ -137,6 +143,11 @@ class Laws(RuleBasedStateMachine):
                     self.holder[gpu] = None
                     if not voluntary:
                         self.unclear.add(gpu)
+            case RequestWaits(request):
+                self.recorded[request.id] = replace(request)
+                self.arrived[request.id] = self.waiting[request.session, request.msgid][1]
+            case RequestLeft(request_id):
+                del self.recorded[request_id]
             case QuarantineSet(gpu, None):
                 assert gpu not in self.unclear, "law 3: cleared, and nobody has seen that it is clear"
                 del self.quarantines[gpu]
@@ -225,8 +236,15 @@ class Laws(RuleBasedStateMachine):
         notify = frozenset({"queued", "lost"})
         wish = Wish(count, selectors, wait_timeout=wait, max_hold=hold, priority=priority, notify=notify)
         self.arrivals += 1
-        self.waiting[client, self.arrivals] = (wish, self.arrivals)
+        self.waiting[client, self.arrivals] = (wish, self.arrival(self.of[client], wish))
         self.feed(events.AcquireRequested(client, self.arrivals, wish))
+
+    def arrival(self, process: Process, wish: Wish) -> int:
+        """Of a wish that an earlier daemon was asked for already, when that was."""
+        for request in sorted(self.machine.state.absent.values(), key=lambda each: each.rank):
+            if request.owner.process == process and replace(request.wish, wait_timeout=wish.wait_timeout) == wish:
+                return self.arrived[request.id]
+        return self.arrivals
 
     @rule(first=CLIENT, wait=WAIT)
     def all_ask(self, first: int, wait: float) -> None:

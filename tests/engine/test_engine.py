@@ -12,7 +12,7 @@ import pytest
 
 from gpulockd import engine
 from gpulockd.core.actions import Refusal, Refused
-from gpulockd.core.events import JournalFailed, ReleaseRequested, RevokeRequested, SessionClosed
+from gpulockd.core.events import CancelRequested, JournalFailed, ReleaseRequested, RevokeRequested, SessionClosed
 from gpulockd.core.model import GpuProcess, GpuState, LeaseHolder, Lock, Owner, Process, State, Wish
 from tests.support.waiting import eventually
 
@@ -49,7 +49,7 @@ async def test_a_release_is_recorded_before_the_next_owner_is_told() -> None:
         world.log.clear()
         world.engine.post(ReleaseRequested(ANNA, 2, None))
         await world.settled()
-        assert world.log == ["commit ended:L1-1 granted:L1-2", "answer 1/2 L1-1", "answer 2/1 L1-2"]
+        assert world.log == ["commit ended:L1-1 RequestLeft granted:L1-2", "answer 1/2 L1-1", "answer 2/1 L1-2"]
 
 
 async def test_a_release_and_the_acquire_behind_it_are_one_commit() -> None:
@@ -73,6 +73,20 @@ async def test_a_release_is_recorded_before_its_own_client_is_told() -> None:
         world.engine.post(ReleaseRequested(ANNA, 2, None))
         await world.settled()
         assert world.log == ["commit ended:L1-1", "answer 1/2 L1-1"]
+
+
+async def test_the_end_of_a_wait_is_told_though_the_journal_cannot_write_it() -> None:
+    async with World().running() as world:
+        for session in (ANNA, BEN):
+            world.connect(session)
+            world.acquire(session, count=2)
+        await world.settled()
+        assert world.commits == [["granted:L1-1", "RequestWaits"]]
+        world.log.clear()
+        world.journal_broken = True
+        world.engine.post(CancelRequested(BEN, 7, 1))
+        await world.settled()
+        assert world.log == ["commit failed", "refuse 2/1 cancelled", "answer 2/7"]
 
 
 async def test_while_the_journal_fails_nothing_is_told_that_depends_on_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from gpulockd.core.model import (
     Process,
     Quarantine,
     Recall,
+    Request,
     Wish,
 )
 
@@ -86,6 +87,23 @@ def recalled(number: int) -> Lock:
     taken.recall = Recall("revoked", "root", "maintenance", 995.0, 1005.0, kill_grace=5.0, obstacle="not permitted")
     taken.depth, taken.beat_at, taken.progress, taken.note = 2, 994.5, 0.25, "page 7"
     return taken
+
+
+def request(number: int = 1, task: str = "ocr", queued_at: float = 985.0) -> Request:
+    """Waits, for ada, for two GPUs; overtaken once, and as a journal gives it back."""
+    return Request(
+        id=f"R{EPOCH}-{number}",
+        session=0,
+        msgid=0,
+        owner=owner(),
+        wish=Wish(count=2, task=task, wait_timeout=1800.0, labels={"job": "18"}, notify=frozenset({"queued"})),
+        candidates=frozenset(),
+        queued_at=queued_at,
+        rank=(queued_at - 300.0, number),
+        overtaken=1,
+        reattach="cd" * 32,
+        recorded=True,
+    )
 
 
 def quarantine(lock_id: str = "L3-1") -> Quarantine:

@@ -7,13 +7,22 @@ from dataclasses import replace
 
 import pytest
 
-from gpulockd.core.actions import DrainSet, LockChanged, LockEnded, LockGranted, QuarantineSet, Record
+from gpulockd.core.actions import (
+    DrainSet,
+    LockChanged,
+    LockEnded,
+    LockGranted,
+    QuarantineSet,
+    Record,
+    RequestLeft,
+    RequestWaits,
+)
 from gpulockd.core.model import LockState
 from gpulockd.journal import SqliteJournal
 from gpulockd.ports import Journal, Saved
 
 from .conftest import OpenJournal
-from .samples import EPOCH, lock, quarantine, recalled, token
+from .samples import EPOCH, NEXT_BOOT, SetClock, lock, quarantine, recalled, request, token
 
 
 def test_it_is_what_the_engine_expects(journal: SqliteJournal) -> None:
@@ -35,6 +44,25 @@ def test_granted_locks_come_back_in_the_order_of_their_tokens(
 
     assert saved.locks == (lock(1, "GPU-b", "GPU-a"), recalled(2), lock(3, "GPU-c"))
     assert saved.highest_token == token(3)
+
+
+def test_requests_come_back_in_their_order_until_they_leave(journal: SqliteJournal) -> None:
+    journal.commit([RequestWaits(request(3)), RequestWaits(request(1, queued_at=990.0)), RequestWaits(request(2))])
+    assert journal.load().requests == (request(2), request(3), request(1, queued_at=990.0))
+
+    overtaken = replace(request(2), overtaken=5)
+    journal.commit([RequestWaits(overtaken), RequestLeft("R3-3"), RequestLeft("R3-3")])
+
+    assert journal.load().requests == (overtaken, request(1, queued_at=990.0))
+
+
+def test_nobody_waits_over_a_boot(open_journal: OpenJournal, clock: SetClock) -> None:
+    journal = open_journal()
+    journal.commit([RequestWaits(request(1))])
+    journal.close()
+    clock.boot_id = NEXT_BOOT
+
+    assert open_journal().load().requests == ()
 
 
 def test_a_restored_lock_has_no_connection(journal: SqliteJournal) -> None:

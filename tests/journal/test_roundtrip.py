@@ -11,8 +11,8 @@ from typing import Any, get_type_hints
 
 from hypothesis import given, settings, strategies as st
 
-from gpulockd.core.actions import LockEnded, LockGranted, QuarantineSet
-from gpulockd.core.model import COUNTER_BITS, GpuProcess, Lock, Owner, Process, Quarantine, Recall, Wish
+from gpulockd.core.actions import LockEnded, LockGranted, QuarantineSet, RequestWaits
+from gpulockd.core.model import COUNTER_BITS, GpuProcess, Lock, Owner, Process, Quarantine, Recall, Request, Wish
 from gpulockd.journal import SqliteJournal
 
 from .samples import SetClock
@@ -63,6 +63,29 @@ locks = every_field(
     recall=st.none() | every_field(Recall, deadline=ENDLESS),
 )
 quarantines = every_field(Quarantine, holder=owners, culprits=st.lists(every_field(GpuProcess), max_size=3).map(tuple))
+
+
+requests = every_field(
+    Request,
+    session=st.just(0),
+    msgid=st.just(0),
+    owner=owners,
+    wish=wishes,
+    candidates=st.just(frozenset()),
+    rank=st.tuples(SECONDS, INTEGERS),
+    told_position=st.just(0),
+    recorded=st.just(True),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(request=requests)
+def test_every_field_of_a_request_survives(request: Request) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        with closing(SqliteJournal(Path(directory), SetClock())) as journal:
+            journal.commit([RequestWaits(request)])
+        with closing(SqliteJournal(Path(directory), SetClock())) as journal:
+            assert journal.load().requests == (request,)
 
 
 @settings(max_examples=60, deadline=None)

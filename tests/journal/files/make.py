@@ -14,11 +14,11 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from gpulockd.core.actions import DrainSet, LockEnded, LockGranted, QuarantineSet
+from gpulockd.core.actions import DrainSet, LockEnded, LockGranted, QuarantineSet, RequestLeft, RequestWaits
 from gpulockd.journal import SqliteJournal
 from gpulockd.journal.database import schema_steps
 from gpulockd.ports import Ended, Saved
-from tests.journal.samples import EPOCH, SetClock, lock, owner, quarantine, recalled, token
+from tests.journal.samples import EPOCH, SetClock, lock, owner, quarantine, recalled, request, token
 
 CONTENT = Saved(
     locks=(lock(2, "GPU-c", "GPU-a"), recalled(3)),
@@ -26,6 +26,8 @@ CONTENT = Saved(
     drains={"GPU-d": "fan is loud"},
     highest_token=token(4),
 )
+REQUESTS = (request(2), request(3, queued_at=986.0))
+"""What files have from version 3 on."""
 HISTORY = tuple(
     Ended(
         lock=f"L{EPOCH}-{number}",
@@ -65,6 +67,8 @@ def main() -> int:
                     LockEnded(lock(4), 1000.0, "revoked", "root"),
                     QuarantineSet("GPU-q", quarantine()),
                     DrainSet("GPU-d", "fan is loud", "root"),
+                    *map(RequestWaits, (request(1), *REQUESTS)),
+                    RequestLeft(request(1).id),
                 ]
             )
         shutil.copyfile(journal.file, file)

@@ -1,0 +1,118 @@
+"""The places in the queue of those who waited when an earlier daemon ended, and have not come back yet.
+
+An absent request cannot be granted: nobody is there to be told. It keeps its place all the same: of the GPUs that are
+free, as many as it wants are kept for it from everybody who came later. Its client asks again, with the key of its
+session, and goes on as if nothing had been. It has as long as holders have, and no longer than it would have waited.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .actions import Refused, RequestLeft, Severity, Unwatch, Watch
+from .deadlines import Alarm
+from .forms import who
+from .model import Process, Request, Session, Wish
+from .placement import candidates, choose
+from .turn import Turn
+
+ASK_AGAIN = 5.0
+"""Seconds from a client's `hello` to its request. One that does not ask again has given up meanwhile."""
+
+
+def keep(turn: Turn, requests: tuple[Request, ...], alive: frozenset[Process]) -> None:
+    """What the journal has kept. Who is dead, or gave no key to be known by, will not ask again."""
+    for request in requests:
+        # Those that come before this daemon has an epoch of its own would have the same names otherwise.
+        turn.requests_made = max(turn.requests_made, request.rank[1])
+        until = min(turn.now + turn.state.settings.reattach_grace, request.queued_at + request.wish.wait_timeout)
+        if request.owner.process not in alive or request.reattach is None or until <= turn.now:
+            turn.do(RequestLeft(request.id))
+            continue
+        try:
+            request.candidates = candidates(turn.state, request.wish)
+        except Refused:  # a GPU that is gone; asked again, it is refused for that
+            turn.do(RequestLeft(request.id))
+            continue
+        turn.state.absent[request.id] = request
+        turn.deadlines.set(Alarm.PLACE_END, request.id, until)
+        turn.do(Watch(request.owner.process))
+
+
+def expect(turn: Turn, session: Session) -> None:
+    """A client is back: it will ask again at once, or not at all."""
+    for request in _of(turn, session):
+        at = turn.deadlines.get(Alarm.PLACE_END, request.id)
+        assert at is not None, f"{request.id} is absent without a deadline"
+        turn.deadlines.set(Alarm.PLACE_END, request.id, min(at, turn.now + ASK_AGAIN))
+
+
+def take_back(turn: Turn, session: Session, msgid: int, wish: Wish) -> Request | None:
+    """The request that `session` made of an earlier daemon and makes again, as its own; None: it is a new one."""
+    same = [request for request in _of(turn, session) if _same(request.wish, wish)]
+    if not same:
+        return None
+    request = min(same, key=lambda each: each.rank)
+    _drop(turn, request)
+    request.session, request.msgid = session.id, msgid
+    # Asked again with what is left of it, the wait ends when that is over.
+    request.wish = replace(wish, wait_timeout=turn.now - request.queued_at + wish.wait_timeout)
+    return request
+
+
+def _of(turn: Turn, session: Session) -> list[Request]:
+    if not turn.state.absent or session.reattach is None:
+        return []
+    return [
+        request
+        for request in turn.state.absent.values()
+        if request.reattach == session.reattach and request.owner.process == session.owner.process
+    ]
+
+
+def _same(before: Wish, now: Wish) -> bool:
+    return replace(before, wait_timeout=0.0) == replace(now, wait_timeout=0.0)
+
+
+def not_back(turn: Turn, request_id: str) -> None:
+    """It lives, and has not asked again in time."""
+    _give_up(turn, turn.state.absent[request_id], "has not come back")
+
+
+def exited(turn: Turn, process: Process) -> None:
+    for request in [each for each in turn.state.absent.values() if each.owner.process == process]:
+        _give_up(turn, request, "died")
+
+
+def _give_up(turn: Turn, request: Request, why: str) -> None:
+    _drop(turn, request)
+    turn.do(RequestLeft(request.id))
+    turn.unsettled = True
+    turn.announce(
+        "request.withdrawn",
+        f"{request.id} of {who(request.owner)}: {why}",
+        Severity.DEBUG,
+        request=request.id,
+        why=why,
+    )
+
+
+def _drop(turn: Turn, request: Request) -> None:
+    del turn.state.absent[request.id]
+    turn.deadlines.clear(Alarm.PLACE_END, request.id)
+    turn.do(Unwatch(request.owner.process))
+
+
+class Reserve:
+    """What is kept of the free GPUs, while later and later requests are looked at."""
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+        self._absent = sorted(turn.state.absent.values(), key=lambda each: each.rank, reverse=True)
+
+    def keep(self, free: set[str], request: Request) -> None:
+        """Takes out of `free` what absent requests want that come before `request`."""
+        while self._absent and self._absent[-1].rank < request.rank:
+            absent = self._absent.pop()
+            usable = free & absent.candidates
+            free.difference_update(choose(self._turn.state, usable, min(len(usable), absent.wish.count)))
