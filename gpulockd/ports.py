@@ -35,7 +35,7 @@ class Mailbox(Protocol):
 LEASE_FAULTS = (
     *("timeout", "refused", "nosocket", "noaccess", "noname", "network", "tls", "connections", "nomaster"),
     *("auth", "noperm", "readonly", "masterdown", "noreplicas", "clusterdown", "oom", "misconf", "evicting"),
-    *("loading", "busy", "commands", "wrongtype", "journal", "other"),
+    *("loading", "busy", "commands", "wrongtype", "descriptors", "journal", "other"),
 )
 """Why an operation on a lease can fail, each in one word, for counting. `journal`: the store granted a lease whose
 epoch could not be written down here."""

@@ -60,6 +60,8 @@ _ERRNOS: Mapping[int | None, str] = {
     errno.ENOENT: "NOSOCKET",
     errno.EACCES: "NOACCESS",
     errno.ETIMEDOUT: "TIMEOUT",
+    errno.EMFILE: "DESCRIPTORS",
+    errno.ENFILE: "DESCRIPTORS",
 }
 _GENERAL = frozenset({"NETWORK"})
 """What redis-py wraps around other errors: it counts where nothing else tells more."""
@@ -120,6 +122,10 @@ _TALES: Mapping[str, tuple[str, str]] = {
     "REFUSED": ("refuses the connection: nothing listens there", "start it, or correct redis.url"),
     "NOSOCKET": ("has no such socket", "start it, or correct redis.url"),
     "NOACCESS": ("may not be connected to by this user", "let the daemon's user open the socket"),
+    "DESCRIPTORS": (
+        "cannot be connected to: this daemon has no file descriptor left",
+        "raise LimitNOFILE=, or lower daemon.max_sessions",
+    ),
     "NONAME": ("has a host name that cannot be resolved ({detail})", "correct redis.url, or the name service"),
     "TLS": ("could not agree on TLS ({detail})", "check rediss:// and the ssl_ options in redis.url"),
     "NETWORK": ("cannot be reached ({detail})", "see whether it runs and this host can reach it"),
