@@ -17,8 +17,9 @@ PYTEST_ARGS ?=
 TEST_LIMIT ?= 3600
 SECONDS ?= 0
 BENCH_ARGS ?=
+STORM_ROUNDS ?= 500
 
-.PHONY: help install demo test soak lint format gpu-check bench bench-quick wheels constraints debian-tools clean
+.PHONY: help install demo test soak lint format storm gpu-check bench bench-quick wheels constraints debian-tools clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -59,6 +60,11 @@ format: install ## let ruff format and fix what it can
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
+storm: install ## kill the daemon and workers under load, STORM_ROUNDS times each (500: some minutes), and judge
+	@directory=$$(mktemp -d /tmp/storm-XXXXXX); \
+	$(BIN)/python -m tests.faults.storm --workers 50 --gpus 8 --each $(STORM_ROUNDS) --judge $$directory \
+	    && rm -rf $$directory || { echo "the diaries and the daemon's log are in $$directory" >&2; exit 1; }
+
 gpu-check: install ## on a machine with an NVIDIA GPU: the real driver, processes and an orphan
 	$(BIN)/python tests/gpu_check.py
 
@@ -97,7 +103,7 @@ constraints: ## pin every dependency anew, with hashes, for Python 3.11 and late
 
 debian-tools: ## as root on Debian: what some tests need and skip without, a Debian tree to boot among it
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends systemd debootstrap
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends systemd debootstrap faketime
 	sh tests/systemd/make-tree.sh
 	sh tests/monitoring/unpack-prometheus.sh
 

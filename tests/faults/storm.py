@@ -1,6 +1,7 @@
 """A storm: a daemon under load and its workers, killed with SIGKILL again and again; everything goes into diaries.
 
     python -m tests.faults.storm --rounds 200 --seed 7 /tmp/storm && ls /tmp/storm/diaries
+    python -m tests.faults.storm --workers 50 --gpus 8 --each 500 --judge /tmp/storm        # `make storm`
 
 Each round kills a worker, the daemon, or both, at a random moment; many workers bear a fate besides, that kills
 them or the daemon within microseconds of a request. Daemon and workers are forked from this one process, which
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
+import math
 import os
 import random
 import select
@@ -20,14 +22,14 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import gpulock.aio
 import gpulock.sync
 import gpulockd.app
-from demo.diary import Diary
-from demo.history import DAEMON
+from demo.diary import Diary, read
+from demo.history import DAEMON, Verdict, judge
 from gpulockd.__main__ import main as gpulockd_main
 from tests.support.frames import Frames
 from tests.support.processes import end_with_parent
@@ -51,10 +53,12 @@ redis: {{url: "{redis}"}}
 
 
 class Storm:
-    def __init__(self, directory: Path, seed: int, redis: str = "") -> None:
-        """`redis`: the URL of a server for the leases; none: the lease is a kernel lock."""
+    def __init__(self, directory: Path, seed: int, redis: str = "", *, gpus: int = GPUS, crew: int = WORKERS) -> None:
+        """`redis`: the URL of a server for the leases; none: the lease is a kernel lock. `crew`: workers at a time."""
         self.directory = directory
         self.seed = seed
+        self.gpus = gpus
+        self.crew = crew
         self.chance = random.Random(f"{seed}")
         self.socket = str(directory / "gpulockd.sock")
         self.diaries = directory / "diaries"
@@ -62,7 +66,7 @@ class Storm:
         self.diary = Diary(self.diaries, "storm")
         self.log = directory / "gpulockd.log"
         self.config = directory / "config.yml"
-        self.config.write_text(CONFIG.format(directory=directory, gpus=GPUS, redis=redis))
+        self.config.write_text(CONFIG.format(directory=directory, gpus=gpus, redis=redis))
         self.workers: dict[int, tuple[int, str]] = {}
         """Process id and name of each, by pidfd."""
         self.born = 0
@@ -74,14 +78,14 @@ class Storm:
 
     # The storm
 
-    def rage(self, rounds: int) -> None:
-        """Until so many workers and daemons were killed, and at least a third of that of either kind."""
+    def rage(self, rounds: int, each: int) -> None:
+        """Until so many workers and daemons were killed together, and `each` of either kind."""
         self.start_daemon()
         while not self.answers:
             self.attend(0.01)
-        for _ in range(WORKERS):
+        for _ in range(self.crew):
             self.start_worker()
-        while self.worker_deaths + self.daemon_deaths < rounds or 3 * self.daemon_deaths < rounds:
+        while self.worker_deaths + self.daemon_deaths < rounds or min(self.worker_deaths, self.daemon_deaths) < each:
             self.attend(self.chance.uniform(0, self.chance.choice((LONGEST_LULL, LONGEST_LULL, LONGEST_GUST))))
             victims = self.chance.choice(("worker", "worker", "daemon", "both"))
             if victims != "worker":
@@ -100,9 +104,9 @@ class Storm:
                 raise TimeoutError(f"not finished: {names}; the daemon answers: {self.answers}")
             self.attend(0.05, replace=False)
         last = Diary(self.diaries, "last")
-        last.write("want", gpus=GPUS, wait=PATIENCE, expect="granted")
+        last.write("want", gpus=self.gpus, wait=PATIENCE, expect="granted")
         with Frames(self.socket, patience=2 * PATIENCE) as frames:
-            grant = frames.call("acquire", gpus=GPUS, wait_timeout=PATIENCE)
+            grant = frames.call("acquire", gpus=self.gpus, wait_timeout=PATIENCE)
             last.write("got", lock=grant["lock"], token=grant["token"], gpus=[gpu["index"] for gpu in grant["gpus"]])
             last.write("leaving", token=grant["token"], lost=None, away=False)
             frames.call("release")
@@ -143,7 +147,7 @@ class Storm:
 
         def live() -> None:
             os.environ["GPULOCK_SOCKET"] = self.socket
-            Worker(Diary(self.diaries, name), random.Random(f"{self.seed}/{name}"), GPUS).live()
+            Worker(Diary(self.diaries, name), random.Random(f"{self.seed}/{name}"), self.gpus).live()
 
         pid = fork(live, self.directory / f"{name}.log")
         self.workers[os.pidfd_open(pid)] = pid, name
@@ -219,26 +223,60 @@ def fork(live: Callable[[], object], log: Path) -> int:
         os._exit(code)
 
 
-def main() -> None:
+def table(verdict: Verdict, storm: Storm, took: float) -> Iterator[str]:
+    """In Markdown."""
+    found = {
+        "workers at a time, GPUs": f"{storm.crew}, {storm.gpus}",
+        "daemons killed": storm.daemon_deaths,
+        "workers killed": storm.worker_deaths,
+        "locks held": verdict.holds,
+        "of them over the death of a daemon": verdict.outlasted,
+        "of those confirmed by the next daemon": verdict.confirmed,
+        "workers killed while they held": verdict.killed_holding,
+        "of them whose GPUs others got later": verdict.passed_on,
+        "overlaps, lost locks, tokens that fell, requests gone wrong": len(verdict.findings),
+        "seconds": f"{took:.0f}",
+    }
+    yield "| what | how many |"
+    yield "|---|---|"
+    for what, count in found.items():
+        yield f"| {what} | {count} |"
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("directory", type=Path)
-    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=0, help="workers and daemons to kill, together at the least")
+    parser.add_argument("--each", type=int, help="of either kind at the least; default: a third of the rounds")
+    parser.add_argument("--workers", type=int, default=WORKERS, help="how many there are at a time")
+    parser.add_argument("--gpus", type=int, default=GPUS, help="how many there are")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--redis", default="", help="URL of a server for the leases")
+    parser.add_argument("--judge", action="store_true", help="say what the diaries prove; exit status 1: a finding")
     options = parser.parse_args()
-    storm = Storm(options.directory, options.seed, options.redis)
+    storm = Storm(options.directory, options.seed, options.redis, gpus=options.gpus, crew=options.workers)
     gc.freeze()  # what is loaded by now is never collected in a child
     began = time.monotonic()
     try:
-        storm.rage(options.rounds)
+        storm.rage(options.rounds, math.ceil(options.rounds / 3) if options.each is None else options.each)
         storm.calm()
     finally:
         storm.end()
+    took = time.monotonic() - began
     print(
-        f"seed {options.seed}: {storm.worker_deaths} workers and {storm.daemon_deaths} daemons killed "
-        f"in {time.monotonic() - began:.1f} s"
+        f"seed {options.seed}: {storm.worker_deaths} workers and {storm.daemon_deaths} daemons killed in {took:.1f} s"
     )
+    if not options.judge:
+        return 0
+    verdict = judge(read(storm.diaries))
+    print("\n".join(table(verdict, storm, took)))
+    for finding in verdict.findings:
+        print(finding, file=sys.stderr)
+    leaked = verdict.killed_holding - verdict.passed_on
+    if leaked:
+        print(f"{leaked} workers were killed whose GPUs nobody got later", file=sys.stderr)
+    return 0 if verdict.good and not leaked else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
