@@ -263,7 +263,7 @@ class Worker:
     def _has_died(self) -> None:
         world, chance = self.world, self.world.chance
         if (hold := self.holding) is not None:
-            hold.end, hold.killed = world.schedule.now, True
+            hold.end, hold.killed = self._had_until(), True
         self.answered = True
         if self.wire is not None and (self.child is None or chance.random() < 0.5):
             self.wire.hang_up()
@@ -361,9 +361,17 @@ class Worker:
     def _let_go(self, why: str) -> None:
         """From here on it does not count on its lock."""
         if (hold := self.holding) is not None:
-            hold.end = self.world.schedule.now
+            hold.end = self._had_until()
             self.world.schedule.after(4 * self.world.chance.random(), self._leave_gpus, hold)
             self.world.tell(self.name, f"lets go of {hold.lock}: {why}")
+
+    def _had_until(self) -> float:
+        """Now, or when its lock had outlived its connection for as long as one may: whoever is frozen for longer than
+        that finds out too late, and only its token keeps it from harm."""
+        now, since = self.world.schedule.now, self.broken_at
+        if since is None and self.session.phase == "lost":
+            since = self.away_since
+        return now if since is None else min(now, since + self.host.settings.reattach_grace)
 
     def _leave_gpus(self, ended: OpenHold) -> None:
         """Those of a lock that it let go, unless the process has them by another one already."""
