@@ -8,15 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_inline import StateInline, autolink, backtick, html_inline, image, link
 from markdown_it.token import Token
 
+from . import yamltext
 from .passage import Kind, Link, Passage, Piece, Span, cells_of, pieces_of
 from .source import Source
 
+YAML = frozenset(("yaml", "yml", "json"))
 _COMMENT = re.compile(r"<!--(.*?)-->", re.DOTALL)
 _ANCHOR = re.compile(r"<\w[^>]*\s(?:id|name)\s*=\s*[\"']?([^\"'\s>]+)", re.IGNORECASE)
 _CUSTOM_ANCHOR = re.compile(r"\{#([^}\s]+)\}\s*$")
@@ -40,6 +43,11 @@ class Block:
     def language(self) -> str:
         """The first word behind the fence: `yaml`, `console`."""
         return re.split(r"[\s{:,]", self.info.strip().lstrip("{."), maxsplit=1)[0].lower()
+
+    @cached_property
+    def yaml(self) -> yamltext.Tree | yamltext.Broken | None:
+        """What it is as YAML, of which JSON is a part; None where it does not say that it is."""
+        return yamltext.read(self.content) if self.language in YAML else None
 
     def offset(self, index: int) -> int:
         return Passage(self.source, "paragraph", self.content, self.pieces).offset(index)

@@ -156,7 +156,7 @@ def agrees(written: str, value: Value, unit: str | None) -> bool | None:
     match value:
         case bool():
             word = bare.lower()
-            return word in TRUE if value else word in FALSE if word in TRUE | FALSE else None
+            return (word in TRUE) is value if word in TRUE | FALSE else None
         case int() | float():
             said = whole(bare)
             return None if said is None else _same(said, Quantity(float(value), "", float(value)), unit)

@@ -88,7 +88,19 @@ def _leaf(node: Node, path: Path, key: int, text: str, value: Scalar | tuple[Sca
 
 
 def _value(node: ScalarNode) -> Scalar:
-    if str(node.tag) not in _TYPED:
-        return str(node.value)
-    value: Scalar = YAML(typ="safe", pure=True).constructor.construct_object(node)
-    return value
+    """By the tag that YAML 1.2 gives to it; a constructor for each scalar would take most of the time."""
+    text = str(node.value)
+    try:
+        match str(node.tag).rpartition(":")[2] if str(node.tag) in _TYPED else "":
+            case "bool":
+                return text.lower() == "true"
+            case "int":
+                return int(text.replace("_", ""), 0 if text.lstrip("+-")[:2].lower() in {"0x", "0o", "0b"} else 10)
+            case "float":
+                return float(text.lower().replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
+            case "null":
+                return None
+            case _:
+                return text
+    except ValueError:
+        return text

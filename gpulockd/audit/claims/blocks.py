@@ -11,14 +11,13 @@ from ..roles import Role, of_place, of_words
 from ..truths import Truths, is_distinctive
 from .claim import Claim
 
-LANGUAGES = frozenset(("yaml", "yml", "json"))
 _FIRST_COMMENTS = re.compile(r"(?:[ \t]*#[^\n]*\n|[ \t]*\n)+")
 
 
 def block_claims(document: Document, truths: Truths) -> Iterator[Claim]:
     blocks = [*([document.front_matter] if document.front_matter else []), *document.blocks]
     for block in blocks:
-        tree = yamltext.read(block.content) if block.language in LANGUAGES else None
+        tree = block.yaml
         if isinstance(tree, yamltext.Tree) and is_ours(tree, truths):
             role = role_of(block)
             for leaf in tree.leaves:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from .. import yamltext
-from ..claims.blocks import LANGUAGES, is_ours, role_of
+from ..claims.blocks import is_ours, role_of
 from ..document import Block
 from ..findings import Finding
 from ..project import Project
@@ -28,15 +28,13 @@ def check(project: Project) -> Iterator[Finding]:
             )
     for audited in project.documents:
         for block in audited.document.blocks:
-            if block.language in LANGUAGES:
-                yield from _block(block, project, refuses)
+            yield from _block(block, project, refuses)
 
 
 def _block(block: Block, project: Project, refuses: Refuses) -> Iterator[Finding]:
     """Whole configurations and their beginnings only: a part of a section cannot be judged alone."""
-    tree = yamltext.read(block.content)
-    truths = project.truths
-    if isinstance(tree, yamltext.Broken) or not is_ours(tree, truths) or role_of(block) == "history":
+    tree, truths = block.yaml, project.truths
+    if not isinstance(tree, yamltext.Tree) or not is_ours(tree, truths) or role_of(block) == "history":
         return
     if not all(path[0] in truths.sections for path in tree.keys) or "\n---" in block.content:
         return

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 
 from .. import yamltext
-from ..claims.blocks import LANGUAGES, is_ours, keys_of, role_of
+from ..claims.blocks import is_ours, keys_of, role_of
 from ..claims.tables import columns_of, keys_in
 from ..document import Block, Document
 from ..findings import Finding
@@ -41,8 +41,7 @@ def check(project: Project) -> Iterator[Finding]:
 
 def _unknown(document: Document, truths: Truths) -> Iterator[Finding]:
     for block in document.blocks:
-        if block.language in LANGUAGES:
-            yield from _in_block(block, truths)
+        yield from _in_block(block, truths)
     for table in document.tables:
         if (columns := columns_of(table, truths)) and of_place(table.lead, table.section) in {"claim", "example"}:
             known = [row for row in table.rows if keys_in(row[columns.key], truths)]
@@ -64,7 +63,9 @@ def _unknown(document: Document, truths: Truths) -> Iterator[Finding]:
 
 
 def _in_block(block: Block, truths: Truths) -> Iterator[Finding]:
-    tree = yamltext.read(block.content)
+    tree = block.yaml
+    if tree is None:
+        return
     if isinstance(tree, yamltext.Broken):
         names = {match.group() for match in re.finditer(r"^\s*([\w.-]+)(?=:)", block.content, re.MULTILINE)}
         if any(is_distinctive(name.strip()) and truths.resolve(name.strip()) for name in names):

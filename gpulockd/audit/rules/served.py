@@ -89,11 +89,12 @@ def _route(
     place = document.source.place(at)
     path = path.rstrip(".,") if path != "/" else path
     found = next((known for known in routes if _matches(path, known)), None)
-    if found is None:
+    is_above = method is None and any(route.startswith(f"{path.rstrip('/')}/") for route in routes)
+    if found is None and not is_above:
         near = get_close_matches(path, routes, n=1)
         hint = f"did you mean {near[0]}?" if near else f"served are {', '.join(sorted(routes))}"
         yield Finding("route-unknown", place, f"{path} is named", "nothing is served there", hint=hint)
-    elif method and method not in routes[found]:
+    elif found and method and method not in routes[found]:
         known = ", ".join(sorted(routes[found]))
         yield Finding("method-unknown", place, f"{method} {path} is named", f"it answers {known}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -106,7 +107,9 @@ def shown(value: object) -> str:
             return "null"
         case "":
             return '""'
-        case float() if value == int(value) and abs(value) < 1e15:
+        case float() if math.isinf(value):
+            return "forever"
+        case float() if value.is_integer():
             return str(int(value))
         case tuple():
             return f"[{', '.join(map(str, value))}]"

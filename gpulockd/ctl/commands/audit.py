@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..arguments import parser_of, top_parser
 from ..catalogue import COMMANDS
@@ -16,6 +16,7 @@ from ..context import Context
 
 if TYPE_CHECKING:
     from ...audit import Live, Outcome, Program, Request, Unreadable
+    from ...audit.quantities import Value
 
 FOUND, TROUBLE = 1, 2
 HTTP_LIMIT = 5.0
@@ -77,8 +78,9 @@ def _live(context: Context) -> Live:
     from ...audit import Live, Setting
 
     told = context.ask("config")["settings"]
-    settings = {each["key"]: Setting(each["key"], each["value"], f"from {each['source']}") for each in told}
-    host, port = settings["http.host"].value, settings["http.port"].value
+    values = {each["key"]: each["value"] for each in told}
+    settings = {each["key"]: Setting(each["key"], _value(each["value"]), f"from {each['source']}") for each in told}
+    host, port = values.get("http.host"), values.get("http.port")
     if not port:
         return Live(settings, None)
     address = f"[{host}]" if ":" in str(host) else host
@@ -89,6 +91,11 @@ def _live(context: Context) -> Live:
         print(f"gpulockctl audit: /metrics cannot be read: {error}", file=sys.stderr)
         return Live(settings, None)
     return Live(settings, frozenset(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE)))
+
+
+def _value(value: Any) -> Value:
+    """A setting's value as the wire has it."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _request(arguments: argparse.Namespace, live: Live | None) -> Request:

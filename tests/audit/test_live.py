@@ -1,0 +1,74 @@
+"""`gpulockctl audit --live` against a real daemon, and what a terminal shows meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import resource
+import sys
+from pathlib import Path
+
+import pytest
+
+from gpulockd.ctl.__main__ import main
+from tests.support import processes
+from tests.support.daemon import Daemon
+from tests.support.waiting import PATIENCE
+
+from .marked import Workshop
+from .test_documents import clean
+
+CTL = (sys.executable, "-m", "gpulockd.ctl", "audit")
+
+
+@pytest.mark.system
+def test_the_running_daemon_is_asked(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+    workshop.write("config.yml", "gpu_lock:\n  max_wait_time: 1800\n  lock_timeout: forever\n")
+    guide = workshop.write("guide.md", "`gpu_lock_held`\n")
+    with Daemon(workshop.root / "d", settings={"gpu_lock.max_wait_time": "10m"}) as daemon:
+        arguments = ["--config", str(workshop.root / "config.yml"), "--docs", str(guide), "--root", str(workshop.root)]
+        assert main(["audit", "--live", "--json", "--socket", daemon.socket, *arguments]) == 1
+        findings = json.loads(capsys.readouterr().out)["findings"]
+    told = {each["says"]: (each["rule"], each["line"], each["truth"], each["origin"]) for each in findings}
+    assert told["gpu_lock.max_wait_time is 1800 here"] == (
+        "live-differs",
+        2,
+        "the running daemon has 600",
+        "from environment GPULOCKD__GPU_LOCK__MAX_WAIT_TIME",
+    )
+    assert "the running daemon has 3600" in told["gpu_lock.lock_timeout is forever here"]
+    assert main(["audit", "--live", "--socket", daemon.socket, *arguments]) == 69
+
+
+@pytest.mark.slow
+def test_a_hundred_files_of_a_thousand_lines(workshop: Workshop, tmp_path: Path) -> None:
+    """In less than ten seconds of processor time, whatever else the machine does; a terminal shows how far it is."""
+    text = clean("en") + clean("zh")
+    thousand = "\n".join((text * 10).splitlines()[:1000])
+    for number in range(100):
+        workshop.write(f"docs/{number}.md", thousand.replace("yaml\n", f"yaml\n# {number}\n"))
+    ours, theirs = pty.openpty()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    command = [*CTL, "--config", "config.yml", "--docs", "docs"]
+    with (tmp_path / "out").open("w") as out:
+        process = processes.start(command, stdout=out, stderr=theirs, cwd=workshop.root)
+        os.close(theirs)
+        shown = b""
+        while chunk := _read(ours):
+            shown += chunk
+        process.wait(PATIENCE)
+    os.close(ours)
+    processes.end(process)
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+    assert b"\r50 of 100 files " in shown
+    assert shown.endswith(b"\r\x1b[K")
+    assert "in 100 files" in (tmp_path / "out").read_text()
+    assert spent < 10
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 1 << 16)
+    except OSError:  # the other end is closed
+        return b""
