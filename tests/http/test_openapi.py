@@ -56,12 +56,16 @@ def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
     """Every check that it has, against a daemon with a lock held, one waited for, and one in the past."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    with Daemon(tmp_path, simulate=2, settings={"http.port": port}) as daemon, Frames(daemon.socket) as frames:
+    with (
+        Daemon(tmp_path, simulate=2, settings={"http.port": port}) as daemon,
+        Frames(daemon.socket) as frames,
+        Frames(daemon.socket) as other,
+    ):
         frames.call("acquire", gpus=1, task="earlier")
         frames.call("release")
         frames.call("acquire", gpus=2, task="ocr")
         frames.call("beat", progress=0.5, note="page 7")
-        frames.send("acquire", gpus=1, task="waiting", nested=False)
+        other.send("acquire", gpus=1, task="waiting")
         description = tmp_path / "openapi.json"
         description.write_text(json.dumps(describe("1.2.3")))
         command = [*SCHEMATHESIS, f"--url=http://127.0.0.1:{port}", str(description)]

@@ -135,11 +135,12 @@ def test_nothing_else_is_shipped(client_wheel: Path, daemon_wheel: Path) -> None
     assert tops(daemon_wheel) == {"gpulockd"}
 
 
-def test_the_daemon_brings_its_configuration_and_units(daemon_wheel: Path) -> None:
+def test_the_daemon_brings_its_configuration_units_and_alerts(daemon_wheel: Path) -> None:
     shared = f"gpulockd-{wheels.headers(daemon_wheel)['Version']}.data/data/share/gpulockd/"
     shipped = {name.removeprefix(shared) for name in wheels.names(daemon_wheel) if name.startswith(shared)}
-    units = {str(path.relative_to(ROOT)) for path in (ROOT / "systemd").rglob("*") if path.is_file()}
-    assert shipped == {"config.yml"} | units
+    folders = (ROOT / "systemd", ROOT / "monitoring")
+    files = {str(path.relative_to(ROOT)) for folder in folders for path in folder.rglob("*") if path.is_file()}
+    assert shipped == {"config.yml"} | files
     assert wheels.read(daemon_wheel, "share/gpulockd/config.yml") == (ROOT / "config.yml").read_text()
 
 
