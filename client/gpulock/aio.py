@@ -10,13 +10,14 @@ import asyncio
 import sys
 import warnings
 import weakref
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from . import aio_idle, environment, forks, nesting, wish
 from .connection import complain
 from .durations import parse_duration
 from .errors import NotHeld
-from .lock import HeldLock
+from .interruption import Interruption
+from .lock import HeldLock, check_soft_timeout
 from .notices import Happened, Loss, ReleaseFailed, Warned
 from .patience import ANSWER_TIMEOUT, UNAVAILABLE_TIMEOUT
 from .wire import socket_path
@@ -42,6 +43,7 @@ def acquire(
     on_queued: Callable[[Queued], object] | None = None,
     on_lost: Callable[[Lock], object] | None = None,
     on_warning: Callable[[Lock, Warned], object] | None = None,
+    soft_timeout: Literal["raise", "cancel"] | None = None,
     nested: bool = True,
     set_env: bool = False,
     socket: str | None = None,
@@ -51,7 +53,11 @@ def acquire(
 
     Parameters and errors are the same. Callbacks are called on the loop; one that is a coroutine function becomes
     a task. Cancelling the wait leaves no request behind.
+
+    With `soft_timeout="cancel"`, the task that has entered the block is cancelled when the daemon asks it to finish,
+    and leaving the block turns that cancellation into `SoftTimeout`.
     """
+    check_soft_timeout(soft_timeout, "raise", "cancel")
     wanted = wish.make(gpus, wait_timeout, max_hold, priority, task, profile, labels, nested, on_queued is not None)
     patience = parse_duration(unavailable_timeout)
 
@@ -67,7 +73,7 @@ def acquire(
             raise
         if grant.nested:
             await aio_idle.keep(connection)
-        return Lock(connection, grant, task, on_lost, on_warning, set_env)
+        return Lock(connection, grant, task, on_lost, on_warning, soft_timeout, set_env)
 
     return Acquisition(obtain)
 
@@ -84,7 +90,7 @@ class Acquisition:
 
     async def __aenter__(self) -> Lock:
         self._lock = await self._obtain()
-        return self._lock
+        return await self._lock.__aenter__()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -109,13 +115,16 @@ class Lock(HeldLock):
         task: str,
         on_lost: Callable[[Lock], object] | None,
         on_warning: Callable[[Lock, Warned], object] | None,
+        soft_timeout: str | None,
         set_env: bool,
     ) -> None:
         outer = nesting.find(grant.lock) if grant.nested else None
-        super().__init__(grant, task, outer or nesting.Tenure(grant.lock, None if grant.nested else weakref.ref(self)))
+        tenure = outer or nesting.Tenure(grant.lock, None if grant.nested else weakref.ref(self))
+        super().__init__(grant, task, tenure, soft_timeout)
         self._connection = connection
         self._generation = forks.generation()
         self._loop = asyncio.get_running_loop()
+        self._interruption = Interruption(self._tenure) if soft_timeout == "cancel" else None
         self._saved = environment.put(grant.env) if set_env else {}
         self._released = False
         if not grant.nested:
@@ -144,6 +153,7 @@ class Lock(HeldLock):
     async def beat(self, progress: float | None = None, note: str = "") -> None:
         """Tells the daemon that the task goes on: `progress` from 0 to 1, and a `note` for people."""
         await self._call("beat", {"progress": progress, "note": note})
+        self._heed()
 
     async def _call(self, method: str, params: dict[str, object]) -> Any:
         holder = self._tenure.owner() if self._tenure.owner is not None else None
@@ -154,13 +164,19 @@ class Lock(HeldLock):
         return await holder._connection.call(method, {**params, "lock": self.id}, ANSWER_TIMEOUT)
 
     async def __aenter__(self) -> Self:
+        if self._interruption is not None:
+            await self._interruption.begin()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # The interruption ends first: the release is not to be cancelled by it.
+        outcome = error if self._interruption is None else await self._interruption.end(error)
         await self.release()
-        self._conclude(error)
+        self._conclude(outcome)
+        if outcome is not None and outcome is not error:
+            raise outcome from error
 
     def __del__(self) -> None:
         if self._released or self.nested or sys.is_finalizing() or self._generation != forks.generation():
@@ -193,6 +209,8 @@ def _hearing(
             if on_lost is not None and held is not None:
                 _start(on_lost(held))
         elif isinstance(notice, Warned):
+            if notice.level == "soft":
+                tenure.ask_to_finish(notice)
             if on_warning is not None and held is not None:
                 _start(on_warning(held, notice))
         elif isinstance(notice, ReleaseFailed):

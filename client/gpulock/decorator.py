@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Literal
+
+    from .notices import Queued, Warned
 
 Function = TypeVar("Function", bound="Callable[..., Any]")
 
@@ -26,7 +29,10 @@ def gpu_lock(
     priority: int = 0,
     profile: str = "",
     labels: Mapping[str, str] | None = None,
+    on_queued: Callable[[Queued], object] | None = None,
     on_lost: Callable[[Any], object] | None = None,
+    on_warning: Callable[[Any, Warned], object] | None = None,
+    soft_timeout: Literal["raise", "cancel"] | None = None,
     nested: bool = True,
     set_env: bool = False,
     pass_lock: str | None = "lock",

@@ -153,6 +153,15 @@ CODES: Mapping[str, type[GpulockError]] = _tree(GpulockError)
 """Every wire code and its class."""
 
 
+class SoftTimeout(GpulockError):
+    """The daemon asks the task to finish, and the task wanted to hear of it as an exception.
+
+    The client makes it of a warning. No daemon answers with it, so its code is none of `CODES`.
+    """
+
+    code = "soft-timeout"
+
+
 def to_wire(error: GpulockError) -> dict[str, Any]:
     """The map that stands for `error` in a response."""
     return {"code": error.wire_code, "message": error.message, "hint": error.hint, "data": error.data}

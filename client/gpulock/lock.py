@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .errors import LockLost
+from .errors import InvalidRequest, LockLost
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,12 +12,23 @@ if TYPE_CHECKING:
     from .notices import Gpu, Grant
 
 
+def check_soft_timeout(asked: str | None, *known: str) -> None:
+    """Raises `InvalidRequest` where a client cannot do at a soft timeout what it is asked to."""
+    if asked is not None and asked not in known:
+        hint = f"known: {', '.join(known)}"
+        if asked == "cancel":
+            hint += "; only the asyncio client has a task that it could cancel"
+        raise InvalidRequest(f"soft_timeout cannot be {asked!r}", hint=hint)
+
+
 class HeldLock:
     """The facts of a lock."""
 
-    def __init__(self, grant: Grant, task: str, tenure: Tenure) -> None:
+    def __init__(self, grant: Grant, task: str, tenure: Tenure, soft_timeout: str | None) -> None:
         self._grant = grant
         self._tenure = tenure
+        self._soft_timeout = soft_timeout
+        """What the holder wants it to do; None: nothing, or it has been done."""
         self.task = task
 
     @property
@@ -64,9 +75,19 @@ class HeldLock:
         return None if self._tenure.loss is None else self._tenure.loss.reason
 
     def check(self) -> None:
-        """Raises `LockLost` if the lock is lost: to be called before what cannot be undone."""
+        """Raises `LockLost` if the lock is lost: to be called before what cannot be undone.
+
+        With `soft_timeout="raise"`, raises `SoftTimeout` once the task was asked to finish.
+        """
         if self._tenure.loss is not None:
             raise self._tenure.loss.error()
+        self._heed()
+
+    def _heed(self) -> None:
+        """Raises `SoftTimeout`, once: what the task does to finish may check and beat again."""
+        if self._soft_timeout == "raise" and self._tenure.asked is not None:
+            self._soft_timeout = None
+            raise self._tenure.asked.error()
 
     def _conclude(self, error: BaseException | None) -> None:
         """The block under the lock was left by `error`, or without one.

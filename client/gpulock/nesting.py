@@ -11,16 +11,17 @@ from contextvars import ContextVar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
     from weakref import ref
 
-    from .notices import Loss
+    from .notices import Loss, Warned
 
 
 class Tenure:
     """The time for which this process holds a lock; a nested lock shares that of the outer one."""
 
-    __slots__ = ("ended", "lock", "loss", "outer", "owner")
+    __slots__ = ("asked", "ended", "interrupts", "lock", "loss", "outer", "owner")
 
     def __init__(self, lock: str, owner: ref[Any] | None) -> None:
         self.lock = lock
@@ -28,7 +29,18 @@ class Tenure:
         """The `Lock` that holds it; None where that is in another process."""
         self.outer = current()
         self.loss: Loss | None = None
+        self.asked: Warned | None = None
+        """The notice that asked its task to finish."""
+        self.interrupts: list[Callable[[], object]] = []
+        """What else that is to call, from any thread."""
         self.ended = False
+
+    def ask_to_finish(self, notice: Warned) -> None:
+        """A daemon that was restarted asks again: it has been heard already."""
+        if self.asked is None:
+            self.asked = notice
+            for interrupt in self.interrupts.copy():
+                interrupt()
 
 
 _current: ContextVar[Tenure | None] = ContextVar("gpulock", default=None)

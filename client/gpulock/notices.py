@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .clock import Retry
-from .errors import GpulockError, LockLost, ProtocolError
+from .errors import GpulockError, LockLost, ProtocolError, SoftTimeout
 from .record import NamedTuple
 
 TYPE_CHECKING = False
@@ -74,10 +74,22 @@ class Hastened(NamedTuple):
 
 
 class Warned(NamedTuple):
-    """The daemon warns the holder: the lock is held for long, or its task has not been heard of."""
+    """The daemon warns the holder: the lock is held for long."""
 
     level: str
+    """`warning`, or `soft`: the task is asked to finish."""
     params: Mapping[str, Any]
+
+    def error(self) -> SoftTimeout:
+        """For the level `soft`."""
+        lock, held_for, deadline = (self.params.get(name) for name in ("lock", "held_for", "deadline"))
+        age = f", held for {held_for:.0f} s," if isinstance(held_for, (int, float)) else ""
+        end = f": it is taken back {deadline:.0f} s after this was told" if isinstance(deadline, (int, float)) else ""
+        return SoftTimeout(
+            f"lock {lock}{age} is past its soft timeout",
+            hint=f"bring the work to an end and leave the block{end}",
+            data={"lock": lock, "held_for": held_for, "deadline": deadline},
+        )
 
 
 class Happened(NamedTuple):

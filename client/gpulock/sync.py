@@ -12,7 +12,7 @@ from .connection import Connection, complain
 from .durations import parse_duration
 from .errors import DaemonUnavailable, GpulockError, NotHeld, ProtocolError
 from .link import Silence
-from .lock import HeldLock
+from .lock import HeldLock, check_soft_timeout
 from .notices import Happened, Loss, ReleaseFailed, Warned
 from .patience import ANSWER_TIMEOUT, UNAVAILABLE_TIMEOUT
 from .wire import socket_path
@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
-    from typing import Any, Self
+    from typing import Any, Literal, Self
 
     from .documents import EventView, QueueDocument, StatusDocument
     from .notices import Grant, Notice, Queued
@@ -39,6 +39,7 @@ def acquire(
     on_queued: Callable[[Queued], object] | None = None,
     on_lost: Callable[[Lock], object] | None = None,
     on_warning: Callable[[Lock, Warned], object] | None = None,
+    soft_timeout: Literal["raise"] | None = None,
     nested: bool = True,
     set_env: bool = False,
     socket: str | None = None,
@@ -53,6 +54,9 @@ def acquire(
     `on_queued` is called from this thread whenever the place in the queue changes; `on_lost`, once for a lock, and
     `on_warning` from the one thread that watches all locks of this process: keep them short.
 
+    With `soft_timeout="raise"`, the first `Lock.check` or `Lock.beat` after the daemon has asked the task to finish
+    raises `SoftTimeout`.
+
     Inside a lock of the same thread or task (or under `gpulock -- CMD`) the same lock is returned, `nested`; with
     `nested=False` the request is queued as anybody's, and may wait for its own caller.
 
@@ -64,6 +68,7 @@ def acquire(
     `LimitExceeded`, `NotPermitted`; `DaemonUnavailable` where no daemon answers for `unavailable_timeout`
     seconds. A daemon that goes away during the wait is waited for until `wait_timeout` is over.
     """
+    check_soft_timeout(soft_timeout, "raise")
     wanted = wish.make(gpus, wait_timeout, max_hold, priority, task, profile, labels, nested, on_queued is not None)
     connection = idle.take(socket or socket_path())
     try:
@@ -74,7 +79,7 @@ def acquire(
         elif connection.withdraw():
             watcher.see_off(connection)
         raise
-    return Lock(connection, grant, task, on_lost, on_warning, set_env)
+    return Lock(connection, grant, task, on_lost, on_warning, soft_timeout, set_env)
 
 
 class Lock(HeldLock):
@@ -94,10 +99,12 @@ class Lock(HeldLock):
         task: str,
         on_lost: Callable[[Lock], object] | None,
         on_warning: Callable[[Lock, Warned], object] | None,
+        soft_timeout: str | None,
         set_env: bool,
     ) -> None:
         outer = nesting.find(grant.lock) if grant.nested else None
-        super().__init__(grant, task, outer or nesting.Tenure(grant.lock, None if grant.nested else weakref.ref(self)))
+        tenure = outer or nesting.Tenure(grant.lock, None if grant.nested else weakref.ref(self))
+        super().__init__(grant, task, tenure, soft_timeout)
         self._connection = connection
         self._generation = forks.generation()
         self._watch = watcher.Watch(connection, _hearing(weakref.ref(self), self._tenure, on_lost, on_warning))
@@ -147,8 +154,12 @@ class Lock(HeldLock):
         return float(answer["max_hold"])
 
     def beat(self, progress: float | None = None, note: str = "") -> None:
-        """Tells the daemon that the task goes on: `progress` from 0 to 1, and a `note` for people."""
+        """Tells the daemon that the task goes on: `progress` from 0 to 1, and a `note` for people.
+
+        With `soft_timeout="raise"`, raises `SoftTimeout` after that, as `check` does.
+        """
         self._call("beat", {"progress": progress, "note": note})
+        self._heed()
 
     def _call(self, method: str, params: dict[str, object]) -> Any:
         holder = self._holder()
@@ -200,6 +211,8 @@ def _hearing(
             if on_lost is not None and held is not None:
                 on_lost(held)
         elif isinstance(notice, Warned):
+            if notice.level == "soft":
+                tenure.ask_to_finish(notice)
             if on_warning is not None and held is not None:
                 on_warning(held, notice)
         elif isinstance(notice, ReleaseFailed):

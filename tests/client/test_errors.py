@@ -20,7 +20,7 @@ def test_an_error_comes_back_from_the_wire_as_it_went(kind: type[GpulockError]) 
     assert str(back) == "GPU 0 is held (gpulockctl status)"
 
 
-@pytest.mark.parametrize("kind", CODES.values(), ids=list(CODES))
+@pytest.mark.parametrize("kind", [*CODES.values(), gpulock.SoftTimeout], ids=lambda kind: kind.code)
 def test_an_error_can_be_sent_to_another_process(kind: type[GpulockError]) -> None:
     back = pickle.loads(pickle.dumps(kind("no", hint="do", data={"a": 1})))
     assert type(back) is kind

@@ -184,8 +184,19 @@ class TestLost:
     def test_warnings(self, client: Client, peer: ScriptedPeer) -> None:
         told: list[Any] = []
         _, caller = hold(client, peer, on_warning=lambda lock, warned: told.append((lock.id, warned.level)))
-        caller.notify("warning", lock="L1-1", level="soft_timeout")
-        wait_until(lambda: told == [("L1-1", "soft_timeout")], "the callback was called")
+        caller.notify("warning", lock="L1-1", level="soft")
+        wait_until(lambda: told == [("L1-1", "soft")], "the callback was called")
+
+    def test_a_soft_timeout_that_is_told_again_raises_no_second_time(self, client: Client, peer: ScriptedPeer) -> None:
+        told: list[Any] = []
+        held, caller = hold(client, peer, soft_timeout="raise", on_warning=lambda _lock, warned: told.append(warned))
+        caller.notify("warning", lock="L1-1", token=1, level="soft", held_for=3600.2, deadline=None)
+        wait_until(lambda: len(told) == 1, "it was told")
+        with pytest.raises(gpulock.SoftTimeout, match="lock L1-1, held for 3600 s, is past its soft timeout"):
+            held.handle.check()
+        caller.notify("warning", lock="L1-1", token=1, level="soft", held_for=3700.0, deadline=None)
+        wait_until(lambda: len(told) == 2, "it was told again")
+        held.handle.check()
 
     def test_a_notice_that_comes_with_another_answer_is_not_missed(self, client: Client, peer: ScriptedPeer) -> None:
         told: list[Any] = []
