@@ -45,7 +45,7 @@ class Daemon:
         self.boot_id = host.machine.boot_id
         self.alive = True
         self.serving = False
-        self.loop = SimulatedLoop(world.schedule, self._failed)  # type: ignore[abstract]  # no sockets, no threads
+        self.loop = SimulatedLoop(world.schedule, self._failed, self._struck)  # type: ignore[abstract]  # no sockets, no threads
         self.no_right_to = host.no_right_to
         self.kernel = KernelView(host.machine, self)
         self.machine = world.make_machine(host.settings, self)
@@ -84,9 +84,11 @@ class Daemon:
         """What `app` does: what the driver and the journal say comes first, then everybody else."""
         self.world.tell(self.host.name, f"daemon {self.instance} starts")
         saved: Saved = self.host.disk_view(self.host.disk.load())
-        alive = frozenset(lock.owner.process for lock in saved.locks if self.kernel.alive(lock.owner.process))
+        owners = {lock.owner.process for lock in saved.locks} | {each.owner.process for each in saved.requests}
+        alive = frozenset(process for process in owners if self.kernel.alive(process))
         self.engine.post(GpusDiscovered(self.host.machine.gpus))
-        self.engine.post(Restored(saved.locks, saved.quarantines, saved.drains, saved.highest_token, alive))
+        kept = saved.locks, saved.quarantines, saved.drains, saved.highest_token
+        self.engine.post(Restored(*kept, alive, saved.requests))
         self.loop.start(self._run())
         self.serving = True
 
@@ -141,6 +143,7 @@ class Daemon:
         state = self.engine.state
         wanted = {session.owner.process for session in state.sessions.values()}
         wanted |= {lock.owner.process for lock in state.locks.values()}
+        wanted |= {request.owner.process for request in state.absent.values()}
         return sorted(process.pid for process in self.kernel.watched if process not in wanted)
 
     def kill(self, why: str) -> None:
@@ -168,6 +171,13 @@ class Daemon:
             with contextlib.suppress(Unavailable):
                 await self.leases.release(epochs)
         self.kill("it has stopped")
+
+    def _struck(self) -> bool:
+        """Whether it is killed at this await."""
+        if not self.world.strikes("crash at an await"):
+            return False
+        self.kill("at an await")
+        return True
 
     def _failed(self, error: BaseException) -> None:
         if not isinstance(error, Killed):

@@ -9,8 +9,17 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from gpulockd.core.actions import DrainSet, LockChanged, LockEnded, LockGranted, QuarantineSet, Record
-from gpulockd.core.model import COUNTER_BITS, Levels, Lock, Quarantine
+from gpulockd.core.actions import (
+    DrainSet,
+    LockChanged,
+    LockEnded,
+    LockGranted,
+    QuarantineSet,
+    Record,
+    RequestLeft,
+    RequestWaits,
+)
+from gpulockd.core.model import COUNTER_BITS, Levels, Lock, Quarantine, Request
 from gpulockd.ports import Saved
 
 
@@ -19,6 +28,7 @@ class Disk:
     """What a commit has written is there, whole, from then on."""
 
     locks: dict[str, Lock] = field(default_factory=dict)
+    requests: dict[str, Request] = field(default_factory=dict)
     quarantines: dict[str, Quarantine] = field(default_factory=dict)
     drains: dict[str, str] = field(default_factory=dict)
     highest_token: int = 0
@@ -36,6 +46,10 @@ class Disk:
             dict(self.quarantines),
             dict(self.drains),
             self.highest_token,
+            tuple(
+                replace(request, session=0, msgid=0, candidates=frozenset(), told_position=0)
+                for request in sorted(self.requests.values(), key=lambda request: request.rank)
+            ),
         )
 
     def write(self, records: Sequence[Record]) -> None:
@@ -45,7 +59,7 @@ class Disk:
         not above all others or of an epoch that was not written down before.
         """
         locks, highest, ended = dict(self.locks), self.highest_token, set[int]()
-        quarantines, drains = dict(self.quarantines), dict(self.drains)
+        quarantines, drains, requests = dict(self.quarantines), dict(self.drains), dict(self.requests)
         for record in records:
             match record:
                 case LockGranted(lock) | LockChanged(lock):
@@ -64,6 +78,10 @@ class Disk:
                 case LockEnded(lock):
                     locks.pop(lock.id, None)
                     ended.add(lock.token)
+                case RequestWaits(request):
+                    requests[request.id] = replace(request)
+                case RequestLeft(left):
+                    requests.pop(left, None)
                 case QuarantineSet(gpu, None):
                     quarantines.pop(gpu, None)
                 case QuarantineSet(gpu, entry) if entry is not None:
@@ -73,4 +91,5 @@ class Disk:
                 case DrainSet(gpu, reason) if reason is not None:
                     drains[gpu] = reason
         self.locks, self.highest_token, self.quarantines, self.drains = locks, highest, quarantines, drains
+        self.requests = requests
         self.ended |= ended

@@ -26,11 +26,13 @@ Ts = TypeVarTuple("Ts")
 
 
 class SimulatedLoop(asyncio.AbstractEventLoop):
-    """What a daemon's coroutines run on. Whatever goes wrong in a callback is handed to `failed`."""
+    """What a daemon's coroutines run on. Whatever goes wrong in a callback is handed to `failed`; `struck` is asked
+    before each whether the process gets to it."""
 
-    def __init__(self, schedule: Schedule, failed: Callable[[BaseException], None]) -> None:
+    def __init__(self, schedule: Schedule, failed: Callable[[BaseException], None], struck: Callable[[], bool]) -> None:
         self._schedule = schedule
         self._failed = failed
+        self._struck = struck
         self._ready: deque[asyncio.Handle] = deque()
         self._scheduled = False
         self._closed = False
@@ -152,7 +154,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             self._scheduled = True
             self._schedule.at(self.held_until, self._turn)
             return
-        if self._ready:
+        if self._ready and not self._struck():
             self._run(self._ready.popleft())
         if self._ready and not self._scheduled and not self._closed:
             self._scheduled = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gpulockd.core.actions import Action, Answer, DrainSet, LockEnded, LockGranted, Record, Refuse
@@ -23,7 +24,7 @@ from gpulockd.core.events import (
 from gpulockd.core.invariants import InvariantBroken, check
 from gpulockd.core.lease import STOP
 from gpulockd.core.machine import Machine
-from gpulockd.core.model import Lock, Settings
+from gpulockd.core.model import Lock, Settings, Wish
 from gpulockd.core.placement import gates
 
 from .history import Asked, Granted, Left
@@ -95,8 +96,9 @@ class Referee:
                     waiting[session, msgid] = True
                     named = tuple(sorted(f"GPU-{selector}" for selector in wish.selectors))
                     candidates = named or tuple(daemon.host.uuids)
+                    since = self._kept_since(daemon, session, wish, now)
                     self.history[daemon.host.name].append(
-                        Asked(now, daemon.instance, (session, msgid), wish.count, candidates, wish.priority)
+                        Asked(since, daemon.instance, (session, msgid), wish.count, candidates, wish.priority)
                     )
             case Restored(drains=drains):
                 self._drained.update({(daemon.instance, uuid): True for uuid in drains})
@@ -105,6 +107,19 @@ class Referee:
                     self._sick[daemon.instance, uuid] = sample.fault is not None
             case _:
                 pass
+
+    def _kept_since(self, daemon: Daemon, session: int, wish: Wish, now: float) -> float:
+        """When a request was first made: before a restart, where its client asks again and its place was kept."""
+        state = daemon.machine.state
+        asker = state.sessions[session]
+        same = [
+            kept.queued_at
+            for kept in state.absent.values()
+            if asker.reattach is not None
+            and (kept.reattach, kept.owner.process) == (asker.reattach, asker.owner.process)
+            and replace(kept.wish, wait_timeout=0.0) == replace(wish, wait_timeout=0.0)
+        ]
+        return min(same, default=now)
 
     def after(self, daemon: Daemon, event: Event, now: float, actions: Sequence[Action]) -> None:
         world = self._world

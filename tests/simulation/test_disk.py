@@ -35,7 +35,7 @@ class Mirrored(Disk):
 
 
 def _kept(saved: Saved) -> tuple[object, ...]:
-    return saved.locks, saved.quarantines, saved.drains, saved.highest_token
+    return saved.locks, saved.requests, saved.quarantines, saved.drains, saved.highest_token
 
 
 @pytest.fixture
