@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.leases.proxy import Proxy
 from tests.support.daemon import Daemon
 from tests.support.valkey import Valkey, free_port
+from tests.support.waiting import wait_until
 
 TTL = 5.0
 """The shortest that the configuration lets pass."""
@@ -92,6 +93,13 @@ def metrics(daemon: Daemon) -> dict[str, float]:
                 labels = ",".join(f"{key}={value}" for key, value in sorted(sample.labels.items()))
                 samples[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
     return samples
+
+
+def metrics_with(daemon: Daemon, sample: str, value: float) -> dict[str, float]:
+    """The first scrape with that value: what is served may be a second old."""
+    return wait_until(
+        lambda: found if (found := metrics(daemon))[sample] == value else {}, f"{sample} is {value:g} in a scrape"
+    )
 
 
 def health(daemon: Daemon) -> int:

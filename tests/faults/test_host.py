@@ -18,7 +18,7 @@ from tests.support.frames import Frames
 from tests.support.valkey import Valkey
 from tests.support.waiting import wait_until
 
-from .site import metrics, site
+from .site import metrics_with, site
 
 pytestmark = pytest.mark.system
 
@@ -75,7 +75,8 @@ def test_without_descriptors_redis_cannot_be_reached_again_and_status_does_not_b
                 why = wait_until(lambda: _said(watching, "descriptor"), "the renewal fails for want of one")
                 assert "LimitNOFILE=" in why
             wait_until(lambda: watching.call("status")["lease"]["fault"] == "", "it goes on by itself")
-        assert metrics(daemon)["gpu_lock_lease_failures_total{reason=descriptors}"] >= 1
+        counted = metrics_with(daemon, "gpu_lock_redis_up", 1)
+        assert counted["gpu_lock_lease_failures_total{reason=descriptors}"] >= 1
 
 
 def _said(client: Frames, word: str) -> str:
@@ -109,7 +110,7 @@ def wall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return offset
 
 
-@pytest.mark.parametrize("days", [2, -2, 4000], ids=lambda days: f"{days:+} days")
+@pytest.mark.parametrize("days", [-2, 4000], ids=lambda days: f"{days:+} days")
 def test_a_wall_clock_that_jumps_ends_no_lock_no_wait_and_no_lease(wall: Path, tmp_path: Path, days: int) -> None:
     with Valkey() as server:
         settings: dict[str, object] = {"redis.url": server.url, "redis.ttl": 5, "redis.operation_timeout": 0.7}
