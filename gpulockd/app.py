@@ -198,18 +198,8 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
 
 def _told(section: configuration.GpuLockMonitor) -> MonitorConfig:
     """The settings of the monitor as HTTP shows them: null for `forever`."""
-    levels = section.timeout_levels
-    return {
-        "enabled": section.enabled,
-        "auto_recovery": section.auto_recovery,
-        "monitor_interval": section.monitor_interval,
-        "timeout_levels": {
-            "warning": finite(levels.warning),
-            "soft_timeout": finite(levels.soft_timeout),
-            "hard_timeout": finite(levels.hard_timeout),
-        },
-        "heartbeat": {"interval": section.heartbeat.interval, "timeout": section.heartbeat.timeout},
-    }
+    levels = {level: finite(seconds) for level, seconds in section.timeout_levels}
+    return cast(MonitorConfig, {**section.model_dump(), "timeout_levels": levels})
 
 
 async def serve(loaded: Loaded) -> None:

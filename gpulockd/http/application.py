@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from aiohttp import web
@@ -13,7 +13,6 @@ from aiohttp.typedefs import Handler, Middleware
 
 from gpulock.documents import StatusDocument
 
-from ..ports import Ended
 from .answers import MonitorConfig
 from .health import health_of
 from .metrics import Metrics
@@ -25,17 +24,6 @@ from .routes import METRICS, OPENAPI, ROUTES, Route
 
 FRESH = 1.0
 """Seconds for which an answer is good enough for others who ask the same."""
-UNWATCHED = MonitorConfig(
-    enabled=False,
-    auto_recovery=False,
-    monitor_interval=0.0,
-    timeout_levels={"warning": None, "soft_timeout": None, "hard_timeout": None},
-    heartbeat={"interval": 0.0, "timeout": 0.0},
-)
-
-
-def no_history(_: int, __: str | None) -> list[Ended]:
-    return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +32,8 @@ class Sources:
 
     status: Callable[[], StatusDocument]
     metrics: Metrics
-    history: History = no_history
-    monitor: MonitorConfig = field(default_factory=lambda: UNWATCHED)
-    wall: Callable[[], float] = time.time
+    history: History
+    monitor: MonitorConfig
 
 
 class _Reply(NamedTuple):
@@ -97,7 +84,7 @@ class _Pages:
     def _answer(self, route: Route, asked: tuple[str, ...]) -> _Reply:
         sources = self._sources
         status = sources.status()
-        known = Knowledge(status, sources.metrics.tally, sources.history, sources.monitor, sources.wall())
+        known = Knowledge(status, sources.metrics.tally, sources.history, sources.monitor, time.time())
         unable = route.is_health and health_of(status)["status"] != "ok"
         return _as_json(route.answer(known, *asked), 503 if unable else 200)
 

@@ -16,9 +16,9 @@ from aiohttp import web
 
 from gpulock.documents import StatusDocument
 
-from ..ports import StartupRefused
+from ..ports import Ended, StartupRefused
 from .answers import MonitorConfig
-from .application import FRESH, UNWATCHED, Sources, application, no_history
+from .application import FRESH, Sources, application
 from .hosts import is_loopback
 from .metrics import Metrics
 from .monitoring import History
@@ -28,6 +28,19 @@ IDLE_LIMIT = 75.0
 """Seconds that a connection may be silent: longer than the usual pause between two scrapes."""
 FAREWELL = 1.0
 """Seconds that answers under way have when the server stops."""
+UNWATCHED: MonitorConfig = {
+    "enabled": False,
+    "auto_recovery": False,
+    "monitor_interval": 0.0,
+    "timeout_levels": {"warning": None, "soft_timeout": None, "hard_timeout": None},
+    "heartbeat": {"interval": 0.0, "timeout": 0.0},
+}
+"""What is told of a monitor where there is none."""
+
+
+def no_history(_: int, __: str | None) -> list[Ended]:
+    """What is told of the past where nothing is kept."""
+    return []
 
 
 class HttpServer:

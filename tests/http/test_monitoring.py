@@ -10,8 +10,8 @@ import pytest
 from gpulock.documents import StatusDocument
 from gpulockd.core.actions import Announce
 from gpulockd.http import monitoring
-from gpulockd.http.application import UNWATCHED
 from gpulockd.http.monitoring import Knowledge, UnknownGpuError
+from gpulockd.http.server import UNWATCHED
 from gpulockd.http.tally import Tally
 from gpulockd.ports import Ended
 

@@ -228,6 +228,17 @@ async def test_too_many_connections_are_sent_away_until_others_leave(port: int, 
             pass  # the server has not seen them leave yet
 
 
+async def test_who_asks_and_never_reads_is_in_nobodys_way(port: int, client: aiohttp.ClientSession) -> None:
+    idle_hands = [await asyncio.open_connection(HOST, port, limit=1) for _ in range(10)]
+    for _, writer in idle_hands:
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000)
+    for _ in range(20):
+        async with asyncio.timeout(10), client.get("/health") as response:
+            assert response.status == 200
+    for _, writer in idle_hands:
+        writer.transport.abort()
+
+
 async def test_garbage_hurts_nobody_else(port: int, client: aiohttp.ClientSession) -> None:
     reader, writer = await asyncio.open_connection(HOST, port)
     writer.write(b"\x00\xff" * 10_000 + b"\r\n\r\n")
