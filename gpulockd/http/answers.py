@@ -94,7 +94,7 @@ class LockStatus(TypedDict):
     health: Judgement
     statistics: Statistics
     recent_history: list[PastLock]
-    """Of this GPU, the latest first."""
+    """Of this GPU, the latest first, as far as they are among the latest 200 of the host."""
     timestamp: float
 
 

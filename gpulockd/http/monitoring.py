@@ -32,12 +32,12 @@ from .tally import LOST, Tally
 HISTORY = 5
 """So many locks of the past are told of."""
 LOOKED_THROUGH = 200
-"""Among so many of them those are looked for that were taken back."""
+"""They are looked for among so many of the latest: to look through all would keep the loop busy for milliseconds."""
 LOCK_KEY = "gpu_lock:"
 """What the key of a lock began with where a GPU had no other name than its index."""
 
-History = Callable[[int, str | None], Sequence[Ended]]
-"""The latest locks that ended, at most so many; of one GPU where its UUID is given. May raise `Unavailable`."""
+History = Callable[[int], Sequence[Ended]]
+"""The latest locks that ended, at most so many. May raise `Unavailable`."""
 
 
 class UnknownGpuError(Exception):
@@ -88,7 +88,7 @@ def lock_status(known: Knowledge, lock_key: str) -> LockStatus:
         "lock_type": "active" if lock else "quarantined" if gpu["quarantine"] else "free",
         "health": {"status": condition, "issues": issues},
         "statistics": _statistics(known.tally),
-        "recent_history": [_past(ended) for ended in known.history(HISTORY, gpu["uuid"])],
+        "recent_history": _latest(known, lambda ended: gpu["uuid"] in ended.gpus),
         "timestamp": known.wall,
     }
 
@@ -194,9 +194,7 @@ def timeout_status(known: Knowledge) -> TimeoutStatus:
             "taken_back": sum(tally.lost.values()),
             "taking_back": sum(lock["recall"] is not None for lock in known.status["locks"]),
         },
-        "action_history": [_past(ended) for ended in known.history(LOOKED_THROUGH, None) if ended.how in LOST][
-            :HISTORY
-        ],
+        "action_history": _latest(known, lambda ended: ended.how in LOST),
         "configured_actions": [
             {"level": "warning", "after": levels["warning"], "action": "its holder is told"},
             {
@@ -260,6 +258,10 @@ def _statistics(tally: Tally) -> Statistics:
         "average_wait_time": tally.waits["granted"].mean,
         "average_execution_time": tally.holds.mean,
     }
+
+
+def _latest(known: Knowledge, wanted: Callable[[Ended], bool]) -> list[PastLock]:
+    return [_past(ended) for ended in known.history(LOOKED_THROUGH) if wanted(ended)][:HISTORY]
 
 
 def _past(ended: Ended) -> PastLock:

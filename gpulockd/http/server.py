@@ -38,7 +38,7 @@ UNWATCHED: MonitorConfig = {
 """What is told of a monitor where there is none."""
 
 
-def no_history(_: int, __: str | None) -> list[Ended]:
+def no_history(_: int) -> list[Ended]:
     """What is told of the past where nothing is kept."""
     return []
 

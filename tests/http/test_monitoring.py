@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -60,7 +61,7 @@ def known(document: StatusDocument | None = None, *happened: Announce, history: 
     for announce in happened:
         tally.observe(announce)
     config: Any = CONFIG
-    return Knowledge(document or status(gpu(0)), tally, lambda limit, _: history[:limit], config, NOW)
+    return Knowledge(document or status(gpu(0)), tally, lambda limit: history[:limit], config, NOW)
 
 
 @pytest.mark.parametrize(("answer", "fields"), FIELDS.items(), ids=lambda each: getattr(each, "__name__", ""))
@@ -121,7 +122,8 @@ def test_what_is_wrong(document: StatusDocument, condition: str, issues: list[st
 
 def test_one_gpu_that_is_held() -> None:
     document = status(gpu(0, state="held", lock="L1-9"), locks=[lock("L1-9", time_left=3510.2)])
-    answer = monitoring.lock_status(known(document, history=(ended("L1-3", "released"),)), "gpu_lock:0")
+    history = (replace(ended("L1-4", "released"), gpus=("GPU-1",)), ended("L1-3", "released"))
+    answer = monitoring.lock_status(known(document, history=history), "gpu_lock:0")
     assert answer["is_locked"]
     assert answer["lock_type"] == "active"
     assert answer["lock_holder"] == "ocr of alice (pid 4711)"
@@ -213,7 +215,7 @@ ENDS = {"enabled": "is reported", "auto_recovery": "is reported", "": "is taken 
 @pytest.mark.parametrize(("off", "end"), ENDS.items())
 def test_what_is_only_reported_says_so(off: str, end: str) -> None:
     config: Any = {**CONFIG, off: False}
-    knowledge = Knowledge(status(gpu(0)), Tally(), lambda _, __: [], config, NOW)
+    knowledge = Knowledge(status(gpu(0)), Tally(), lambda _: [], config, NOW)
     assert monitoring.timeout_status(knowledge)["configured_actions"][-1]["action"] == f"it {end}"
 
 

@@ -153,7 +153,7 @@ async def test_who_listens_for_other_hosts_is_called_as_they_like(port: int, sou
 
 
 async def test_history_that_cannot_be_read_is_no_answer(port: int, source: Source) -> None:
-    def unreadable(_: int, __: str | None) -> list[Ended]:
+    def unreadable(_: int) -> list[Ended]:
         raise Unavailable("cannot read the journal: disk I/O error")
 
     server = HttpServer(HOST, port, status=source, metrics=Metrics(), history=unreadable)
