@@ -40,7 +40,7 @@ History = Callable[[int], Sequence[Ended]]
 """The latest locks that ended, at most so many. May raise `Unavailable`."""
 
 
-class UnknownGpuError(Exception):
+class UnknownGpu(Exception):
     """No GPU, or more than one, is called that."""
 
 
@@ -154,17 +154,7 @@ def all_heartbeats(known: Knowledge) -> AllHeartbeats:
 
 def task_heartbeat(known: Knowledge, task_id: str) -> TaskHeartbeat:
     """One task, by its lock's id, its own name (the latest of that name), or `pid:N`."""
-    names = {"id": task_id, "task": task_id, "pid": task_id.removeprefix("pid:")}
-    lock = next(
-        (
-            lock
-            for lock in reversed(known.status["locks"])
-            if lock["id"] == names["id"]
-            or lock["task"] == names["task"] != ""
-            or (task_id.startswith("pid:") and str(lock["owner"]["pid"]) == names["pid"])
-        ),
-        None,
-    )
+    lock = next((lock for lock in reversed(known.status["locks"]) if task_id in _names(lock)), None)
     age = None if lock is None else lock["beat_age"]
     return {
         "task_id": task_id,
@@ -237,8 +227,12 @@ def _gpu(status: StatusDocument, lock_key: str) -> GpuView:
             return gpu
     found = [gpu for gpu in status["gpus"] if name and gpu["uuid"].startswith(name)]
     if len(found) != 1:
-        raise UnknownGpuError(f"{'more than one' if found else 'no'} GPU of this host is called {lock_key!r}")
+        raise UnknownGpu(f"{'more than one' if found else 'no'} GPU of this host is called {lock_key!r}")
     return found[0]
+
+
+def _names(lock: LockView) -> set[str]:
+    return {lock["id"], lock["task"], f"pid:{lock['owner']['pid']}"} - {""}
 
 
 def _holder(lock: LockView) -> str:

@@ -10,7 +10,7 @@ from aiohttp.typedefs import Handler, Middleware
 from ..ports import Unavailable
 from .answers import FailureAnswer
 from .hosts import is_ours
-from .monitoring import UnknownGpuError
+from .monitoring import UnknownGpu
 from .routes import paths
 
 
@@ -25,7 +25,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         return response
     except web.HTTPNotFound as error:
         return _failure(error.status, f"there is nothing at {request.path}", f"there are {', '.join(paths())}")
-    except UnknownGpuError as error:
+    except UnknownGpu as error:
         return _failure(404, str(error), "/api/v1/status lists them, as gpulockctl status does")
     except Unavailable as error:
         return _failure(503, str(error), "gpulockctl doctor")

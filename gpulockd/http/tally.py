@@ -19,8 +19,8 @@ WAITED = ("granted", "timeout", "cancelled", "withdrawn")
 ENDS = ("released", "disconnected", "died", "abandoned", "revoked", "max-hold", "stalled", "lease-lost", "other")
 """How a lock can end: by its holder, with its holder, or by being taken back."""
 WITH_ITS_HOLDER = ("released", "disconnected", "died")
-LOST = ("revoked", "max-hold", "stalled", "lease-lost", "abandoned", "other")
-"""The other ends: against the will of its holder."""
+LOST = tuple(end for end in ENDS if end not in WITH_ITS_HOLDER)
+"""The ends against the will of its holder."""
 LEVELS = ("warning", "soft", "overdue")
 """What its age brings upon a lock: its holder is told, is asked to finish, and should have ended but may go on."""
 RELOADS = ("ok", "failed")
