@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -25,10 +25,16 @@ HISTORY_COLUMNS = (
     "how", "ended_by",
 )  # fmt: skip
 
+WISH_FIELDS = (
+    "count", "selectors", "wait_timeout", "max_hold", "priority", "task", "profile", "labels", "within", "notify",
+)  # fmt: skip
+_WISH, _ENDS_AT, _RECALL = map(LOCK_COLUMNS.index, ("wish", "ends_at", "recall"))
+
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
-def lock_row(lock: Lock) -> tuple[Value, ...]:
+def lock_values(lock: Lock) -> tuple[Any, ...]:
+    """By `LOCK_COLUMNS`, with plain values where the table has JSON."""
     owner = lock.owner
     return (
         lock.token,
@@ -43,17 +49,26 @@ def lock_row(lock: Lock) -> tuple[Value, ...]:
         owner.container,
         owner.admin,
         lock.reattach,
-        _wish_text(lock.wish),
+        wish_values(lock.wish),
         lock.queued_at,
         lock.granted_at,
-        _finite(lock.ends_at),
+        lock.ends_at,
         lock.state.value,
-        None if lock.recall is None else _recall_text(lock.recall),
+        None if lock.recall is None else asdict(lock.recall),
         lock.depth,
         lock.beat_at,
         lock.progress,
         lock.note,
     )
+
+
+def lock_row(values: Sequence[Any]) -> tuple[Value, ...]:
+    """From `lock_values`."""
+    row = list(values)
+    row[_WISH] = _wish_text(values[_WISH])
+    row[_ENDS_AT] = _finite(values[_ENDS_AT])
+    row[_RECALL] = None if values[_RECALL] is None else _recall_text(values[_RECALL])
+    return tuple(row)
 
 
 def read_lock(row: sqlite3.Row, gpus: tuple[str, ...]) -> Lock:
@@ -91,7 +106,7 @@ def request_row(request: Request) -> tuple[Value, ...]:
         request.id,
         _owner_text(request.owner),
         request.reattach,
-        _wish_text(request.wish),
+        _wish_text(wish_values(request.wish)),
         request.queued_at,
         *request.rank,
         request.overtaken,
@@ -136,13 +151,16 @@ def read_quarantine(row: sqlite3.Row) -> Quarantine:
     )
 
 
-def history_row(lock: Lock, ended_at: float, booted_at: float, how: str, by: str) -> tuple[Value, ...]:
-    """`booted_at`: the wall clock when the boot clock stood at 0, for the two times that people read."""
+def ended_values(lock: Lock, ended_at: float, booted_at: float, how: str, by: str) -> tuple[Any, ...]:
+    """By `HISTORY_COLUMNS`, with plain values where the table has JSON.
+
+    `booted_at`: the wall clock when the boot clock stood at 0, for the two times that people read.
+    """
     owner = lock.owner
     return (
         lock.token,
         lock.id,
-        _encode(lock.gpus),
+        lock.gpus,
         owner.user,
         owner.uid,
         owner.process.pid,
@@ -155,6 +173,19 @@ def history_row(lock: Lock, ended_at: float, booted_at: float, how: str, by: str
         how,
         by,
     )
+
+
+def history_row(values: Sequence[Any]) -> tuple[Value, ...]:
+    """From `ended_values`."""
+    token, lock, gpus, *rest = values
+    return (token, lock, _encode(gpus), *rest)
+
+
+def ended_from(values: Sequence[Any]) -> Ended:
+    """From `ended_values`."""
+    named = dict(zip(HISTORY_COLUMNS, values, strict=True))
+    named["gpus"], named["by"] = tuple(named["gpus"]), named.pop("ended_by")
+    return Ended(**named)
 
 
 def read_ended(row: sqlite3.Row) -> Ended:
@@ -195,21 +226,27 @@ def _read_owner(kept: Mapping[str, Any]) -> Owner:
     return Owner(**{**kept, "process": Process(**kept["process"])})
 
 
-def _wish_text(wish: Wish) -> str:
-    return _encode(
-        {
-            "count": wish.count,
-            "selectors": wish.selectors,
-            "wait_timeout": _finite(wish.wait_timeout),
-            "max_hold": _finite(wish.max_hold),
-            "priority": wish.priority,
-            "task": wish.task,
-            "profile": wish.profile,
-            "labels": dict(wish.labels),
-            "within": wish.within,
-            "notify": sorted(wish.notify),
-        }
+def wish_values(wish: Wish) -> tuple[Any, ...]:
+    """By `WISH_FIELDS`."""
+    return (
+        wish.count,
+        wish.selectors,
+        wish.wait_timeout,
+        wish.max_hold,
+        wish.priority,
+        wish.task,
+        wish.profile,
+        dict(wish.labels),
+        wish.within,
+        tuple(wish.notify),
     )
+
+
+def _wish_text(values: Sequence[Any]) -> str:
+    named = dict(zip(WISH_FIELDS, values, strict=True))
+    named["wait_timeout"], named["max_hold"] = _finite(named["wait_timeout"]), _finite(named["max_hold"])
+    named["notify"] = sorted(named["notify"])
+    return _encode(named)
 
 
 def _read_wish(kept: Mapping[str, Any]) -> Wish:
@@ -224,8 +261,8 @@ def _read_wish(kept: Mapping[str, Any]) -> Wish:
     )
 
 
-def _recall_text(recall: Recall) -> str:
-    return _encode({**asdict(recall), "deadline": _finite(recall.deadline)})
+def _recall_text(values: Mapping[str, Any]) -> str:
+    return _encode({**values, "deadline": _finite(values["deadline"])})
 
 
 def _read_recall(kept: Mapping[str, Any]) -> Recall:

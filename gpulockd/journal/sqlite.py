@@ -1,74 +1,45 @@
-"""The journal: one SQLite file in the state directory, written in one transaction per turn of the engine.
+"""The journal: one SQLite file in the state directory, written in one statement per turn of the engine.
 
-A commit outlives the process at once (SIGKILL at any instruction), and a power cut as soon as the system has
-written its pages: a power cut ends every holder anyway. Only tokens must not fall even then, so epochs are forced
-to the disk, and the first start after a boot takes every token of the last epoch for given.
+A turn is appended whole to a table of turns, in plain values, and that is its commit: it outlives the process at once
+(SIGKILL at any instruction), and a power cut as soon as the system has written its pages: a power cut ends every holder
+anyway. What the laws ask of it was checked before, by the `Ledger`. The other tables, which say what is live and what
+was, have their turns entered many at a time; what is not entered yet is read from the turns at the next start.
+
+Only tokens must not fall even over a power cut, so epochs are forced to the disk, and the first start after a boot
+takes every token of the last epoch for given.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
+import logging
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from ..core.actions import (
-    DrainSet,
-    LockChanged,
-    LockEnded,
-    LockGranted,
-    QuarantineSet,
-    Record,
-    RequestLeft,
-    RequestWaits,
-)
+from ..core.actions import DrainSet, LockChanged, QuarantineSet, Record
 from ..core.model import COUNTER_BITS, Lock, Quarantine
 from ..ports import Clock, Ended, Saved, StartupRefused, Unavailable
 from .checkpoint import Checkpointer
 from .database import damaged, open_journal
 from .directory import StateDirectory
+from .entries import ENDED, Entry, decode, encode, entry_of
 from .faults import remedy
-from .rows import (
-    HISTORY_COLUMNS,
-    LOCK_COLUMNS,
-    QUARANTINE_COLUMNS,
-    REQUEST_COLUMNS,
-    history_row,
-    lock_row,
-    quarantine_row,
-    read_ended,
-    read_lock,
-    read_quarantine,
-    read_request,
-    request_row,
-)
+from .rows import ended_from
+from .tables import Tables
 
 FILE = "journal.sqlite"
 HISTORY_ROWS = 20_000
 CHECKPOINT_RECORDS = 256
-_TRIM_EVERY = 64
+TURNS_TO_ENTER = 256
+"""So many turns are entered into the tables together: rarely enough that the pause does not show, and often enough that
+it stays one of a few milliseconds."""
 
+APPEND = "INSERT OR REPLACE INTO turns (number, entries) VALUES (?, ?)"
 
-def _insert(table: str, columns: Sequence[str]) -> str:
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
-
-
-# What is written twice stands there once: a lock's GPUs go with its row, and its history comes with the end of that.
-INSERT_LOCK = f"{_insert('locks', LOCK_COLUMNS)} ON CONFLICT (token) DO NOTHING"
-INSERT_LOCK_GPU = _insert("lock_gpus", ("gpu", "token", "place"))
-UPDATE_LOCK = f"UPDATE locks SET {', '.join(f'{column} = ?' for column in LOCK_COLUMNS[1:])} WHERE token = ?"
-DELETE_LOCK = "DELETE FROM locks WHERE token = ?"
-DELETE_LOCK_GPU = "DELETE FROM lock_gpus WHERE gpu = ? AND token = ?"
-INSERT_HISTORY = _insert("history", HISTORY_COLUMNS)
-TRIM_HISTORY = "DELETE FROM history WHERE number <= (SELECT max(number) FROM history) - ?"
-WRITE_REQUEST = _insert("requests", REQUEST_COLUMNS).replace("INSERT", "INSERT OR REPLACE", 1)
-DELETE_REQUEST = "DELETE FROM requests WHERE id = ?"
-WRITE_QUARANTINE = _insert("quarantines", QUARANTINE_COLUMNS).replace("INSERT", "INSERT OR REPLACE", 1)
-DELETE_QUARANTINE = "DELETE FROM quarantines WHERE gpu = ?"
-WRITE_DRAIN = "INSERT OR REPLACE INTO drains (gpu, reason, drained_by, drained_at) VALUES (?, ?, ?, ?)"
-DELETE_DRAIN = "DELETE FROM drains WHERE gpu = ?"
+log = logging.getLogger(__name__)
 
 
 class SqliteJournal:
@@ -81,122 +52,110 @@ class SqliteJournal:
 
     def __init__(self, state_dir: Path, clock: Clock, *, history_rows: int = HISTORY_ROWS) -> None:
         self._clock = clock
-        self._history_rows = history_rows
+        self._pending: list[list[Entry]] = []
+        """The turns that are not in the tables yet, in their order."""
+        self._number = 0
+        """That of the last turn."""
         with contextlib.ExitStack() as opened:
             self._directory = opened.enter_context(contextlib.closing(StateDirectory(state_dir)))
             self.file = state_dir / FILE
             self._db = opened.enter_context(contextlib.closing(open_journal(self.file)))
             self._db.row_factory = sqlite3.Row
             self._execute = self._db.execute
+            self._tables = Tables(self._db, history_rows)
             self._directory.sync()
             self._checkpointer = opened.enter_context(contextlib.closing(Checkpointer(self.file, CHECKPOINT_RECORDS)))
+            self._take_up()
             self._enter_boot()
+            with self._reading_what_was_kept():
+                self._ledger = self._tables.ledger()
             self._open = opened.pop_all()
-        self._write: Mapping[type[Record], Callable[[Any], None]] = {
-            LockGranted: self._granted,
-            LockChanged: self._changed,
-            LockEnded: self._ended,
-            RequestWaits: self._waits,
-            RequestLeft: self._left,
-            QuarantineSet: self._quarantined,
-            DrainSet: self._drained,
-        }
 
     def load(self) -> Saved:
-        db = self._db
+        self._enter_pending()
         with self._reading_what_was_kept():
-            gpus: dict[int, list[str]] = {}
-            for row in db.execute("SELECT token, gpu FROM lock_gpus ORDER BY token, place"):
-                gpus.setdefault(row["token"], []).append(row["gpu"])
-            return Saved(
-                locks=tuple(
-                    read_lock(row, tuple(gpus.get(row["token"], ())))
-                    for row in db.execute("SELECT * FROM locks ORDER BY token")
-                ),
-                quarantines={row["gpu"]: read_quarantine(row) for row in db.execute("SELECT * FROM quarantines")},
-                drains={row["gpu"]: row["reason"] for row in db.execute("SELECT * FROM drains")},
-                highest_token=self._meta()["highest_token"],
-                requests=tuple(
-                    read_request(row) for row in db.execute("SELECT * FROM requests ORDER BY rank_at, rank_number")
-                ),
-            )
+            return self._tables.load()
 
     def commit(self, records: Sequence[Record]) -> None:
         if not records:
             return
-        lasting = False
-        with self._transaction():
-            for record in records:
-                self._write[type(record)](record)
-                # An administrator's word should not be lost with the power; locks are, with their holders.
-                lasting = lasting or type(record) is DrainSet
+        clock = self._clock
+        ledger, entries = self._ledger.after([entry_of(record, clock) for record in records], self._has_ended)
+        if not entries:
+            return
+        try:
+            # A try that failed may have been carried out: the next one has the same number, and replaces it.
+            self._execute(APPEND, (self._number + 1, encode(entries)))
+        except sqlite3.DatabaseError as error:
+            raise self._unavailable("write", error) from error
+        self._number += 1
+        self._ledger = ledger
+        self._pending.append(entries)
+        # An administrator's word should not be lost with the power; locks are, with their holders.
+        lasting = any(type(record) is DrainSet for record in records)
+        if lasting or len(self._pending) % TURNS_TO_ENTER == 0:
+            self._try_to_enter_pending()
         self._checkpointer.wrote(len(records), lasting=lasting)
 
     def raise_epoch(self, epoch: int) -> None:
         """Waits for the disk. An epoch that is not above the last one changes nothing."""
         with self._transaction(through_power_cut=True):
             self._execute("UPDATE meta SET epoch = ? WHERE epoch < ?", (epoch, epoch))
+        self._ledger = self._ledger.with_epoch(epoch)
 
     def history(
         self, limit: int, gpu: str | None = None, user: str | None = None, task: str | None = None
     ) -> list[Ended]:
-        """Locks that have ended, the latest first. Raises `Unavailable`."""
-        conditions = {
-            "instr(gpus, json_quote(?)) > 0": gpu,
-            "user = ?": user,
-            "task = ?": task,
-        }
-        given = {condition: value for condition, value in conditions.items() if value is not None}
+        """Locks that have ended, the latest first. Raises `Unavailable`. May be called in another thread."""
+        limit = max(limit, 0)
+        pending = [ended_from(entry[3]) for turn in list(self._pending) for entry in turn if entry[0] == ENDED]
+        latest = [
+            ended
+            for ended in reversed(pending)
+            if (gpu is None or gpu in ended.gpus) and user in (None, ended.user) and task in (None, ended.task)
+        ]
         try:
-            rows = self._db.execute(
-                f"SELECT * FROM history WHERE {' AND '.join(given) or 1} ORDER BY number DESC LIMIT ?",
-                (*given.values(), max(limit, 0)),
-            ).fetchall()
+            entered = self._tables.history(limit, gpu, user, task)
         except sqlite3.DatabaseError as error:
             raise self._unavailable("read", error) from error
-        return [read_ended(row) for row in rows]
+        known = {ended.token for ended in latest}  # the others were entered between the two looks
+        return [*latest, *(ended for ended in entered if ended.token not in known)][:limit]
 
     def close(self) -> None:
+        self._try_to_enter_pending()
         self._open.close()
 
-    def _granted(self, record: LockGranted) -> None:
-        lock = record.lock
-        if self._execute(INSERT_LOCK, lock_row(lock)).rowcount:  # not when it is written already, or has ended
-            for place, gpu in enumerate(lock.gpus):
-                self._execute(INSERT_LOCK_GPU, (gpu, lock.token, place))
+    def _take_up(self) -> None:
+        """Enters the turns that the daemon before could not."""
+        with self._reading_what_was_kept():
+            for row in self._execute("SELECT number, entries FROM turns ORDER BY number"):
+                self._number = row["number"]
+                self._pending.append(decode(row["entries"]))
+        try:
+            with self._reading_what_was_kept():
+                self._enter_pending()
+        except Unavailable as error:
+            raise StartupRefused(str(error), "the daemon grants nothing that it cannot record") from error
 
-    def _changed(self, record: LockChanged) -> None:
-        row = lock_row(record.lock)
-        self._execute(UPDATE_LOCK, (*row[1:], row[0]))
+    def _enter_pending(self) -> None:
+        """Raises `Unavailable`."""
+        if not self._pending:
+            return
+        with self._transaction():
+            self._tables.enter(itertools.chain.from_iterable(self._pending))
+            self._execute("DELETE FROM turns WHERE number <= ?", (self._number,))
+        self._pending = []
 
-    def _ended(self, record: LockEnded) -> None:
-        lock = record.lock
-        if not self._execute(DELETE_LOCK, (lock.token,)).rowcount:
-            return  # written already
-        for gpu in lock.gpus:
-            self._execute(DELETE_LOCK_GPU, (gpu, lock.token))
-        row = history_row(lock, record.at, self._booted_at(), record.how, record.by)
-        number = self._execute(INSERT_HISTORY, row).lastrowid
-        if number is not None and number % _TRIM_EVERY == 0:
-            self._execute(TRIM_HISTORY, (self._history_rows,))
+    def _try_to_enter_pending(self) -> None:
+        """They are committed all the same: what cannot be entered now is entered later, or at the next start."""
+        try:
+            self._enter_pending()
+        except Unavailable as error:
+            log.warning("%d turns cannot be entered into the tables yet: %s", len(self._pending), error)
 
-    def _waits(self, record: RequestWaits) -> None:
-        self._execute(WRITE_REQUEST, request_row(record.request))
-
-    def _left(self, record: RequestLeft) -> None:
-        self._execute(DELETE_REQUEST, (record.request,))
-
-    def _quarantined(self, record: QuarantineSet) -> None:
-        if record.quarantine is None:
-            self._execute(DELETE_QUARANTINE, (record.gpu,))
-        else:
-            self._execute(WRITE_QUARANTINE, quarantine_row(record.gpu, record.quarantine))
-
-    def _drained(self, record: DrainSet) -> None:
-        if record.reason is None:
-            self._execute(DELETE_DRAIN, (record.gpu,))
-        else:
-            self._execute(WRITE_DRAIN, (record.gpu, record.reason, record.by, self._clock.wall()))
+    def _has_ended(self, token: int) -> bool:
+        self._enter_pending()
+        return self._tables.has_ended(token)
 
     def _enter_boot(self) -> None:
         """On the first start after a boot: moves every time onto this boot's clock, and lets no token fall.
@@ -205,19 +164,21 @@ class SqliteJournal:
         clocks tell how far apart the two clocks are; that is for people, for no lock of another boot is alive.
         """
         with self._reading_what_was_kept():
-            meta = self._meta()
+            meta = self._tables.meta()
+            kept = self._tables.load()
         if meta["boot_id"] == self._clock.boot_id:
             return
-        kept = self.load()
         highest = (meta["epoch"] + 1 << COUNTER_BITS) - 1 if meta["epoch"] else 0
-        booted_at = self._booted_at()
+        booted_at = self._clock.wall() - self._clock.now()
         later = meta["booted_at"] - booted_at
         try:
             with self._transaction(through_power_cut=True):
-                for lock in kept.locks:
-                    self._changed(LockChanged(_moved_lock(lock, later)))
-                for gpu, quarantine in kept.quarantines.items():
-                    self._quarantined(QuarantineSet(gpu, _moved_quarantine(quarantine, later)))
+                moved: list[Record] = [LockChanged(_moved_lock(lock, later)) for lock in kept.locks]
+                moved += [
+                    QuarantineSet(gpu, _moved_quarantine(quarantine, later))
+                    for gpu, quarantine in kept.quarantines.items()
+                ]
+                self._tables.enter([entry_of(record, self._clock) for record in moved])
                 self._execute("DELETE FROM requests")  # nobody who waited lives
                 self._execute(
                     "UPDATE meta SET highest_token = max(highest_token, ?), boot_id = ?, booted_at = ?",
@@ -225,16 +186,6 @@ class SqliteJournal:
                 )
         except Unavailable as error:
             raise StartupRefused(str(error), "the daemon grants nothing that it cannot record") from error
-
-    def _booted_at(self) -> float:
-        """Wall clock when the boot clock stood at 0."""
-        return self._clock.wall() - self._clock.now()
-
-    def _meta(self) -> sqlite3.Row:
-        row: sqlite3.Row | None = self._db.execute("SELECT * FROM meta").fetchone()
-        if row is None:
-            raise ValueError("the table `meta` is empty")
-        return row
 
     @contextlib.contextmanager
     def _reading_what_was_kept(self) -> Iterator[None]:

@@ -12,7 +12,19 @@ from typing import Any, get_type_hints
 from hypothesis import given, settings, strategies as st
 
 from gpulockd.core.actions import LockEnded, LockGranted, QuarantineSet, RequestWaits
-from gpulockd.core.model import COUNTER_BITS, GpuProcess, Lock, Owner, Process, Quarantine, Recall, Request, Wish
+from gpulockd.core.model import (
+    COUNTER_BITS,
+    GpuProcess,
+    Level,
+    Levels,
+    Lock,
+    Owner,
+    Process,
+    Quarantine,
+    Recall,
+    Request,
+    Wish,
+)
 from gpulockd.journal import SqliteJournal
 
 from .samples import SetClock
@@ -61,6 +73,10 @@ locks = every_field(
     wish=wishes,
     ends_at=ENDLESS,
     recall=st.none() | every_field(Recall, deadline=ENDLESS),
+    # Found anew from the lock's age.
+    levels=st.just(Levels()),
+    level=st.just(Level.NONE),
+    stalled=st.just(False),
 )
 quarantines = every_field(Quarantine, holder=owners, culprits=st.lists(every_field(GpuProcess), max_size=3).map(tuple))
 

@@ -14,7 +14,15 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from gpulockd.core.actions import DrainSet, LockEnded, LockGranted, QuarantineSet, RequestLeft, RequestWaits
+from gpulockd.core.actions import (
+    DrainSet,
+    LockChanged,
+    LockEnded,
+    LockGranted,
+    QuarantineSet,
+    RequestLeft,
+    RequestWaits,
+)
 from gpulockd.journal import SqliteJournal
 from gpulockd.journal.database import schema_steps
 from gpulockd.ports import Ended, Saved
@@ -61,16 +69,23 @@ def main() -> int:
                 [
                     LockGranted(lock(1)),
                     LockGranted(lock(2, "GPU-c", "GPU-a")),
-                    LockGranted(recalled(3)),
-                    LockGranted(lock(4)),
+                    LockGranted(lock(3)),
                     LockEnded(lock(1), 1000.0, "revoked", "root"),
+                    DrainSet("GPU-d", "fan is loud", "root"),
+                    *map(RequestWaits, (request(1), REQUESTS[0])),
+                ]
+            )
+            journal.commit(
+                [
+                    LockChanged(recalled(3)),
+                    LockGranted(lock(4)),
                     LockEnded(lock(4), 1000.0, "revoked", "root"),
                     QuarantineSet("GPU-q", quarantine()),
-                    DrainSet("GPU-d", "fan is loud", "root"),
-                    *map(RequestWaits, (request(1), *REQUESTS)),
+                    *map(RequestWaits, REQUESTS),
                     RequestLeft(request(1).id),
                 ]
             )
+            journal._try_to_enter_pending = lambda: None  # type: ignore[method-assign]  # as if it had been killed here
         shutil.copyfile(journal.file, file)
     print(file)
     return 0

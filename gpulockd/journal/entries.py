@@ -1,0 +1,101 @@
+"""Records in plain values, which is how a turn is appended: locks change later, and JSON can wait for the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import IntEnum
+from typing import Any, TypeAlias
+
+import msgpack
+
+from ..core.actions import (
+    DrainSet,
+    LockChanged,
+    LockEnded,
+    LockGranted,
+    QuarantineSet,
+    Record,
+    RequestLeft,
+    RequestWaits,
+)
+from ..ports import Clock
+from .rows import ended_values, lock_values, quarantine_row, request_row
+
+
+class Kind(IntEnum):
+    """What an entry begins with. The numbers are in files: none is ever given another meaning."""
+
+    GRANTED = 0
+    """token, GPUs, `lock_values`"""
+    CHANGED = 1
+    """token, `lock_values`"""
+    ENDED = 2
+    """token, GPUs, `ended_values`"""
+    WAITS = 3
+    """id, `request_row`"""
+    LEFT = 4
+    """id"""
+    QUARANTINED = 5
+    """GPU, `quarantine_row` or None"""
+    DRAINED = 6
+    """GPU, reason or None, by whom, when"""
+
+
+Entry: TypeAlias = Sequence[Any]
+
+# Looking a member up in its class costs as much as the rest of an entry.
+GRANTED, CHANGED, ENDED, WAITS, LEFT, QUARANTINED, DRAINED = map(int, Kind)
+
+
+def entry_of(record: Record, clock: Clock) -> Entry:
+    return _ENTRIES[type(record)](record, clock)
+
+
+def _granted(record: LockGranted, _: Clock) -> Entry:
+    lock = record.lock
+    return (GRANTED, lock.token, lock.gpus, lock_values(lock))
+
+
+def _changed(record: LockChanged, _: Clock) -> Entry:
+    return (CHANGED, record.lock.token, lock_values(record.lock))
+
+
+def _ended(record: LockEnded, clock: Clock) -> Entry:
+    lock, booted_at = record.lock, clock.wall() - clock.now()
+    return (ENDED, lock.token, lock.gpus, ended_values(lock, record.at, booted_at, record.how, record.by))
+
+
+def _waits(record: RequestWaits, _: Clock) -> Entry:
+    return (WAITS, record.request.id, request_row(record.request))
+
+
+def _left(record: RequestLeft, _: Clock) -> Entry:
+    return (LEFT, record.request)
+
+
+def _quarantined(record: QuarantineSet, _: Clock) -> Entry:
+    quarantine = record.quarantine
+    return (QUARANTINED, record.gpu, None if quarantine is None else quarantine_row(record.gpu, quarantine))
+
+
+def _drained(record: DrainSet, clock: Clock) -> Entry:
+    return (DRAINED, record.gpu, record.reason, record.by, clock.wall())
+
+
+_ENTRIES: Mapping[type[Record], Callable[[Any, Clock], Entry]] = {
+    LockGranted: _granted,
+    LockChanged: _changed,
+    LockEnded: _ended,
+    RequestWaits: _waits,
+    RequestLeft: _left,
+    QuarantineSet: _quarantined,
+    DrainSet: _drained,
+}
+
+encode: Callable[[Sequence[Entry]], bytes] = msgpack.Packer().pack
+
+
+def decode(entries: bytes) -> list[Entry]:
+    """Raises `ValueError` for bytes that are no MessagePack."""
+    decoded: list[Entry] = msgpack.unpackb(entries)
+    return decoded

@@ -1,0 +1,161 @@
+"""The journal's tables: what is live, and history. Turns are entered into them many at a time.
+
+A lock that was granted and let go since the last time never gets into them; only its end does.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+from ..ports import Ended, Saved
+from .entries import Entry, Kind
+from .ledger import Ledger
+from .rows import (
+    HISTORY_COLUMNS,
+    LOCK_COLUMNS,
+    QUARANTINE_COLUMNS,
+    REQUEST_COLUMNS,
+    Value,
+    history_row,
+    lock_row,
+    read_ended,
+    read_lock,
+    read_quarantine,
+    read_request,
+)
+
+
+def _insert(table: str, columns: Sequence[str]) -> str:
+    return f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+
+
+INSERT_LOCK = _insert("locks", LOCK_COLUMNS).replace(" OR REPLACE", "")
+INSERT_LOCK_GPU = "INSERT INTO lock_gpus (gpu, token, place) VALUES (?, ?, ?)"
+UPDATE_LOCK = f"UPDATE locks SET {', '.join(f'{column} = ?' for column in LOCK_COLUMNS[1:])} WHERE token = ?"
+DELETE_LOCK = "DELETE FROM locks WHERE token = ?"
+DELETE_LOCK_GPU = "DELETE FROM lock_gpus WHERE gpu = ? AND token = ?"
+INSERT_HISTORY = _insert("history", HISTORY_COLUMNS).replace(" OR REPLACE", "")
+TRIM_HISTORY = "DELETE FROM history WHERE number <= (SELECT max(number) FROM history) - ?"
+WRITE_REQUEST = _insert("requests", REQUEST_COLUMNS)
+DELETE_REQUEST = "DELETE FROM requests WHERE id = ?"
+WRITE_QUARANTINE = _insert("quarantines", QUARANTINE_COLUMNS)
+DELETE_QUARANTINE = "DELETE FROM quarantines WHERE gpu = ?"
+WRITE_DRAIN = "INSERT OR REPLACE INTO drains (gpu, reason, drained_by, drained_at) VALUES (?, ?, ?, ?)"
+DELETE_DRAIN = "DELETE FROM drains WHERE gpu = ?"
+
+
+class _Batch:
+    """What comes of many turns together."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self.granted: dict[int, tuple[Sequence[str], Sequence[Value]]] = {}
+        self.changed: dict[int, Sequence[Value]] = {}
+        self.gone: dict[int, Sequence[str]] = {}
+        self.ended: list[tuple[Value, ...]] = []
+        self.requests: dict[str, Sequence[Value] | None] = {}
+        self.quarantines: dict[str, Sequence[Value] | None] = {}
+        self.drains: dict[str, tuple[str | None, str, float]] = {}
+        self.highest = 0
+        for kind, subject, *more in entries:
+            match kind:
+                case Kind.GRANTED:
+                    self.granted[subject] = (more[0], more[1])
+                    self.highest = subject
+                case Kind.CHANGED if subject in self.granted:
+                    self.granted[subject] = (self.granted[subject][0], more[0])
+                case Kind.CHANGED:
+                    self.changed[subject] = more[0]
+                case Kind.ENDED:
+                    if self.granted.pop(subject, None) is None:
+                        self.gone[subject] = more[0]
+                        self.changed.pop(subject, None)
+                    self.ended.append(history_row(more[1]))
+                case Kind.WAITS:
+                    self.requests[subject] = more[0]
+                case Kind.LEFT:
+                    self.requests[subject] = None
+                case Kind.QUARANTINED:
+                    self.quarantines[subject] = more[0]
+                case Kind.DRAINED:
+                    self.drains[subject] = (more[0], more[1], more[2])
+                case _:
+                    raise ValueError(f"an entry of unknown kind {kind!r}")
+
+
+class Tables:
+    """The tables behind a connection. Whoever calls `enter` has begun a transaction."""
+
+    def __init__(self, db: sqlite3.Connection, history_rows: int) -> None:
+        self._db = db
+        self._history_rows = history_rows
+
+    def enter(self, entries: Iterable[Entry]) -> None:
+        db, batch = self._db, _Batch(entries)
+        db.executemany(DELETE_LOCK, ((token,) for token in batch.gone))
+        db.executemany(DELETE_LOCK_GPU, ((gpu, token) for token, gpus in batch.gone.items() for gpu in gpus))
+        db.executemany(INSERT_LOCK, (lock_row(values) for _, values in batch.granted.values()))
+        db.executemany(
+            INSERT_LOCK_GPU,
+            ((gpu, token, place) for token, (gpus, _) in batch.granted.items() for place, gpu in enumerate(gpus)),
+        )
+        changed = map(lock_row, batch.changed.values())
+        db.executemany(UPDATE_LOCK, ((*row[1:], row[0]) for row in changed))
+        if batch.ended:
+            db.executemany(INSERT_HISTORY, batch.ended)
+            db.execute(TRIM_HISTORY, (self._history_rows,))
+        db.executemany(DELETE_REQUEST, ((name,) for name, row in batch.requests.items() if row is None))
+        db.executemany(WRITE_REQUEST, (row for row in batch.requests.values() if row is not None))
+        db.executemany(DELETE_QUARANTINE, ((gpu,) for gpu, row in batch.quarantines.items() if row is None))
+        db.executemany(WRITE_QUARANTINE, (row for row in batch.quarantines.values() if row is not None))
+        db.executemany(DELETE_DRAIN, ((gpu,) for gpu, (reason, _, _) in batch.drains.items() if reason is None))
+        db.executemany(WRITE_DRAIN, ((gpu, *drain) for gpu, drain in batch.drains.items() if drain[0] is not None))
+        db.execute("UPDATE meta SET highest_token = max(highest_token, ?)", (batch.highest,))
+
+    def load(self) -> Saved:
+        db = self._db
+        gpus = self._lock_gpus()
+        return Saved(
+            locks=tuple(
+                read_lock(row, gpus.get(row["token"], ())) for row in db.execute("SELECT * FROM locks ORDER BY token")
+            ),
+            quarantines={row["gpu"]: read_quarantine(row) for row in db.execute("SELECT * FROM quarantines")},
+            drains={row["gpu"]: row["reason"] for row in db.execute("SELECT * FROM drains")},
+            highest_token=self.meta()["highest_token"],
+            requests=tuple(
+                read_request(row) for row in db.execute("SELECT * FROM requests ORDER BY rank_at, rank_number")
+            ),
+        )
+
+    def ledger(self) -> Ledger:
+        meta, gpus = self.meta(), self._lock_gpus()
+        tokens = [row["token"] for row in self._db.execute("SELECT token FROM locks")]
+        return Ledger(meta["epoch"], meta["highest_token"], {token: gpus.get(token, ()) for token in tokens})
+
+    def _lock_gpus(self) -> dict[int, tuple[str, ...]]:
+        gpus: dict[int, tuple[str, ...]] = {}
+        for row in self._db.execute("SELECT token, gpu FROM lock_gpus ORDER BY token, place"):
+            gpus[row["token"]] = (*gpus.get(row["token"], ()), row["gpu"])
+        return gpus
+
+    def meta(self) -> sqlite3.Row:
+        row: sqlite3.Row | None = self._db.execute("SELECT * FROM meta").fetchone()
+        if row is None:
+            raise ValueError("the table `meta` is empty")
+        return row
+
+    def has_ended(self, token: int) -> bool:
+        return self._db.execute("SELECT 1 FROM history WHERE token = ?", (token,)).fetchone() is not None
+
+    def history(self, limit: int, gpu: str | None, user: str | None, task: str | None) -> list[Ended]:
+        conditions = {
+            "instr(gpus, json_quote(?)) > 0": gpu,
+            "user = ?": user,
+            "task = ?": task,
+        }
+        given = {condition: value for condition, value in conditions.items() if value is not None}
+        rows = self._db.execute(
+            f"SELECT * FROM history WHERE {' AND '.join(given) or 1} ORDER BY number DESC LIMIT ?",
+            (*given.values(), limit),
+        )
+        return [read_ended(row) for row in rows]
