@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Collection
@@ -64,6 +65,7 @@ class _Pages:
     def __init__(self, sources: Sources, fresh: float) -> None:
         self._sources = sources
         self._replies: Recently[_Reply] = Recently(fresh, time.monotonic)
+        self._described: _Reply | None = None
 
     def showing(self, route: Route) -> Handler:
         """Serves one row of the table of routes."""
@@ -79,7 +81,11 @@ class _Pages:
         return self._replies.get((METRICS, accept), lambda: self._exposition(accept)).response()
 
     async def description(self, _: web.Request) -> web.Response:
-        return self._replies.get((OPENAPI,), self._description).response()
+        """Made once, beside the loop: it reads what the sources say of each form."""
+        if self._described is None:
+            version = self._sources.status()["daemon"]["version"]
+            self._described = _as_json(await asyncio.to_thread(describe, version))
+        return self._described.response()
 
     def _answer(self, route: Route, asked: tuple[str, ...]) -> _Reply:
         sources = self._sources
@@ -90,9 +96,6 @@ class _Pages:
 
     def _exposition(self, accept: str) -> _Reply:
         return _Reply(*self._sources.metrics.exposition(self._sources.status(), accept))
-
-    def _description(self) -> _Reply:
-        return _as_json(describe(self._sources.status()["daemon"]["version"]))
 
 
 def _asked(route: Route, request: web.Request) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import pytest
 
 from gpulock.documents import StatusDocument
 from gpulockd.http import HttpServer, Metrics
+from gpulockd.http.openapi import describe
 from gpulockd.http.routes import paths
 from gpulockd.http.server import MAX_CONNECTIONS
 from gpulockd.ports import Ended, StartupRefused, Unavailable
@@ -150,6 +151,13 @@ async def test_who_listens_for_other_hosts_is_called_as_they_like(port: int, sou
     ):
         assert response.status == 200
     await server.stop()
+
+
+async def test_the_description_is_that_of_this_version(client: aiohttp.ClientSession) -> None:
+    for _ in range(2):
+        async with client.get("/api/v1/openapi.json") as response:
+            assert (response.status, response.content_type) == (200, "application/json")
+            assert await response.json() == describe("1.2.3")
 
 
 async def test_history_that_cannot_be_read_is_no_answer(port: int, source: Source) -> None:
