@@ -6,6 +6,7 @@ import os
 import sys
 
 from . import wish
+from .clock import now
 from .errors import (
     Busy,
     DaemonUnavailable,
@@ -77,6 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(options)
     except CannotRun as error:
         return _fail(str(error), error.status)
+    except UsageError as error:
+        return _fail(str(error), USAGE_ERROR)
     except GpulockError as error:
         return _refused(error, options)
     except Interrupted as interrupted:
@@ -116,6 +119,8 @@ def _obtain(connection: Connection, options: Options) -> Grant:
 
 
 def _supervise(connection: Connection, path: str, options: Options, grant: Grant) -> int:
+    remind_after = None if options.reminder is None else options.reminder.after(grant.max_hold)
+    remind_at = None if remind_after is None else now() + remind_after
     terminal = Terminal()
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # to hand the terminal to and fro from the background
     mailbox = Mailbox()
@@ -124,7 +129,7 @@ def _supervise(connection: Connection, path: str, options: Options, grant: Grant
         environ["GPULOCK_SOCKET"] = options.socket
     group = Group.start(path, options.command, environ, terminal)
     try:
-        loss = Supervision(group, connection, mailbox, terminal).run()
+        loss = Supervision(group, connection, mailbox, terminal, options.reminder, remind_at).run()
     finally:
         terminal.take_back(group.pid)
     if loss is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from .durations import parse_duration
+from .durations import format_duration, parse_duration
 from .errors import InvalidRequest
+from .lean import signal
 from .record import NamedTuple
 
 TYPE_CHECKING = False
@@ -28,6 +29,8 @@ the group is ended.
       --gpu SEL            this GPU: its index, its UUID or the beginning of it; may be given several times
       --task T             what it is for, for people who look at the queue
       --max-hold TIME      have the lock taken back after that time (default: the daemon's lock_timeout)
+      --signal SIG[@TIME]  send SIG to CMD's process group TIME before the lock is taken back; without TIME when the
+                           daemon asks the task to finish (its soft_timeout)
       --priority P         -10 to 10, higher goes first (default: 0)
       --profile NAME       named settings for a kind of task
       --label K=V          a label; may be given several times
@@ -44,6 +47,24 @@ class UsageError(Exception):
     """The command line is wrong: in which way."""
 
 
+class Reminder(NamedTuple):
+    """The signal that tells a command that its lock comes to its end."""
+
+    number: int
+    before: float | None = None
+    """Seconds before that end; None: when the daemon asks the task to finish."""
+
+    def after(self, max_hold: float | None) -> float | None:
+        """When it is due under a lock that ends `max_hold` seconds from now, in seconds from now; None: not by the
+        clock. Raises `UsageError` where that is past."""
+        if self.before is None or max_hold is None:
+            return None
+        if self.before >= max_hold:
+            before, lasts = format_duration(self.before), format_duration(max_hold)
+            raise UsageError(f"--signal cannot come {before} before the end of a lock that lasts for {lasts}")
+        return max_hold - self.before
+
+
 class Options(NamedTuple):
     command: tuple[str, ...]
     gpus: int | tuple[str, ...] = 1
@@ -51,6 +72,7 @@ class Options(NamedTuple):
     conflict_exit_code: int | None = None
     task: str = ""
     max_hold: float | None = None
+    reminder: Reminder | None = None
     priority: int = 0
     profile: str = ""
     labels: Mapping[str, str] = {}
@@ -76,6 +98,8 @@ def parse(arguments: Sequence[str]) -> Options:
         found["gpus"] = found.pop("gpu")
     if not rest and "show" not in found:
         raise UsageError("no command is given")
+    if "reminder" in found:
+        found["reminder"].after(found.get("max_hold"))
     return Options(tuple(rest), **found)
 
 
@@ -132,6 +156,18 @@ def _duration(option: str, text: str) -> float:
         raise UsageError(f"{option}: {error}") from None
 
 
+def _reminder(option: str, text: str) -> Reminder:
+    name, given, time = text.partition("@")
+    word = name.upper().removeprefix("SIG")
+    number = int(word) if word.isdecimal() else getattr(signal, f"SIG{word}", None) if word.isalnum() else None
+    if number not in signal.valid_signals():
+        raise UsageError(f"{option} wants the name or number of a signal, such as USR1 or TERM, not {name!r}")
+    before = _duration(option, time) if given else None
+    if before == 0:
+        raise UsageError(f"{option} wants a time before the end of the lock: at its end SIGTERM comes by itself")
+    return Reminder(int(number), before)
+
+
 Store: TypeAlias = "Callable[[dict[str, Any], str, str], None]"
 
 
@@ -164,6 +200,7 @@ _SPELLINGS: Mapping[tuple[str, ...], Store] = {
     ("--gpu",): _add_gpu,
     ("--task",): _store("task", lambda _option, text: text),
     ("--max-hold",): _store("max_hold", _duration),
+    ("--signal",): _store("reminder", _reminder),
     ("--priority",): _store("priority", lambda option, text: _integer(option, text, -10, 10)),
     ("--profile",): _store("profile", lambda _option, text: text),
     ("--label",): _add_label,

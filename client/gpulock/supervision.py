@@ -7,12 +7,13 @@ import select
 
 from .clock import now
 from .lean import signal
-from .notices import Hastened, Loss
+from .notices import Hastened, Loss, Warned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .connection import Connection
     from .group import Group
+    from .options import Reminder
     from .signals import Mailbox
     from .terminal import Terminal
 
@@ -27,11 +28,22 @@ _STOPS = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 class Supervision:
     """The loop of `gpulock` while its command runs."""
 
-    def __init__(self, group: Group, connection: Connection, mailbox: Mailbox, terminal: Terminal) -> None:
+    def __init__(
+        self,
+        group: Group,
+        connection: Connection,
+        mailbox: Mailbox,
+        terminal: Terminal,
+        reminder: Reminder | None,
+        remind_at: float | None,
+    ) -> None:
         self._group = group
         self._connection = connection
         self._mailbox = mailbox
         self._terminal = terminal
+        self._reminder = reminder
+        """None: there is none to send, or none any more."""
+        self._remind_at = remind_at
         self._loss: Loss | None = None
         self._kill_at: float | None = None
 
@@ -48,6 +60,8 @@ class Supervision:
                 if number != signal.SIGCHLD:
                     self._pass_on(number)
             self._attend()
+            if self._remind_at is not None and now() >= self._remind_at:
+                self._remind()
             if self._kill_at is not None and now() >= self._kill_at:
                 self._kill_at = None
                 self._group.send(signal.SIGKILL)
@@ -58,7 +72,8 @@ class Supervision:
         poll.register(self._mailbox.fileno(), select.POLLIN)
         if (fd := self._connection.fileno()) >= 0:
             poll.register(fd, select.POLLIN)
-        moments = [moment for moment in (self._connection.retry_at, self._kill_at) if moment is not None]
+        planned = (self._connection.retry_at, self._remind_at, self._kill_at)
+        moments = [moment for moment in planned if moment is not None]
         if self._group.status is not None:
             moments.append(now() + STRAGGLERS)
         poll.poll(max(0.0, min(moments) - now()) * 1000 + 1 if moments else None)
@@ -72,12 +87,21 @@ class Supervision:
         for notice in connection.take_notices():
             if isinstance(notice, Loss):
                 self._end(notice)
+            elif isinstance(notice, Warned) and notice.level == "soft" and self._remind_at is None:
+                self._remind()
             elif isinstance(notice, Hastened) and self._kill_at is not None:
                 self._kill_at = min(self._kill_at, _last_moment(notice.deadline))
+
+    def _remind(self) -> None:
+        """Tells the group, once, that the lock comes to its end; a daemon that was restarted asks again."""
+        if self._reminder is not None:
+            self._group.send(self._reminder.number)
+        self._reminder = self._remind_at = None
 
     def _end(self, loss: Loss) -> None:
         """The lock is lost: asks the group to end, and sees to it before the daemon does."""
         self._loss = loss
+        self._reminder = self._remind_at = None
         if self._connection.session.phase == "lost":
             self._connection.close()
         self._kill_at = _last_moment(loss.deadline)

@@ -43,6 +43,7 @@ OTHERS = (
     r"`unavailable_timeout` \| `5.0`",
     r"`wait_timeout` was 0",
     r"max_tasks_per_child=1",
+    r"USR1(@\dm)?",
     r"\| 77 \|",  # 78 is one of the daemon's
     r"\| `8788` \| 0: off",
     r"^```.*?^```",  # programs and examples, which other tests run

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -252,6 +253,57 @@ class TestSignals:
             process.send_signal(signal.SIGHUP)
             status, output, _ = outcome(process)
         assert (status, output) == (0, "end\n")
+
+
+class TestTheReminder:
+    """`--signal`. The command waits to be told to end, and then ends with 3."""
+
+    REMINDED = "trap 'echo reminded' USR1; echo ready; while :; do read line && exit 3; done"
+
+    @pytest.fixture
+    def soft(self, tmp_path: Path) -> Iterator[Run]:
+        """Under a daemon that asks tasks to finish after 2 seconds."""
+        levels = {"warning": 1, "soft_timeout": 2}
+        settings: dict[str, object] = {f"gpu_lock_monitor.timeout_levels.{name}": at for name, at in levels.items()}
+        with Daemon(tmp_path, simulate=1, settings=settings) as daemon, ExitStack() as programs:
+            yield runner(daemon, programs)
+
+    @staticmethod
+    def ends_by_itself(process: subprocess.Popen[str]) -> None:
+        output, errors = process.communicate("end\n", timeout=30)
+        assert (process.returncode, output, errors) == (3, "", "")
+
+    def test_comes_so_long_before_the_end(self, gpulock: Run) -> None:
+        began = time.monotonic()
+        process = gpulock("--max-hold", "60", "--signal", "USR1@57", "--", "sh", "-c", self.REMINDED, stdin=-1)
+        assert [said(process), said(process)] == ["ready", "reminded"]
+        assert 3 <= time.monotonic() - began < 60
+        self.ends_by_itself(process)
+
+    def test_without_a_time_when_the_daemon_asks(self, soft: Run) -> None:
+        began = time.monotonic()
+        process = soft("--signal", "USR1", "--", "sh", "-c", self.REMINDED, stdin=-1)
+        assert [said(process), said(process)] == ["ready", "reminded"]
+        assert time.monotonic() - began >= 2
+        self.ends_by_itself(process)
+
+    def test_is_for_the_whole_group(self, soft: Run) -> None:
+        inner = "trap 'echo inner; exit 7' USR1; while :; do sleep 0.05; done"
+        process = soft("--signal", "USR1", "--", "sh", "-c", f'trap : USR1; sh -c "{inner}"; exit $?')
+        status, output, _ = outcome(process)
+        assert (status, output) == (7, "inner\n")
+
+    def test_with_a_time_does_not_come_when_the_daemon_asks(self, soft: Run, tmp_path: Path) -> None:
+        process = soft("--max-hold", "60", "--signal", "USR1@1", "--", "sh", "-c", self.REMINDED, stdin=-1)
+        assert said(process) == "ready"
+        with Frames(str(tmp_path / "gpulockd.sock")) as watcher:
+            wait_until(lambda: watcher.call("status")["locks"][0]["level"] == "soft", "the daemon asks")
+        self.ends_by_itself(process)
+
+    def test_that_would_be_late_already_is_refused(self, gpulock: Run) -> None:
+        status, output, errors = outcome(gpulock("--signal", "USR1@2h", "--", "echo", "started"))
+        assert (status, output) == (2, "")
+        assert errors.startswith("gpulock: --signal cannot come 2h 00m before the end of a lock that lasts for ")
 
 
 class TestLost:

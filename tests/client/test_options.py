@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
-from gpulock.options import _SPELLINGS, HELP, Options, UsageError, parse
+from gpulock.options import _SPELLINGS, HELP, Options, Reminder, UsageError, parse
 
 
 @pytest.mark.parametrize(
@@ -30,6 +32,9 @@ from gpulock.options import _SPELLINGS, HELP, Options, UsageError, parse
         ("--label a=b --label c=d=e true", Options(("true",), labels={"a": "b", "c": "d=e"})),
         ("--socket /a/b.sock -q true", Options(("true",), socket="/a/b.sock", quiet=True)),
         ("--profile ocr true", Options(("true",), profile="ocr")),
+        ("--signal USR1@1m true", Options(("true",), reminder=Reminder(signal.SIGUSR1, 60.0))),
+        ("--signal=sigterm@90 true", Options(("true",), reminder=Reminder(signal.SIGTERM, 90.0))),
+        ("--signal 10 true", Options(("true",), reminder=Reminder(10))),
         ("-h", Options((), show="help")),
         ("--version", Options((), show="version")),
         ("-- -n", Options(("-n",))),
@@ -58,6 +63,13 @@ def test_understood(line: str, options: Options) -> None:
         ("--gpu , true", "--gpu wants"),
         ("-g 2 --gpu 0 true", "give one of the two"),
         ("--no-wait=yes true", "--no-wait takes no value"),
+        ("--signal USR3 true", "--signal wants the name or number of a signal, such as USR1 or TERM, not 'USR3'"),
+        ("--signal _IGN true", "not '_IGN'"),
+        ("--signal 0 true", "not '0'"),
+        ("--signal @5 true", "not ''"),
+        ("--signal USR1@ true", "--signal: '' is not a duration"),
+        ("--signal USR1@0 true", "before the end of the lock"),
+        ("--signal USR1@10m --max-hold 5m true", "cannot come 10m 00s before the end of a lock that lasts for 5m 00s"),
     ],
 )
 def test_not_understood(line: str, complaint: str) -> None:
