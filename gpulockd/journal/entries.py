@@ -19,7 +19,7 @@ from ..core.actions import (
     RequestWaits,
 )
 from ..ports import Clock
-from .rows import ended_values, lock_values, quarantine_row, request_row
+from .rows import ended_values, lock_values, quarantine_row, request_values
 
 
 class Kind(IntEnum):
@@ -32,7 +32,7 @@ class Kind(IntEnum):
     ENDED = 2
     """token, GPUs, `ended_values`"""
     WAITS = 3
-    """id, `request_row`"""
+    """id, `request_values`"""
     LEFT = 4
     """id"""
     QUARANTINED = 5
@@ -66,7 +66,7 @@ def _ended(record: LockEnded, clock: Clock) -> Entry:
 
 
 def _waits(record: RequestWaits, _: Clock) -> Entry:
-    return (WAITS, record.request.id, request_row(record.request))
+    return (WAITS, record.request.id, request_values(record.request))
 
 
 def _left(record: RequestLeft, _: Clock) -> Entry:

@@ -25,6 +25,7 @@ HISTORY_COLUMNS = (
     "how", "ended_by",
 )  # fmt: skip
 
+OWNER_FIELDS = ("process", "uid", "gid", "user", "command", "container", "admin")
 WISH_FIELDS = (
     "count", "selectors", "wait_timeout", "max_hold", "priority", "task", "profile", "labels", "within", "notify",
 )  # fmt: skip
@@ -49,7 +50,7 @@ def lock_values(lock: Lock) -> tuple[Any, ...]:
         owner.container,
         owner.admin,
         lock.reattach,
-        wish_values(lock.wish),
+        _wish_values(lock.wish),
         lock.queued_at,
         lock.granted_at,
         lock.ends_at,
@@ -101,16 +102,23 @@ def read_lock(row: sqlite3.Row, gpus: tuple[str, ...]) -> Lock:
     )
 
 
-def request_row(request: Request) -> tuple[Value, ...]:
+def request_values(request: Request) -> tuple[Any, ...]:
+    """By `REQUEST_COLUMNS`, with plain values where the table has JSON."""
     return (
         request.id,
-        _owner_text(request.owner),
+        _owner_values(request.owner),
         request.reattach,
-        _wish_text(wish_values(request.wish)),
+        _wish_values(request.wish),
         request.queued_at,
         *request.rank,
         request.overtaken,
     )
+
+
+def request_row(values: Sequence[Any]) -> tuple[Value, ...]:
+    """From `request_values`."""
+    name, owner, reattach, wish, *rest = values
+    return (name, _owner_text(owner), reattach, _wish_text(wish), *rest)
 
 
 def read_request(row: sqlite3.Row) -> Request:
@@ -135,7 +143,7 @@ def quarantine_row(gpu: str, quarantine: Quarantine) -> tuple[Value, ...]:
         gpu,
         quarantine.since,
         quarantine.lock,
-        _owner_text(quarantine.holder),
+        _owner_text(_owner_values(quarantine.holder)),
         quarantine.reason,
         _encode([asdict(culprit) for culprit in quarantine.culprits]),
     )
@@ -207,26 +215,31 @@ def read_ended(row: sqlite3.Row) -> Ended:
     )
 
 
-def _owner_text(owner: Owner) -> str:
+def _owner_values(owner: Owner) -> tuple[Any, ...]:
+    """By `OWNER_FIELDS`."""
     process = owner.process
-    return _encode(
-        {
-            "process": {"pid": process.pid, "start_time": process.start_time, "boot_id": process.boot_id},
-            "uid": owner.uid,
-            "gid": owner.gid,
-            "user": owner.user,
-            "command": owner.command,
-            "container": owner.container,
-            "admin": owner.admin,
-        }
+    return (
+        (process.pid, process.start_time, process.boot_id),
+        owner.uid,
+        owner.gid,
+        owner.user,
+        owner.command,
+        owner.container,
+        owner.admin,
     )
+
+
+def _owner_text(values: Sequence[Any]) -> str:
+    named = dict(zip(OWNER_FIELDS, values, strict=True))
+    named["process"] = dict(zip(("pid", "start_time", "boot_id"), values[0], strict=True))
+    return _encode(named)
 
 
 def _read_owner(kept: Mapping[str, Any]) -> Owner:
     return Owner(**{**kept, "process": Process(**kept["process"])})
 
 
-def wish_values(wish: Wish) -> tuple[Any, ...]:
+def _wish_values(wish: Wish) -> tuple[Any, ...]:
     """By `WISH_FIELDS`."""
     return (
         wish.count,

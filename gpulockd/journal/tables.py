@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from ..ports import Ended, Saved
 from .entries import Entry, Kind
@@ -23,6 +24,7 @@ from .rows import (
     read_lock,
     read_quarantine,
     read_request,
+    request_row,
 )
 
 
@@ -49,11 +51,11 @@ class _Batch:
     """What comes of many turns together."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
-        self.granted: dict[int, tuple[Sequence[str], Sequence[Value]]] = {}
-        self.changed: dict[int, Sequence[Value]] = {}
+        self.granted: dict[int, tuple[Sequence[str], Sequence[Any]]] = {}
+        self.changed: dict[int, Sequence[Any]] = {}
         self.gone: dict[int, Sequence[str]] = {}
         self.ended: list[tuple[Value, ...]] = []
-        self.requests: dict[str, Sequence[Value] | None] = {}
+        self.requests: dict[str, Sequence[Any] | None] = {}
         self.quarantines: dict[str, Sequence[Value] | None] = {}
         self.drains: dict[str, tuple[str | None, str, float]] = {}
         self.highest = 0
@@ -104,8 +106,8 @@ class Tables:
         if batch.ended:
             db.executemany(INSERT_HISTORY, batch.ended)
             db.execute(TRIM_HISTORY, (self._history_rows,))
-        db.executemany(DELETE_REQUEST, ((name,) for name, row in batch.requests.items() if row is None))
-        db.executemany(WRITE_REQUEST, (row for row in batch.requests.values() if row is not None))
+        db.executemany(DELETE_REQUEST, ((name,) for name, values in batch.requests.items() if values is None))
+        db.executemany(WRITE_REQUEST, (request_row(values) for values in batch.requests.values() if values is not None))
         db.executemany(DELETE_QUARANTINE, ((gpu,) for gpu, row in batch.quarantines.items() if row is None))
         db.executemany(WRITE_QUARANTINE, (row for row in batch.quarantines.values() if row is not None))
         db.executemany(DELETE_DRAIN, ((gpu,) for gpu, (reason, _, _) in batch.drains.items() if reason is None))
