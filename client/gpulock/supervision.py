@@ -22,6 +22,8 @@ LET_GO_WITHIN = 10.0
 STRAGGLERS = 0.25
 """Seconds between looks at a group whose command has ended: no signal tells when its last member has left it for
 another group, as daemons do."""
+LONGEST_SLEEP = 86400.0
+"""Seconds; poll(2) takes less than 25 days."""
 _STOPS = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 
 
@@ -76,7 +78,7 @@ class Supervision:
         moments = [moment for moment in planned if moment is not None]
         if self._group.status is not None:
             moments.append(now() + STRAGGLERS)
-        poll.poll(max(0.0, min(moments) - now()) * 1000 + 1 if moments else None)
+        poll.poll(min(max(0.0, min(moments) - now()), LONGEST_SLEEP) * 1000 + 1 if moments else None)
 
     def _attend(self) -> None:
         connection = self._connection
@@ -87,8 +89,9 @@ class Supervision:
         for notice in connection.take_notices():
             if isinstance(notice, Loss):
                 self._end(notice)
-            elif isinstance(notice, Warned) and notice.level == "soft" and self._remind_at is None:
-                self._remind()
+            elif isinstance(notice, Warned) and notice.level == "soft":
+                if self._reminder is not None and self._reminder.before is None:
+                    self._remind()
             elif isinstance(notice, Hastened) and self._kill_at is not None:
                 self._kill_at = min(self._kill_at, _last_moment(notice.deadline))
 

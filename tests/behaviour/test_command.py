@@ -263,7 +263,7 @@ class TestTheReminder:
     @pytest.fixture
     def soft(self, tmp_path: Path) -> Iterator[Run]:
         """Under a daemon that asks tasks to finish after 2 seconds."""
-        levels = {"warning": 1, "soft_timeout": 2}
+        levels = {"warning": 1, "soft_timeout": 2, "hard_timeout": "forever"}
         settings: dict[str, object] = {f"gpu_lock_monitor.timeout_levels.{name}": at for name, at in levels.items()}
         with Daemon(tmp_path, simulate=1, settings=settings) as daemon, ExitStack() as programs:
             yield runner(daemon, programs)
@@ -293,8 +293,9 @@ class TestTheReminder:
         status, output, _ = outcome(process)
         assert (status, output) == (7, "inner\n")
 
-    def test_with_a_time_does_not_come_when_the_daemon_asks(self, soft: Run, tmp_path: Path) -> None:
-        process = soft("--max-hold", "60", "--signal", "USR1@1", "--", "sh", "-c", self.REMINDED, stdin=-1)
+    @pytest.mark.parametrize("max_hold", ["60", "40d", "forever"])
+    def test_with_a_time_does_not_come_when_the_daemon_asks(self, soft: Run, tmp_path: Path, max_hold: str) -> None:
+        process = soft("--max-hold", max_hold, "--signal", "USR1@1", "--", "sh", "-c", self.REMINDED, stdin=-1)
         assert said(process) == "ready"
         with Frames(str(tmp_path / "gpulockd.sock")) as watcher:
             wait_until(lambda: watcher.call("status")["locks"][0]["level"] == "soft", "the daemon asks")
