@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal as signals
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -216,6 +215,3 @@ class KernelView:
     def _tell(self, process: Process) -> None:
         if process in self.watched:
             self._daemon.from_outside(ProcessExited(process))
-
-
-FATAL = (int(signals.SIGTERM), int(signals.SIGKILL))

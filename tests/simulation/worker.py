@@ -269,9 +269,9 @@ class Worker:
             self.wire.hang_up()
         self.wire = None
         if self.child is not None and (chance.random() < 0.5 or world.calm):
-            world.schedule.after(8 * chance.random(), self._child_ends)
+            world.schedule.after(8 * chance.random(), self.child_ends)
 
-    def _child_ends(self) -> None:
+    def child_ends(self) -> None:
         if self.child is not None:
             self.host.machine.exit(self.child)
             self.host.machine.leave(self.child)
@@ -283,7 +283,7 @@ class Worker:
             self.world.schedule.soon(self.die, signal.Signals(number).name)
 
     def _child_signalled(self, number: int) -> None:
-        self.world.schedule.soon(self._child_ends)
+        self.world.schedule.soon(self.child_ends)
 
     # What it hears.
 
@@ -389,11 +389,13 @@ class Worker:
             self.wire.send(self.session.take_outgoing())
 
     def finished(self) -> list[Hold]:
-        """Its locks, for the judge."""
+        """Its locks, for the judge; not those of which it read when they were gone already."""
         now = self.world.schedule.now
+        ends = [(hold, now if hold.end is None else hold.end) for hold in self.holds]
         return [
-            Hold(self.name, hold.token, hold.gpus, hold.start, now if hold.end is None else hold.end, hold.killed)
-            for hold in self.holds
+            Hold(self.name, hold.token, hold.gpus, hold.start, end, hold.killed)
+            for hold, end in ends
+            if end >= hold.start
         ]
 
 

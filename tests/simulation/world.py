@@ -359,7 +359,7 @@ class World:
             for worker in host.workers:
                 worker.frozen_until = worker.hangs_until = 0.0
                 if not worker.alive:
-                    worker._child_ends()
+                    worker.child_ends()
                     host.machine.leave(worker.body)
                 worker.again(1.0)
 
