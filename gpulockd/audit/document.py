@@ -130,7 +130,6 @@ class _Reader:
         self._source = document.source
         self._titles: list[tuple[int, str]] = []
         self._level = 0
-        self._in_list = 0
         self._kind: Kind = "paragraph"
         self._lead = ""
         self._row: list[list[Piece]] = []
@@ -158,10 +157,6 @@ class _Reader:
         match token.type:
             case "heading_open":
                 self._kind, self._level = "heading", int(token.tag[1])
-            case "list_item_open":
-                self._in_list += 1
-            case "list_item_close":
-                self._in_list -= 1
             case "table_open":
                 self._cells = []
             case "tr_open" if token.map:
@@ -206,7 +201,7 @@ class _Reader:
         else:
             at = pieces_of(token.content, self._source, first, last)
         parts = _parts(token.content, token.children or [])
-        passage = Passage(self._source, self._kind, token.content, at, *parts, self._section(), self._in_list > 0)
+        passage = Passage(self._source, self._kind, token.content, at, *parts, self._section())
         for comment in passage.comments:
             self.document.comments.append(
                 Comment(comment.text, passage.offset(comment.start), passage.offset(comment.end))

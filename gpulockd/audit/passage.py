@@ -49,7 +49,6 @@ class Passage:
     links: Sequence[Link] = ()
     comments: Sequence[Span] = ()
     section: tuple[str, ...] = ()
-    in_list: bool = False
 
     def offset(self, index: int) -> int:
         """Where in the file the character at `index` stands."""
@@ -59,10 +58,12 @@ class Passage:
     @cached_property
     def prose(self) -> str:
         """The content with code, link targets and comments blanked, character for character."""
-        text = self.content
-        for start, end in self._silent():
-            text = text[:start] + " " * (end - start) + text[end:]
-        return text
+        parts, at = [], 0
+        for start, end in sorted(self._silent()):
+            if end > at:
+                parts += [self.content[at : max(at, start)], " " * (end - max(at, start))]
+                at = end
+        return "".join(parts) + self.content[at:]
 
     @cached_property
     def words(self) -> str:

@@ -105,7 +105,12 @@ def _below(
         why, hint = "is a link out of the tree, and is not followed", "name its target with --docs if it belongs to it"
         yield Finding("file-outside", Place(name), why, "", "", hint)
     elif real.is_dir():
-        for inner in sorted(path.iterdir()):
+        try:
+            inside = sorted(path.iterdir())
+        except OSError as error:
+            yield Finding("file-unreadable", Place(name), f"cannot be entered: {error.strerror or error}", "")
+            return
+        for inner in inside:
             if not inner.name.startswith("."):
                 yield from _below(inner, root, exclude, met, named=False)
     elif named or path.suffix.lower() in {".md", ".markdown"}:

@@ -31,7 +31,7 @@ class Binding:
     """What a file outside of the configuration must have, because of a setting."""
 
     files: str
-    """A pattern of paths below the root."""
+    """A pattern of paths in the tree, from the right."""
     pattern: str
     """A regular expression; its first group is the value."""
     key: str

@@ -17,7 +17,7 @@ from tests.support.daemon import Daemon
 from tests.support.waiting import PATIENCE
 
 from .marked import Workshop
-from .test_documents import clean
+from .test_documents import ROOT, clean
 
 CTL = (sys.executable, "-m", "gpulockd.ctl", "audit")
 
@@ -43,28 +43,29 @@ def test_the_running_daemon_is_asked(workshop: Workshop, capsys: pytest.CaptureF
 
 @pytest.mark.slow
 def test_a_hundred_files_of_a_thousand_lines(workshop: Workshop, tmp_path: Path) -> None:
-    """In less than ten seconds of processor time, whatever else the machine does; a terminal shows how far it is."""
-    text = clean("en") + clean("zh")
-    thousand = "\n".join((text * 10).splitlines()[:1000])
+    """A terminal shows how far it is. The bound is for a machine whose cores others use too: a quiet one needs less."""
+    ours = [path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))]
+    lines = "\n".join([*ours, clean("en"), clean("zh")]).splitlines()
     for number in range(100):
-        workshop.write(f"docs/{number}.md", thousand.replace("yaml\n", f"yaml\n# {number}\n"))
-    ours, theirs = pty.openpty()
+        begin = number * 10 % len(lines)
+        workshop.write(f"docs/{number}.md", "\n".join((lines[begin:] + lines)[:1000]))
+    terminal, theirs = pty.openpty()
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     command = [*CTL, "--config", "config.yml", "--docs", "docs"]
     with (tmp_path / "out").open("w") as out:
         process = processes.start(command, stdout=out, stderr=theirs, cwd=workshop.root)
         os.close(theirs)
         shown = b""
-        while chunk := _read(ours):
+        while chunk := _read(terminal):
             shown += chunk
         process.wait(PATIENCE)
-    os.close(ours)
+    os.close(terminal)
     processes.end(process)
     spent = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
     assert b"\r50 of 100 files " in shown
     assert shown.endswith(b"\r\x1b[K")
     assert "in 100 files" in (tmp_path / "out").read_text()
-    assert spent < 10
+    assert spent < 15
 
 
 def _read(terminal: int) -> bytes:

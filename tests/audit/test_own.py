@@ -104,7 +104,7 @@ def test_every_number_of_the_guide_that_is_changed_is_noticed(truths: Truths) ->
     judged = [change for change in changes(text) if not any(change.where in each for each in ignored)]
     assert len(judged) > 30
     missed = [f"{GUIDE}:{each.line}" for each in judged if not found_in(each.text, truths) - before]
-    assert missed == []
+    assert missed == [], "name the setting beside the number, as in `10 s (daemon.revoke_grace)`, or list it in OTHERS"
 
 
 def test_every_value_of_the_configuration_that_is_changed_is_noticed(truths: Truths, tmp_path: Path) -> None:

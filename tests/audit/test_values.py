@@ -130,6 +130,13 @@ TABLES = {
 |---|---|---|
 | `poll_interval` | 0.5 | 1 |
 """,
+    "parameters, of which one is called as a setting is": """\
+| parameter | default |
+|---|---|
+| `gpus` | `1` |
+| `priority` | `0` |
+| `port` | `1` |
+""",
     "what is no single value": """\
 | key | value |
 |---|---|

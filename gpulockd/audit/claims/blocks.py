@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from .. import yamltext
 from ..document import Block, Document
@@ -67,8 +67,3 @@ def _role_of_line(content: str, end: int) -> Role | None:
     comment = re.compile(r"[^\n#]*#([^\n]*)").match(content, end)
     role = of_words(comment.group(1)) if comment else None
     return role if role != "claim" else None
-
-
-def sections_of(tree: yamltext.Tree, truths: Truths) -> Mapping[str, int]:
-    """The sections of this configuration that the block has, by dotted name."""
-    return {".".join(path): at for path, at in tree.keys.items() if ".".join(path) in truths.sections}

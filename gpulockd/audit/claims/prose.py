@@ -39,7 +39,9 @@ _SUPPOSES = re.compile(
 _SENTENCE_END = re.compile(r"[.!?;](?=\s|$)|[。！？；;]|\n\s*\n")
 _CLAUSE_BREAK = re.compile(r"[,;:()，；：（）、]|\s[–—-]\s")
 _NUMBERS = re.compile(r"(?<![\w.,/:-])(?=[-+−\dA-Za-z半一两二三四五六七八九十])")
-_EVERY = re.compile(r"(?:every|after|each|for|within)\s+$|每隔?\s*$", re.IGNORECASE)
+
+FAR = 500
+"""So many characters around a value are looked at: sentences are shorter, and text without sentences has no end."""
 
 
 class Mention(NamedTuple):
@@ -103,11 +105,12 @@ def _any_of(names: tuple[str, ...]) -> re.Pattern[str]:
 
 def is_hypothetical(passage: Passage, start: int, end: int | None = None) -> bool:
     """Whether the clause around a value supposes, advises or remembers."""
-    text = passage.content
+    text = passage.content[max(0, start - FAR) : (end or start) + FAR]
+    start, end = min(start, FAR), (end or start) - max(0, start - FAR)
     begins = [match.end() for match in _SENTENCE_END.finditer(text, 0, start)]
     sentence = text[begins[-1] if begins else 0 : start]
-    after = _SENTENCE_END.search(text, end or start)
-    behind = re.split(_CLAUSE_BREAK, text[end or start : after.start() if after else len(text)], maxsplit=1)[0]
+    after = _SENTENCE_END.search(text, end)
+    behind = re.split(_CLAUSE_BREAK, text[end : after.start() if after else len(text)], maxsplit=1)[0]
     return bool(_SUPPOSES.search(sentence) or re.search(r"→|->|改为|until|ago|之前|以前", behind))
 
 
@@ -127,10 +130,13 @@ def _ahead(text: str, mention: Mention) -> Found | None:
 
     The clause before the bracket has to have one value only, and a few words behind it at most.
     """
-    before = _BEFORE.search(text, 0, mention.start)
+    before = _BEFORE.search(text, max(0, mention.start - FAR), mention.start)
     if before is None or not before.group().strip("`*_ \n"):
         return None
-    clause_start = max((match.end() for match in _CLAUSE_BREAK.finditer(text, 0, before.start())), default=0)
+    nearest = max(0, before.start() - FAR)
+    clause_start = max(
+        (match.end() for match in _CLAUSE_BREAK.finditer(text, nearest, before.start())), default=nearest
+    )
     found: list[Found] = []
     for match in _NUMBERS.finditer(text, clause_start, before.start()):
         quantity = quantity_at(text, match.start())

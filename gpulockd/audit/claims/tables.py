@@ -34,8 +34,8 @@ def columns_of(table: Table, truths: Truths) -> Columns | None:
     ]
     kinds: list[Column] = [of_column(cell.words) for cell in table.header]
     best = max(range(len(counts)), key=lambda place: (counts[place], -place), default=0)
-    if not counts or counts[best] == 0 or (counts[best] * 2 < len(table.rows) and kinds[best] != "key"):
-        return None
+    if not counts or counts[best] == 0 or counts[best] * 2 < len(table.rows):
+        return None  # a list of parameters, of which one is called as a setting is
     kinds[best] = "key"
     if len(kinds) == 2 and kinds[1 - best] == "" and _is_all_values([row[1 - best] for row in table.rows]):
         kinds[1 - best] = "value"

@@ -60,7 +60,7 @@ _SPOKEN = {
 _EXIT_CODES = frozenset((0, 1, 2, 69, 70, 75, 76, 77, 78, 124, 126, 127))
 """Of all three commands; a test holds them equal to what the commands themselves have."""
 
-_SOCKET_UNITS, _SERVICE_UNITS = "**/gpulockd.socket", "**/gpulockd.service"
+_SOCKET_UNITS, _SERVICE_UNITS = "gpulockd.socket", "gpulockd.service"
 _BINDINGS = (
     Binding(_SOCKET_UNITS, r"^ListenStream=(\S+)$", "daemon.socket", why="clients look for the socket there"),
     Binding(

@@ -9,7 +9,7 @@ from ..claims.blocks import is_ours, role_of
 from ..document import Block
 from ..findings import Finding
 from ..project import Project
-from ..truths import Refuses
+from ..truths import Refuses, Truths
 
 RULES: Mapping[str, str] = {
     "settings-refused": "the configuration has a value that is refused, or two that contradict each other",
@@ -38,6 +38,8 @@ def _block(block: Block, project: Project, refuses: Refuses) -> Iterator[Finding
         return
     if not all(path[0] in truths.sections for path in tree.keys) or "\n---" in block.content:
         return
+    if _says_but_the_defaults(tree, truths):
+        return
     starts = [0]
     for line in block.content.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
@@ -46,3 +48,12 @@ def _block(block: Block, project: Project, refuses: Refuses) -> Iterator[Finding
             continue  # `key-unknown` tells it
         at = min(starts[min(refusal.line, len(starts)) - 1] + refusal.column - 1, max(0, len(block.content) - 1))
         yield Finding("block-refused", block.source.place(block.offset(at)), refusal.message, "", hint=refusal.hint)
+
+
+def _says_but_the_defaults(tree: yamltext.Tree, truths: Truths) -> bool:
+    """Then it is accepted, as they are."""
+    defaults = truths.defaults
+    keys = [".".join(leaf.path) for leaf in tree.leaves]
+    return bool(defaults) and all(
+        key in defaults and leaf.value == defaults[key].value for key, leaf in zip(keys, tree.leaves, strict=True)
+    )

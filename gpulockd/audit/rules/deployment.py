@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from contextlib import suppress
+from pathlib import PurePath
 
 from ..claims.assignments import ASSIGNMENT
 from ..findings import Finding
@@ -22,20 +23,18 @@ _FILES = ("*.service", "*.socket", "docker-compose*.yml", "docker-compose*.yaml"
 
 def check(project: Project) -> Iterator[Finding]:
     for binding in project.truths.bindings:
-        for path in sorted(project.root.glob(binding.files)):
-            if source := _source(path, project):
-                yield from _bound(binding, source, project)
+        for source in _sources(binding.files, project):
+            yield from _bound(binding, source, project)
     for pattern in _FILES:
-        for name in sorted(each for each in project.tree.paths if Path(each).match(pattern)):
-            if source := _source(project.root / name, project):
-                yield from _variables(source, project)
+        for source in _sources(pattern, project):
+            yield from _variables(source, project)
 
 
-def _source(path: Path, project: Project) -> Source | None:
-    try:
-        return read(path, project.shown(path))
-    except Unreadable:
-        return None
+def _sources(pattern: str, project: Project) -> Iterator[Source]:
+    """The files of the tree that match, from the right: `*.service` is one in any folder."""
+    for name in sorted(each for each in project.tree.paths if PurePath(each).match(pattern)):
+        with suppress(Unreadable):
+            yield read(project.root / name, name)
 
 
 def _bound(binding: Binding, source: Source, project: Project) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from ..claims.prose import FAR
 from ..document import Document, Table
 from ..findings import Finding
 from ..passage import Passage
@@ -27,10 +28,10 @@ _DONE = re.compile(
     re.IGNORECASE,
 )
 _GAIN = re.compile(
-    r"\b(?:improv|increas|reduc|decreas|sav|speed|gain|lower|cut)\w*[^.;:\n]{0,40}?\d+(?:\.\d+)?\s*(?:%|x\b|times\b)"
-    r"|\d+(?:\.\d+)?\s*(?:%|x|×|times)\s*(?:faster|slower|less|fewer|better|improvement|reduction|speed-?up|quicker)\b"
-    r"|(?:提升|提高|降低|减少|缩短|改善|节省|加快|下降)[^。；，\n]{0,12}?\d+(?:\.\d+)?\s*(?:[%％]|倍)"
-    r"|\d+(?:\.\d+)?\s*倍\s*(?:的?(?:提升|提速|加速))",
+    r"\b(?:improv|increas|reduc|decreas|sav|speed|gain|lower|cut)\w*[^.;:\n]{0,40}?(?<!\d)\d{1,6}(?:\.\d{1,4})?\s*(?:%|x\b|times\b)"
+    r"|(?<!\d)\d{1,6}(?:\.\d{1,4})?\s*(?:%|x|×|times)\s*(?:faster|slower|less|fewer|better|improvement|reduction|speed-?up|quicker)\b"
+    r"|(?:提升|提高|降低|减少|缩短|改善|节省|加快|下降)[^。；，\n]{0,12}?(?<!\d)\d{1,6}(?:\.\d{1,4})?\s*(?:[%％]|倍)"
+    r"|(?<!\d)\d{1,6}(?:\.\d{1,4})?\s*倍\s*(?:的?(?:提升|提速|加速))",
     re.IGNORECASE,
 )
 _STATUS_COLUMN = re.compile(
@@ -61,7 +62,7 @@ def claims_in(passage: Passage) -> Iterator[re.Match[str]]:
     text = passage.prose
     expects = of_section(passage.section) == "suggestion"
     for found in (*_DONE.finditer(text), *(() if expects else _GAIN.finditer(text))):
-        before = re.split(r"[.;。；，,\n]", text[: found.start()])[-1]
+        before = re.split(r"[.;。；，,\n]", text[max(0, found.start() - FAR) : found.start()])[-1]
         if before.endswith(_QUOTES):
             continue  # the word is spoken of, not used
         if not (NOT_VERIFIED.search(before[-12:]) or _CONDITION.search(before) or NOT_VERIFIED.match(found.group())):

@@ -165,7 +165,9 @@ def _alerts(document: Document, alerts: frozenset[str]) -> Iterator[Finding]:
                     yield from _alert(row[place], code.start, code.text, alerts)
     for passage in document.passages:
         for code in passage.codes:
-            if _ALERT_PROSE.search(passage.content, 0, code.start) and re.fullmatch(r"[A-Z]\w+", code.text):
+            if _ALERT_PROSE.search(passage.content, max(0, code.start - 20), code.start) and re.fullmatch(
+                r"[A-Z]\w+", code.text
+            ):
                 yield from _alert(passage, code.start, code.text, alerts)
 
 
