@@ -1,7 +1,7 @@
 """A storm: a daemon under load and its workers, killed with SIGKILL again and again; everything goes into diaries.
 
     python -m tests.faults.storm --rounds 200 --seed 7 /tmp/storm && ls /tmp/storm/diaries
-    python -m tests.faults.storm --workers 50 --gpus 8 --each 500 --judge /tmp/storm        # `make storm`
+    python -m tests.faults.storm --workers 50 --gpus 8 --each 500 --lull 1.5 --judge /tmp/storm
 
 Each round kills a worker, the daemon, or both, at a random moment; many workers bear a fate besides, that kills
 them or the daemon within microseconds of a request. Daemon and workers are forked from this one process, which
@@ -43,8 +43,10 @@ LONGEST_LULL = 0.5
 """Seconds between two rounds, most of the time: in them work goes on, and locks outlast daemons."""
 LONGEST_GUST = 0.02
 """Between the others: daemons die that have not started yet, and clients that have not been answered."""
-# The grace is longer than any storm: a lock that its owner has forgotten must not be cleared away by time.
+# The grace is longer than any storm: a lock that its owner has forgotten must not be cleared away by time. Clients look
+# for their daemon often: one lives for a fraction of a second here, and by default they may pause for ten.
 CONFIG = """\
+gpu_lock: {{poll_interval: 0.05, max_poll_interval: 0.5}}
 daemon: {{socket: {directory}/gpulockd.sock, state_dir: {directory}/state, reattach_grace: 600}}
 http: {{port: 0}}
 inventory: {{simulate: {gpus}}}
@@ -53,12 +55,23 @@ redis: {{url: "{redis}"}}
 
 
 class Storm:
-    def __init__(self, directory: Path, seed: int, redis: str = "", *, gpus: int = GPUS, crew: int = WORKERS) -> None:
-        """`redis`: the URL of a server for the leases; none: the lease is a kernel lock. `crew`: workers at a time."""
+    def __init__(
+        self,
+        directory: Path,
+        seed: int,
+        redis: str = "",
+        *,
+        gpus: int = GPUS,
+        crew: int = WORKERS,
+        lull: float = LONGEST_LULL,
+    ) -> None:
+        """`redis`: the URL of a server for the leases; none: the lease is a kernel lock. `crew`: workers at a time.
+        `lull`: the longest one, in seconds."""
         self.directory = directory
         self.seed = seed
         self.gpus = gpus
         self.crew = crew
+        self.lull = lull
         self.chance = random.Random(f"{seed}")
         self.socket = str(directory / "gpulockd.sock")
         self.diaries = directory / "diaries"
@@ -86,7 +99,7 @@ class Storm:
         for _ in range(self.crew):
             self.start_worker()
         while self.worker_deaths + self.daemon_deaths < rounds or min(self.worker_deaths, self.daemon_deaths) < each:
-            self.attend(self.chance.uniform(0, self.chance.choice((LONGEST_LULL, LONGEST_LULL, LONGEST_GUST))))
+            self.attend(self.chance.uniform(0, self.chance.choice((self.lull, self.lull, LONGEST_GUST))))
             victims = self.chance.choice(("worker", "worker", "daemon", "both"))
             if victims != "worker":
                 self.kill_daemon()
@@ -250,11 +263,14 @@ def main() -> int:
     parser.add_argument("--each", type=int, help="of either kind at the least; default: a third of the rounds")
     parser.add_argument("--workers", type=int, default=WORKERS, help="how many there are at a time")
     parser.add_argument("--gpus", type=int, default=GPUS, help="how many there are")
+    parser.add_argument("--lull", type=float, default=LONGEST_LULL, help="seconds between two rounds at the most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--redis", default="", help="URL of a server for the leases")
     parser.add_argument("--judge", action="store_true", help="say what the diaries prove; exit status 1: a finding")
     options = parser.parse_args()
-    storm = Storm(options.directory, options.seed, options.redis, gpus=options.gpus, crew=options.workers)
+    storm = Storm(
+        options.directory, options.seed, options.redis, gpus=options.gpus, crew=options.workers, lull=options.lull
+    )
     gc.freeze()  # what is loaded by now is never collected in a child
     began = time.monotonic()
     try:
