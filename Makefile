@@ -61,7 +61,7 @@ format: install ## let ruff format and fix what it can
 	$(BIN)/ruff check --fix $(SOURCES)
 
 storm: install ## kill the daemon and workers under load, STORM_ROUNDS times each (500: some ten minutes), and judge
-	@directory=$$(mktemp -d /tmp/storm-XXXXXX); \
+	@directory=$$(mktemp -d); \
 	$(BIN)/python -m tests.faults.storm --workers 50 --gpus 8 --each $(STORM_ROUNDS) --lull 1.5 --judge \
 	    $$directory \
 	    && rm -rf $$directory || { echo "the diaries and the daemon's log are in $$directory" >&2; exit 1; }
