@@ -29,6 +29,8 @@ class Body:
     alive: bool = True
     watchers: list[Callable[[], None]] = field(default_factory=list)
     """Told when it ends."""
+    visits: dict[str, int] = field(default_factory=dict)
+    """Which visit to each GPU its last one was."""
 
     @property
     def pid(self) -> int:
@@ -49,6 +51,8 @@ class Machine:
         self.driver_slow_until = 0.0
         self.bodies: dict[int, Body] = {}
         self.on_gpu: dict[str, list[Body]] = {gpu.uuid: [] for gpu in gpus}
+        self.visits = 0
+        """How often a process has come onto a GPU."""
         self._next_pid = 100
 
     def spawn(self, uid: int, signalled: Callable[[int], None], root: Process | None = None) -> Body:
@@ -77,6 +81,8 @@ class Machine:
     def enter(self, body: Body, uuids: Sequence[str]) -> None:
         for uuid in uuids:
             if body not in self.on_gpu[uuid]:
+                self.visits += 1
+                body.visits[uuid] = self.visits
                 self.on_gpu[uuid].append(body)
 
     def leave(self, body: Body, uuids: Iterable[str] | None = None) -> None:

@@ -22,6 +22,8 @@ class Asked:
     """A request reached the core."""
 
     at: float
+    tie: int
+    """The smaller came first, of two at one moment."""
     daemon: str
     key: Key
     count: int
@@ -64,11 +66,11 @@ def out_of_turn(history: Sequence[Asked | Granted | Left], head_start: float, ma
     step of priority. Among different ones the first of its equals is overtaken `max_overtakes` times, while waiting can
     help it."""
     waiting: dict[str, dict[Key, _Waiting]] = {}
-    for number, entry in enumerate(history):
+    for entry in history:
         queue = waiting.setdefault(entry.daemon, {})
         match entry:
             case Asked():
-                queue[entry.key] = _Waiting(entry, (entry.at - entry.priority * head_start, number))
+                queue[entry.key] = _Waiting(entry, (entry.at - entry.priority * head_start, entry.tie))
             case Left():
                 queue.pop(entry.key, None)
             case Granted():
@@ -92,10 +94,11 @@ def _overtaken(other: _Waiting, granted: _Waiting, grant: Granted, max_overtakes
         )
     if set(asked.candidates).isdisjoint(grant.gpus):
         return
+    if len(set(asked.candidates) & set(grant.in_service)) < asked.count:
+        return  # mere waiting would not have helped it
     other.overtaken += 1
-    hopeful = len(set(asked.candidates) & set(grant.in_service)) >= asked.count
     # One pass over the queue may grant every GPU past a request before it is overtaken once too often.
-    if hopeful and other.overtaken > max_overtakes + len(asked.candidates):
+    if other.overtaken > max_overtakes + len(asked.candidates):
         yield (
             f"{grant.daemon} let request {asked.key}, which waits since {asked.at:.3f}, be overtaken "
             f"{other.overtaken} times"

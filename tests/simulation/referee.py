@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from .world import World
 
 
+NEW = 10**9
+"""Above the number of every request that comes from before a restart."""
+
+
 class ObservedMachine(Machine):
     """The real core; the referee sees every event and every action."""
 
@@ -79,8 +83,8 @@ class Referee:
         self._good: dict[tuple[str, str], float] = {}
         """When the last good claim or renewal was sent, by daemon and GPU."""
         self._leased_since_forgotten: set[tuple[str, str]] = set()
-        self._behind: dict[tuple[str, str], list[Body]] = {}
-        """What holders that went without a word have left on the GPUs of a host."""
+        self._behind: dict[tuple[str, str], list[tuple[Body, int]]] = {}
+        """What holders that went without a word have left on the GPUs of a host, and since which visit to it."""
         self._sick: dict[tuple[str, str], bool] = {}
         self._drained: dict[tuple[str, str], bool] = {}
         """By daemon and GPU, what its driver and its administrator have said."""
@@ -96,9 +100,9 @@ class Referee:
                     waiting[session, msgid] = True
                     named = tuple(sorted(f"GPU-{selector}" for selector in wish.selectors))
                     candidates = named or tuple(daemon.host.uuids)
-                    since = self._kept_since(daemon, session, wish, now)
+                    since, tie = self._place(daemon, session, wish, now)
                     self.history[daemon.host.name].append(
-                        Asked(since, daemon.instance, (session, msgid), wish.count, candidates, wish.priority)
+                        Asked(since, tie, daemon.instance, (session, msgid), wish.count, candidates, wish.priority)
                     )
             case Restored(drains=drains):
                 self._drained.update({(daemon.instance, uuid): True for uuid in drains})
@@ -108,18 +112,19 @@ class Referee:
             case _:
                 pass
 
-    def _kept_since(self, daemon: Daemon, session: int, wish: Wish, now: float) -> float:
-        """When a request was first made: before a restart, where its client asks again and its place was kept."""
+    def _place(self, daemon: Daemon, session: int, wish: Wish, now: float) -> tuple[float, int]:
+        """When a request was first made: before a restart, where its client asks again and its place was kept. And
+        what decides among those of one moment."""
         state = daemon.machine.state
         asker = state.sessions[session]
         same = [
-            kept.queued_at
+            (kept.queued_at, kept.rank[1])
             for kept in state.absent.values()
             if asker.reattach is not None
             and (kept.reattach, kept.owner.process) == (asker.reattach, asker.owner.process)
             and replace(kept.wish, wait_timeout=0.0) == replace(wish, wait_timeout=0.0)
         ]
-        return min(same, default=now)
+        return min(same, default=(now, NEW + self.events))
 
     def after(self, daemon: Daemon, event: Event, now: float, actions: Sequence[Action]) -> None:
         world = self._world
@@ -205,7 +210,8 @@ class Referee:
     def _forbidden(self, daemon: Daemon, lock: Lock, uuid: str, now: float) -> tuple[str, str] | None:
         world, host = self._world, daemon.host
         on_it = host.machine.on_gpu[uuid]
-        left = [body for body in self._behind.get((host.name, uuid), ()) if body in on_it]
+        behind = self._behind.get((host.name, uuid), ())
+        left = [body for body, visit in behind if body in on_it and body.visits[uuid] == visit]
         if left and host.machine.driver_tells:
             pids = ", ".join(str(body.pid) for body in left)
             return "orphan", f"{lock.id} is granted while pid {pids} of an earlier holder is still on {uuid}"
@@ -231,7 +237,8 @@ class Referee:
         for uuid in lock.gpus:
             if not voluntary:
                 process = lock.owner.process
-                mine = [body for body in host.machine.on_gpu[uuid] if body.root == process]
+                on_it = host.machine.on_gpu[uuid]
+                mine = [(body, body.visits[uuid]) for body in on_it if body.root == process]
                 self._behind.setdefault((host.name, uuid), []).extend(mine)
 
     def _told_of_grant(self, daemon: Daemon, answer: Answer, now: float) -> None:
