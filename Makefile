@@ -60,9 +60,9 @@ format: install ## let ruff format and fix what it can
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
-storm: install ## kill the daemon and workers under load, STORM_ROUNDS times each (500: some ten minutes), and judge
+storm: install ## kill the daemon and workers under load, STORM_ROUNDS times each (500: three minutes), and judge
 	@directory=$$(mktemp -d); \
-	$(BIN)/python -m tests.faults.storm --workers 50 --gpus 8 --each $(STORM_ROUNDS) --lull 1.5 --judge \
+	$(BIN)/python -m tests.faults.storm --workers 50 --gpus 8 --each $(STORM_ROUNDS) --lull 1.5 --seed 2026 --judge \
 	    $$directory \
 	    && rm -rf $$directory || { echo "the diaries and the daemon's log are in $$directory" >&2; exit 1; }
 

@@ -7,8 +7,9 @@ from itertools import pairwise
 import pytest
 
 from gpulockd.core.lease import KILL, STOP, TERMINATE, WARN
+from tests.docs.markdown import ROOT, table
 
-from .chain import END, ROWS, Course, run_all
+from .chain import END, ROWS, TROUBLES, Course, run_all
 
 pytestmark = [pytest.mark.system, pytest.mark.redis, pytest.mark.slow]
 
@@ -58,3 +59,9 @@ def test_a_frozen_daemon_grants_nothing_on_its_old_lease_when_it_wakes_up(course
 def test_nothing_else_was_seen(courses: dict[str, Course]) -> None:
     for course in courses.values():
         assert course.at.keys() <= ROWS.keys()
+
+
+def test_the_table_that_is_shown_to_people_is_the_one_that_is_measured() -> None:
+    shown = table(ROOT / "docs" / "reliability.md", "who")
+    assert [tuple(row[:3]) for row in shown.rows] == list(ROWS.values())
+    assert shown.header[3:] == [trouble.title for trouble in TROUBLES.values()]
