@@ -32,7 +32,7 @@ the group is ended.
       --signal SIG[@TIME]  send SIG to CMD's process group TIME before the lock is taken back; without TIME when the
                            daemon asks the task to finish (its soft_timeout)
       --priority P         -10 to 10, higher goes first (default: 0)
-      --profile NAME       named settings for a kind of task
+      --profile NAME       the daemon's settings for that kind of task: how long to wait and to hold, unless given here
       --label K=V          a label; may be given several times
       --socket PATH        the daemon's socket (default: $GPULOCK_SOCKET, else /run/gpulockd/gpulockd.sock)
   -q, --quiet              say nothing while waiting

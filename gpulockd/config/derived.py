@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import socket
 
 from gpulock.documents import SettingView
 
 from ..core.model import Levels, Settings
-from .keys import SETTINGS, value_of
+from .keys import of_profile, settings_of, source_of, value_of
 from .loading import Loaded
 from .masking import masked_url
 from .model import Config, Daemon, GpuLockMonitor, TimeoutLevels
@@ -22,7 +23,7 @@ def host_name(daemon: Daemon) -> str:
 def core_settings(config: Config) -> Settings:
     """The part of `config` that the core decides by."""
     lock, monitor, redis, daemon = config.gpu_lock, config.gpu_lock_monitor, config.redis, config.daemon
-    return Settings(
+    general = Settings(
         host=host_name(daemon),
         max_wait_time=lock.max_wait_time,
         lock_timeout=lock.lock_timeout,
@@ -46,6 +47,28 @@ def core_settings(config: Config) -> Settings:
         use_event_driven=lock.use_event_driven,
         fallback_timeout=lock.fallback_timeout,
     )
+    profiles = {name: _under_profile(config, name, general) for name in config.profiles}
+    return dataclasses.replace(general, profiles=profiles)
+
+
+def _under_profile(config: Config, name: str, general: Settings) -> Settings:
+    def seconds(own: str) -> float:
+        value = effective(config, of_profile(name, own))
+        assert isinstance(value, float)
+        return value
+
+    levels = TimeoutLevels(**{each: seconds(f"timeout_levels.{each}") for each in TimeoutLevels.model_fields})
+    return dataclasses.replace(
+        general,
+        max_wait_time=seconds("max_wait_time"),
+        lock_timeout=seconds("max_hold"),
+        levels=_levels(config.gpu_lock_monitor, levels),
+    )
+
+
+def effective(config: Config, key: str) -> object:
+    """The value that holds: where a profile does not have one, that of its fallback."""
+    return value_of(config, source_of(config, key))
 
 
 def _levels(monitor: GpuLockMonitor, levels: TimeoutLevels) -> Levels:
@@ -58,8 +81,8 @@ def _levels(monitor: GpuLockMonitor, levels: TimeoutLevels) -> Levels:
 def settings(loaded: Loaded) -> list[SettingView]:
     """Every effective value and where it came from, in the order of the model, without passwords."""
     return [
-        SettingView(key=key, value=_shown(key, value_of(loaded.config, key)), source=loaded.origins[key])
-        for key in SETTINGS
+        SettingView(key=key, value=_shown(key, effective(loaded.config, key)), source=loaded.origins[key])
+        for key in settings_of(loaded.config)
     ]
 
 

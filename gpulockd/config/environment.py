@@ -92,7 +92,9 @@ def _strangers(environ: Mapping[str, str]) -> Iterator[Problem]:
     short = {name.removeprefix(PREFIX): name for name in NAMES}
     for name in sorted(environ.keys() - NAMES.keys()):
         upper = name.upper()
-        if twin := twins.get(upper.replace("_", "")):
+        if upper.startswith(f"{PREFIX}PROFILES__"):
+            yield Problem.at(place_of(name), "", "sets nothing", "profiles are read from the file only")
+        elif twin := twins.get(upper.replace("_", "")):
             yield Problem.at(place_of(name), "", "sets nothing", f"did you mean {twin}?")
         elif upper.startswith(PREFIX):
             near = get_close_matches(upper.removeprefix(PREFIX), short, n=1)

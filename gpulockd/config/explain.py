@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from pydantic_core import ErrorDetails
 
-from .keys import SETTINGS, members_of
+from .keys import PROFILES, SETTINGS, field_of, members_of
 from .masking import masked_url
 from .problems import did_you_mean
 from .values import Unfit
@@ -21,9 +21,10 @@ _MUST = {
     "less_than_equal": "must be at most {le}",
     "string_too_short": "must be some text",
 }
-_SECTION_EXPECTED = {"model_type", "model_attributes_type", "dict_type"}
+_SECTION_EXPECTED = {"model_type", "model_attributes_type", "dict_type", "mapping_type"}
 _BOOLEANS = {"yes": "true", "on": "true", "1": "true", "no": "false", "off": "false", "0": "false"}
 """What others take for booleans."""
+_NAMES = "its keys are names of your own, each with a section: `ocr: {max_hold: 5m}`"
 _LONGEST = 60
 
 
@@ -34,17 +35,16 @@ def explain(error: ErrorDetails) -> tuple[str, str]:
     if kind == "extra_forbidden":
         return "unknown key", _nearest(section, name)
     if kind in _SECTION_EXPECTED:
-        return (
-            f"must be a section, not {_shown(error['input'])}",
-            f"its keys: {', '.join(members_of('.'.join(path)))}",
-        )
+        keys = f"its keys: {', '.join(members_of('.'.join(path)))}"
+        return f"must be a section, not {_shown(error['input'])}", _NAMES if path == [PROFILES] else keys
     return f"{_requirement(error)}, not {_shown(error['input'])}", _hint(error)
 
 
 def _nearest(section: str, name: str) -> str:
     """The key that was meant: one of this section, or of the same name elsewhere; else all there are."""
     members = members_of(section)
-    namesakes = [key for key in SETTINGS if key.rpartition(".")[2] == name]
+    in_profile = section.startswith(f"{PROFILES}.")
+    namesakes = [key for key in SETTINGS if key.rpartition(".")[2] == name and not in_profile]
     if hint := did_you_mean(name, members):
         return hint
     if namesakes:
@@ -71,7 +71,8 @@ def _hint(error: ErrorDetails) -> str:
         return unfit.hint
     if isinstance(value, str) and (choices := _choices(key)):
         return did_you_mean(value, choices)
-    kind = SETTINGS[key].annotation
+    field = field_of(key)
+    kind = None if field is None else field.annotation
     if kind is bool and (meant := _BOOLEANS.get(str(value).lower())):
         return f"did you mean {meant}?"
     if kind is int and isinstance(value, str) and value.strip().isdecimal():
@@ -83,7 +84,8 @@ def _hint(error: ErrorDetails) -> str:
 
 def _choices(key: str) -> tuple[str, ...]:
     """What a setting with a fixed choice can be; nothing for others."""
-    choices = get_args(SETTINGS[key].annotation) if key in SETTINGS else ()
+    field = field_of(key)
+    choices = () if field is None else get_args(field.annotation)
     return tuple(choice for choice in choices if isinstance(choice, str))
 
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from .environment import read_environment, read_redis_address
 from .explain import explain
-from .keys import SETTINGS
+from .keys import settings_of, source_of
 from .model import Config
 from .problems import ConfigError, Place, Problem
 from .rules import DEFAULT, violations
@@ -22,12 +22,16 @@ DEFAULT_FILE = Path("/etc/gpulockd/config.yml")
 
 _Keys = tuple[str, ...]
 
+_KEY = "[key]"
+"""What pydantic says behind a name to tell that the name itself is wrong."""
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
     config: Config
     origins: Mapping[str, str]
-    """For each setting `default`, `FILE:LINE:COLUMN` or `environment NAME`."""
+    """For each setting `default`, `FILE:LINE:COLUMN` or `environment NAME`; where a profile leaves one to its fallback,
+    that of the fallback."""
     file: Path | None
     """What was read; None: there is no file."""
 
@@ -42,7 +46,8 @@ def load(path: Path | None, environ: Mapping[str, str], default_file: Path = DEF
     document = Document({}, {}, {}, ()) if content is None else read_document(content, str(file))
     gathered = _Gathered(document)
     gathered.add(environ)
-    return Loaded(gathered.checked(), gathered.origins(), file)
+    config = gathered.checked()
+    return Loaded(config, gathered.origins(config), file)
 
 
 def _content(path: Path, *, must_exist: bool) -> bytes | None:
@@ -85,15 +90,17 @@ class _Gathered:
     def checked(self) -> Config:
         """The configuration. Raises `ConfigError`; rules are checked even where single values are wrong."""
         config = self._parsed()
-        for broken in violations(config, self.origins(), except_for=self._doubtful()):
+        for broken in violations(config, self.origins(config), self._is_doubtful):
             place = self._places[tuple(broken.key.split("."))]
             self._problems.append(Problem.at(place, broken.key, broken.message, broken.hint))
         if self._problems:
             raise ConfigError(self._problems)
         return config
 
-    def origins(self) -> dict[str, str]:
-        return {key: str(self._places.get(tuple(key.split(".")), DEFAULT)) for key in SETTINGS}
+    def origins(self, config: Config) -> dict[str, str]:
+        return {
+            key: str(self._places.get(tuple(source_of(config, key).split(".")), DEFAULT)) for key in settings_of(config)
+        }
 
     def _parsed(self) -> Config:
         """The model of what was given, without the values that are wrong, each of which becomes a problem."""
@@ -103,7 +110,10 @@ class _Gathered:
             usable = copy.deepcopy(self._values)
             for details in error.errors():
                 keys = tuple(str(part) for part in details["loc"])
-                place = (self._keys if details["type"] == "extra_forbidden" else self._places)[keys]
+                about_key = details["type"] == "extra_forbidden"
+                if keys[-1] == _KEY:
+                    keys, about_key = keys[:-1], True
+                place = (self._keys if about_key else self._places)[keys]
                 self._problems.append(Problem.at(place, ".".join(keys), *explain(details)))
                 _remove(usable, keys)
         return Config.model_validate(usable)
@@ -127,10 +137,9 @@ class _Gathered:
             "GPULOCKD__REDIS__URL" in environ or not isinstance(section, dict) or section.get("url") not in {None, ""}
         )
 
-    def _doubtful(self) -> set[str]:
-        """Settings whose value is not known, because it or its section is wrong."""
-        wrong = {problem.key for problem in self._problems if problem.key}
-        return {key for key in SETTINGS if any(f"{key}.".startswith(f"{name}.") for name in wrong)}
+    def _is_doubtful(self, key: str) -> bool:
+        """Whether the value of a setting is not known, because it or its section is wrong."""
+        return any(f"{key}.".startswith(f"{problem.key}.") for problem in self._problems if problem.key)
 
 
 def _remove(values: dict[str, Any], keys: _Keys) -> None:

@@ -5,6 +5,7 @@ A section knows its own keys only; what must hold between keys is in `rules`. Al
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,9 +17,11 @@ from .values import (
     Count,
     Namespace,
     OptionalPath,
+    OwnSeconds,
     Port,
     PositiveCount,
     PositiveSeconds,
+    ProfileName,
     RedisUrl,
     Seconds,
     SecondsOrForever,
@@ -145,6 +148,20 @@ class Http(Section):
     """0: off."""
 
 
+class ProfileLevels(Section):
+    warning: OwnSeconds = None
+    soft_timeout: OwnSeconds = None
+    hard_timeout: OwnSeconds = None
+
+
+class Profile(Section):
+    """What holds for one kind of task in place of the general settings; see `keys.FALLBACKS`."""
+
+    max_wait_time: OwnSeconds = None
+    max_hold: OwnSeconds = None
+    timeout_levels: Annotated[ProfileLevels, BeforeValidator(_empty_section)] = ProfileLevels()
+
+
 class Config(Section):
     """All of it. Made by `load`, which checks `rules` too."""
 
@@ -154,3 +171,7 @@ class Config(Section):
     daemon: Annotated[Daemon, BeforeValidator(_empty_section)] = Daemon()
     inventory: Annotated[Inventory, BeforeValidator(_empty_section)] = Inventory()
     http: Annotated[Http, BeforeValidator(_empty_section)] = Http()
+    profiles: Annotated[
+        Mapping[ProfileName, Annotated[Profile, BeforeValidator(_empty_section)]], BeforeValidator(_empty_section)
+    ] = {}
+    """By their names, which requests give."""

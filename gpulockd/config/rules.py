@@ -6,12 +6,12 @@ A violation is told where somebody set something: of a default and a file's valu
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ..core import lease
-from .keys import value_of
+from .keys import FALLBACKS, of_profile, profile_and_key, source_of, value_of
 from .model import Config
 
 DEFAULT = "default"
@@ -122,14 +122,31 @@ RULES: Sequence[Rule] = (
 )
 
 
-def violations(config: Config, origins: Mapping[str, str], except_for: set[str]) -> list[Violation]:
-    """What does not hold. Rules about a setting in `except_for` are left out: its value is not known."""
-    applicable = (rule for rule in RULES if not except_for.intersection(rule.keys))
+def violations(config: Config, origins: Mapping[str, str], is_doubtful: Callable[[str], bool]) -> list[Violation]:
+    """What does not hold. Rules about a setting that is doubtful are left out: its value is not known."""
+    applicable = [rule for rule in RULES if not any(map(is_doubtful, rule.keys))]
+    applicable += _within_profiles(config, is_doubtful)
     return [broken for rule in applicable if (broken := rule.violation(config, origins))]
 
 
+_IN_PROFILES: Mapping[str, str] = {general: own for own, general in FALLBACKS.items()}
+
+
+def _within_profiles(config: Config, is_doubtful: Callable[[str], bool]) -> Iterator[Rule]:
+    """What holds between general settings holds between those of a profile, and what it leaves to the general ones."""
+    ordered = [rule for rule in RULES if isinstance(rule, InOrder) and _IN_PROFILES.keys() >= set(rule.keys)]
+    for name in config.profiles:
+        for rule in ordered:
+            asked = [of_profile(name, _IN_PROFILES[key]) for key in rule.keys]
+            smaller, larger = given = tuple(source_of(config, key) for key in asked)
+            if given != rule.keys and not any(map(is_doubtful, (*asked, *given))):
+                yield replace(rule, smaller=smaller, larger=larger)
+
+
 def _set_by_somebody(keys: tuple[str, ...], origins: Mapping[str, str]) -> str:
-    return next((key for key in keys if origins.get(key, DEFAULT) != DEFAULT), keys[0])
+    """That of a profile before a general one, which is right for others."""
+    profiles_first = sorted(keys, key=lambda key: profile_and_key(key) is None)
+    return next((key for key in profiles_first if origins.get(key, DEFAULT) != DEFAULT), keys[0])
 
 
 def _number(config: Config, key: str) -> float:

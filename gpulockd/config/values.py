@@ -36,6 +36,8 @@ def _seconds(value: Any) -> float:
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(allow_inf_nan=False)]
 PositiveSeconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
 SecondsOrForever = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
+OwnSeconds = Annotated[float | None, BeforeValidator(_seconds), Field(gt=0)]
+"""`SecondsOrForever`; None, which cannot be written, where a more general setting holds."""
 
 Count = Annotated[int, Field(ge=0)]
 PositiveCount = Annotated[int, Field(ge=1)]
@@ -89,6 +91,14 @@ def _namespace(value: Any) -> str:
         raise Unfit("must be a word without spaces and braces", "it begins every key in Redis")
     return value
 
+
+def _profile_name(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", value):
+        raise Unfit("must be a name of letters, digits, - and _")
+    return value
+
+
+ProfileName = Annotated[str, BeforeValidator(_profile_name)]
 
 Namespace = Annotated[str, BeforeValidator(_namespace)]
 

@@ -50,7 +50,7 @@ def _level_at(lock: Lock, now: float) -> Level:
 
 def resume(turn: Turn, lock: Lock) -> None:
     """Goes on where an earlier daemon stopped. What was reached by then has been announced."""
-    lock.levels = turn.state.settings.levels
+    lock.levels = turn.state.settings.under(lock.wish.profile).levels
     lock.level = _level_at(lock, turn.now)
     watch_age(turn, lock)
     if lock.beat_at is not None:

@@ -329,6 +329,12 @@ class Settings:
     exponential_backoff: bool = True
     use_event_driven: bool = True
     fallback_timeout: float = 30.0
+    profiles: Mapping[str, Settings] = field(default_factory=dict)
+    """All of this as it holds for requests that name a profile."""
+
+    def under(self, profile: str) -> Settings:
+        """For a request or lock of that profile. A lock may have one that was removed from the configuration since."""
+        return self.profiles.get(profile, self) if profile else self
 
 
 @dataclass(slots=True)

@@ -109,7 +109,12 @@ def _acquire(context: Context, caller: Caller, msgid: int, params: wire.Acquire)
 
 
 def wish(params: wire.Acquire, settings: Settings) -> Wish:
-    """`params` with the daemon's defaults. Raises `InvalidRequest` for a hold that would never be allowed."""
+    """`params` with the daemon's defaults, or those of its profile. Raises `InvalidRequest` for a profile that there is
+    not, and for a hold that would never be allowed."""
+    if params.profile:
+        if params.profile not in settings.profiles:
+            raise _unknown_profile(params.profile, sorted(settings.profiles))
+        settings = settings.under(params.profile)
     max_hold = params.max_hold
     if max_hold is None:
         max_hold = settings.lock_timeout
@@ -131,6 +136,14 @@ def wish(params: wire.Acquire, settings: Settings) -> Wish:
         labels=params.labels,
         within=params.within,
         notify=frozenset(params.notify),
+    )
+
+
+def _unknown_profile(name: str, known: list[str]) -> InvalidRequest:
+    return InvalidRequest(
+        f"parameter 'profile': there is no profile {name!r} here",
+        hint=f"there are: {', '.join(known)}" if known else "the daemon's configuration has none",
+        data={"profile": name, "profiles": known},
     )
 
 

@@ -120,6 +120,20 @@ def test_every_value_of_the_configuration_that_is_changed_is_noticed(truths: Tru
         assert told_of(findings, key, "default-differs"), key
 
 
+def test_profiles_are_somebodys_own(tmp_path: Path) -> None:
+    """Names and values of theirs are no findings; what the daemon would refuse is."""
+    file = tmp_path / "config.yml"
+
+    def findings_with(profile: str) -> list[str]:
+        file.write_text(f"{config().text}\nprofiles:\n  film: {profile}\n")
+        found = audit(Request(ROOT, [file], [ROOT / GUIDE], None, PROFILES)).findings
+        return [f"{each.message} {each.place}" for each in found if "film" in each.message]
+
+    assert findings_with("{max_hold: 1h, timeout_levels: {hard_timeout: 9h}}") == []
+    [finding] = findings_with("{max_hold: 9h}")
+    assert "profiles.film.max_hold: is 32400, but must be at most" in finding
+
+
 def another(value: object) -> str:
     match value:
         case bool():

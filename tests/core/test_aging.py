@@ -9,7 +9,7 @@ import pytest
 
 from gpulockd.core.actions import Answer
 from gpulockd.core.events import ExtendRequested
-from gpulockd.core.model import Levels
+from gpulockd.core.model import Level, Levels, Settings
 
 from .script import (
     Host,
@@ -193,3 +193,32 @@ def test_the_next_daemon_goes_on_where_this_one_stopped() -> None:
         hello("anna", "key-2", reattach="key-1"), unwatch(process.pid), welcomed("anna", 0), warned("anna", "warning"),
         passes(75), warned("anna", "soft"), lost("anna", "stalled"),
     )  # fmt: skip
+
+
+SHORT = Settings(levels=Levels(warning=1, soft=2, hard=3))
+
+
+def test_a_profile_has_its_own_levels() -> None:
+    host = Host(gpus=2, levels=LEVELS, profiles={"short": SHORT})
+    play(
+        host,
+        acquire("anna", hold=math.inf, notify=NOTIFY, profile="short"), granted("anna", 0),
+        acquire("ben", hold=math.inf, notify=NOTIFY), granted("ben", 1),
+        passes(1), warned("anna", "warning"),
+        passes(1), warned("anna", "soft"),
+        extends("anna", 1000), answered("anna"),
+        passes(1), lost("anna", "max-hold"),
+    )  # fmt: skip
+    assert host.lock("ben").level is Level.NONE
+
+
+@pytest.mark.parametrize(("profiles", "levels"), [({"short": SHORT}, SHORT.levels), ({}, LEVELS)])
+def test_a_lock_keeps_its_profile_over_a_restart_as_long_as_there_is_one(
+    profiles: dict[str, Settings], levels: Levels
+) -> None:
+    before = Host(gpus=1, levels=LEVELS, profiles={"short": SHORT})
+    play(before, acquire("anna", profile="short"), granted("anna", 0))
+    pid = before.process("anna").pid
+    host, start = after_restart(before, now=0.5, levels=LEVELS, profiles=profiles)
+    play(host, happens(start), watch(pid), claim(0, floor=1))
+    assert host.lock("anna").levels == levels

@@ -14,6 +14,7 @@ from gpulock import command, errors
 from gpulock.group import CannotRun
 from gpulock.sync import Lock
 from gpulockd.config import load, settings
+from gpulockd.config.keys import FALLBACKS
 from gpulockd.core.model import Levels
 from tests.core.script import Host, acquire, answered, beats, granted, passes, play
 from tests.support.daemon import Daemon
@@ -80,6 +81,10 @@ def test_every_setting_with_its_default() -> None:
     listed = {names(row[0])[0]: names(row[1])[0] for row in table(DOCUMENT, "key").rows}
     defaults = settings(load(None, {}, Path("absent")))
     assert list(listed.items()) == [(each["key"], written(each["value"])) for each in defaults]
+
+
+def test_every_key_of_a_profile_with_what_holds_without_it() -> None:
+    assert {names(row[0])[0]: names(row[1])[0] for row in table(DOCUMENT, "in a profile").rows} == FALLBACKS
 
 
 def written(value: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -80,9 +80,29 @@ class TestWish:
         assert wish(wire.Acquire(), self.settings) == Wish(count=1, wait_timeout=10.0, max_hold=20.0)
 
     def test_what_the_client_says_stands(self) -> None:
-        asked = wire.Acquire(gpus=4, wait_timeout=0.0, max_hold=30.0, within="L1-1", profile="p")
-        expected = Wish(count=4, wait_timeout=0.0, max_hold=30.0, within="L1-1", profile="p")
+        asked = wire.Acquire(gpus=4, wait_timeout=0.0, max_hold=30.0, within="L1-1")
+        expected = Wish(count=4, wait_timeout=0.0, max_hold=30.0, within="L1-1")
         assert wish(asked, self.settings) == expected
+
+    def test_a_profile_has_its_own_defaults_and_bounds(self) -> None:
+        film = Settings(max_wait_time=100.0, lock_timeout=200.0, levels=Levels(hard=300.0))
+        settings = replace(self.settings, profiles={"film": film})
+        expected = Wish(count=1, wait_timeout=100.0, max_hold=200.0, profile="film")
+        assert wish(wire.Acquire(profile="film"), settings) == expected
+        assert wish(wire.Acquire(profile="film", max_hold=300.0), settings).max_hold == 300.0
+        assert wish(wire.Acquire(profile="film", wait_timeout=1.0), settings).wait_timeout == 1.0
+        with pytest.raises(InvalidRequest, match="at most 5m 00s, the daemon's hard_timeout"):
+            wish(wire.Acquire(profile="film", max_hold=300.5), settings)
+
+    @pytest.mark.parametrize(
+        ("names", "hint"), [(["ocr", "film"], "there are: film, ocr"), ([], "the daemon's configuration has none")]
+    )
+    def test_one_that_there_is_not_is_refused(self, names: list[str], hint: str) -> None:
+        settings = replace(self.settings, profiles=dict.fromkeys(names, self.settings))
+        with pytest.raises(InvalidRequest, match="there is no profile 'flim' here") as caught:
+            wish(wire.Acquire(profile="flim"), settings)
+        assert caught.value.hint == hint
+        assert caught.value.data == {"profile": "flim", "profiles": sorted(names)}
 
     def test_waiting_for_ever_is_allowed(self) -> None:
         assert wish(wire.Acquire(wait_timeout=math.inf), self.settings).wait_timeout == math.inf

@@ -18,7 +18,7 @@ from gpulock.documents import StatusDocument
 
 from ... import arguments
 from ...config.environment import NAMES, OLDER_NAMES, REDIS_NAMES
-from ...config.keys import SETTINGS, value_of
+from ...config.keys import PROFILES, SETTINGS, value_of
 from ...config.loading import load
 from ...config.model import Config
 from ...config.problems import ConfigError
@@ -82,7 +82,9 @@ class Gpulockd:
 
     def truths(self, configs: Sequence[Source], rules: RulesFile, root: Path) -> Truths:
         defaults = _defaults()
-        values = values_of(configs, rules)
+        # Those of profiles are somebody's own: they have no defaults, and `_refuses` knows what is wrong with them.
+        given = values_of(configs, rules)
+        values = {key: settings for key, settings in given.items() if key.partition(".")[0] != PROFILES}
         units = {
             key: [replace(each, unit=defaults[key].unit if key in defaults else None) for each in settings]
             for key, settings in values.items()
