@@ -21,9 +21,6 @@ from .site import STOP, TIMEOUT, TTL, Site, health, metrics, metrics_with, site
 
 pytestmark = [pytest.mark.system, pytest.mark.redis, pytest.mark.slow]
 
-AT_ONCE = 6
-"""Faults that are tried at the same time: their tests wait, mostly."""
-
 Deed = Callable[[Site], object]
 
 
@@ -200,7 +197,7 @@ def lease(daemon: Daemon) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def befallen(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Seen]]]:
     wanted = {_name_of_fault(item) for item in request.session.items}
-    with ThreadPoolExecutor(AT_ONCE) as threads:
+    with ThreadPoolExecutor(len(FAULTS)) as threads:  # they wait, mostly
         yield {name: threads.submit(befall, fault) for name, fault in FAULTS.items() if name in wanted}
 
 

@@ -126,7 +126,7 @@ def test_a_stopped_holder_keeps_its_lock_however_long_it_is_stopped(daemon: Daem
     stop(holder)
     with Frames(daemon.socket) as next_one:
         with pytest.raises(WireError, match="wait-timeout"):
-            next_one.call("acquire", wait_timeout=2 * GRACE)
+            next_one.call("acquire", wait_timeout=0.5)
         holder.send_signal(signal.SIGCONT)
         assert [lock["token"] for lock in locks(daemon)] == [token]
 
