@@ -43,6 +43,13 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def share_of_a_core(pid: int) -> float:
+    """What a process takes of one, while nothing happens."""
+    cpu, began = cpu_seconds(pid), time.monotonic()
+    time.sleep(SECONDS)  # this is what is measured: so many seconds
+    return (cpu_seconds(pid) - cpu) / (time.monotonic() - began)
+
+
 class Monitor:
     """What the server was told to do since this was made, but for what scripts did inside of it."""
 
@@ -76,18 +83,17 @@ def test_a_thousand_clients_wait_for_one_gpu(tmp_path: Path) -> None:
         with Daemon(tmp_path, simulate=1, settings=settings) as daemon:
             holder = clients.enter_context(Frames(daemon.socket))
             holder.call("acquire")
+            alone = share_of_a_core(daemon.pid)
             for _ in range(WAITERS):
                 clients.enter_context(Frames(daemon.socket)).send("acquire", wait_timeout="1h")
             wait_until(lambda: len(daemon.call("queue")["queue"]) == WAITERS, "all of them wait")
 
             monitor = clients.enter_context(contextlib.closing(Monitor(server)))
-            cpu, began = cpu_seconds(daemon.pid), time.monotonic()
-            time.sleep(SECONDS)  # this is what is measured: so many seconds in which nothing happens
-            elapsed = time.monotonic() - began
-            used = (cpu_seconds(daemon.pid) - cpu) / elapsed
+            used = share_of_a_core(daemon.pid)
             commands = monitor.commands()
 
-            assert used < 0.01, f"{used:.2%} of a core"
+            # Where idle cores wake up slowly the heartbeat alone may take more; waiting must not add to it.
+            assert used < max(0.01, 1.5 * alone), f"{used:.2%} of a core, and {alone:.2%} with nobody waiting"
             assert set(commands) <= HEARTBEAT, "nothing but the heartbeat"
             assert HEARTBEATS - 2 <= commands.total() <= HEARTBEATS + 2, commands
             assert len(daemon.call("queue")["queue"]) == WAITERS
