@@ -62,7 +62,8 @@ def connections(server: Server, path: str, speech: Speech, count: int, seconds: 
     try:
         crowd.hear()  # the first few have come, and their memory with them
         at_rest = leases.calls() if leases else {}
-        time.sleep(seconds if leases else 0)
+        calm_for = max(seconds, 2 * HEARTBEAT + 1) if leases else 0
+        time.sleep(calm_for)
         calm = _calls_since(at_rest, leases)
         empty = server.resident
         crowd.tell("join")
@@ -77,8 +78,9 @@ def connections(server: Server, path: str, speech: Speech, count: int, seconds: 
         crowd.end()
     metrics = {"cpu_percent": used / wall * 100, "kib_each": (resident - empty) / count / _KIB}
     if leases:
-        # A heartbeat more or less falls into the window by chance.
-        metrics["commands_beyond_heartbeat"] = max(0, busy - calm - math.ceil(calm * HEARTBEAT / seconds))
+        # A heartbeat more or less falls into each window by chance.
+        a_beat = calm / math.floor(calm_for / HEARTBEAT)
+        metrics["commands_beyond_heartbeat"] = max(0, busy - math.ceil(a_beat * (wall // HEARTBEAT + 1)))
     return metrics
 
 
