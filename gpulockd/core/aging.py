@@ -29,7 +29,7 @@ def aged(turn: Turn, lock_id: str) -> None:
     if turn.now >= lock.ends_at:
         _overdue(turn, lock, "max-hold", "is past its longest hold")
         return
-    lock.level = _level_at(lock, turn.now)
+    lock.level = lock.levels.at(turn.now - lock.granted_at)
     watch_age(turn, lock)
     held = f"{lock.id} has been held for {turn.now - lock.granted_at:.0f} s"
     if lock.level is Level.SOFT:
@@ -41,17 +41,10 @@ def aged(turn: Turn, lock_id: str) -> None:
     _judge(turn, lock)
 
 
-def _level_at(lock: Lock, now: float) -> Level:
-    age = now - lock.granted_at
-    if age >= lock.levels.soft:
-        return Level.SOFT
-    return Level.WARNED if age >= lock.levels.warning else Level.NONE
-
-
 def resume(turn: Turn, lock: Lock) -> None:
     """Goes on where an earlier daemon stopped. What was reached by then has been announced."""
     lock.levels = turn.state.settings.under(lock.wish.profile).levels
-    lock.level = _level_at(lock, turn.now)
+    lock.level = lock.levels.at(turn.now - lock.granted_at)
     watch_age(turn, lock)
     if lock.beat_at is not None:
         turn.deadlines.set(Alarm.SILENCE, lock.id, lock.beat_at + turn.state.settings.beat_timeout)

@@ -187,6 +187,11 @@ class Levels:
     hard: float = 7200.0
     """No lock lasts longer, whatever was asked for."""
 
+    def at(self, age: float) -> Level:
+        if age >= self.soft:
+            return Level.SOFT
+        return Level.WARNED if age >= self.warning else Level.NONE
+
     def after(self, level: Level) -> float:
         """The age at which the next level is reached; infinite after the last."""
         match level:

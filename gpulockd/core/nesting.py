@@ -56,6 +56,8 @@ def outer_locks(turn: Turn, session: Session, within: str | None) -> list[Lock]:
 
     A stale or foreign name counts for nothing.
     """
+    if not session.locks and within is None:
+        return []
     found: dict[str, Lock] = {}
     names = [*session.locks, within]
     while names:

@@ -61,8 +61,8 @@ def _changed(record: LockChanged, _: Clock) -> Entry:
 
 
 def _ended(record: LockEnded, clock: Clock) -> Entry:
-    lock, booted_at = record.lock, clock.wall() - clock.now()
-    return (ENDED, lock.token, lock.gpus, ended_values(lock, record.at, booted_at, record.how, record.by))
+    lock = record.lock
+    return (ENDED, lock.token, lock.gpus, ended_values(lock, record.at, booted_at(clock), record.how, record.by))
 
 
 def _waits(record: RequestWaits, _: Clock) -> Entry:
@@ -91,6 +91,12 @@ _ENTRIES: Mapping[type[Record], Callable[[Any, Clock], Entry]] = {
     QuarantineSet: _quarantined,
     DrainSet: _drained,
 }
+
+
+def booted_at(clock: Clock) -> float:
+    """Wall clock when the boot clock stood at 0."""
+    return clock.wall() - clock.now()
+
 
 encode: Callable[[Sequence[Entry]], bytes] = msgpack.Packer().pack
 

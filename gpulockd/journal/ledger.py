@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from ..core.model import COUNTER_BITS
+from ..core.value import value
 from .entries import CHANGED, ENDED, GRANTED, Entry
 
 
+@value
 class Ledger:
     """Who holds which GPU, and which tokens were given out. Never changed: a commit leads to another one."""
 
-    __slots__ = ("epoch", "gpus_of", "highest", "holder_of")
+    epoch: int
+    """The highest one whose tokens may be given out."""
+    highest: int
+    """The last token."""
+    gpus_of: Mapping[int, tuple[str, ...]]
+    """Those of each live lock, by its token."""
+    holder_of: Mapping[str, int]
+    """The same by GPU, so that nobody has to look for it."""
 
-    def __init__(self, epoch: int, highest: int, gpus_of: Mapping[int, tuple[str, ...]]) -> None:
-        """`epoch`: the highest one whose tokens may be given out; `gpus_of`: those of each live lock, by token."""
-        self.epoch = epoch
-        self.highest = highest
-        self.gpus_of = gpus_of
-        self.holder_of = {gpu: token for token, gpus in gpus_of.items() for gpu in gpus}
+    @classmethod
+    def of(cls, epoch: int, highest: int, gpus_of: Mapping[int, tuple[str, ...]]) -> Ledger:
+        return cls(epoch, highest, gpus_of, {gpu: token for token, gpus in gpus_of.items() for gpu in gpus})
 
     def with_epoch(self, epoch: int) -> Ledger:
-        return Ledger(max(self.epoch, epoch), self.highest, self.gpus_of)
+        return replace(self, epoch=max(self.epoch, epoch))
 
     def after(self, entries: Sequence[Entry], ended_before: Callable[[int], bool]) -> tuple[Ledger, list[Entry]]:
         """The next ledger, and those of the entries that say something new: records may be given twice.
@@ -53,9 +60,7 @@ class Ledger:
             elif kind == CHANGED and entry[1] not in gpus_of:
                 continue
             news.append(entry)
-        after = Ledger.__new__(Ledger)
-        after.epoch, after.highest, after.gpus_of, after.holder_of = self.epoch, highest, gpus_of, holder_of
-        return after, news
+        return Ledger(self.epoch, highest, gpus_of, holder_of), news
 
     def _judge(self, token: int, highest: int) -> None:
         if token <= highest:

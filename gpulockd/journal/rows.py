@@ -197,22 +197,8 @@ def ended_from(values: Sequence[Any]) -> Ended:
 
 
 def read_ended(row: sqlite3.Row) -> Ended:
-    return Ended(
-        lock=row["lock"],
-        token=row["token"],
-        gpus=tuple(json.loads(row["gpus"])),
-        user=row["user"],
-        uid=row["uid"],
-        pid=row["pid"],
-        command=row["command"],
-        task=row["task"],
-        waited=row["waited"],
-        held=row["held"],
-        granted_at=row["granted_at"],
-        ended_at=row["ended_at"],
-        how=row["how"],
-        by=row["ended_by"],
-    )
+    token, lock, gpus, *rest = (row[column] for column in HISTORY_COLUMNS)
+    return ended_from((token, lock, json.loads(gpus), *rest))
 
 
 def _owner_values(owner: Owner) -> tuple[Any, ...]:

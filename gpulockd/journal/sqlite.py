@@ -25,7 +25,7 @@ from ..ports import Clock, Ended, Saved, StartupRefused, Unavailable
 from .checkpoint import Checkpointer
 from .database import damaged, open_journal
 from .directory import StateDirectory
-from .entries import ENDED, Entry, decode, encode, entry_of
+from .entries import ENDED, Entry, booted_at, decode, encode, entry_of
 from .faults import remedy
 from .rows import ended_from
 from .tables import Tables
@@ -165,12 +165,11 @@ class SqliteJournal:
         """
         with self._reading_what_was_kept():
             meta = self._tables.meta()
+            if meta["boot_id"] == self._clock.boot_id:
+                return
             kept = self._tables.load()
-        if meta["boot_id"] == self._clock.boot_id:
-            return
         highest = (meta["epoch"] + 1 << COUNTER_BITS) - 1 if meta["epoch"] else 0
-        booted_at = self._clock.wall() - self._clock.now()
-        later = meta["booted_at"] - booted_at
+        later = meta["booted_at"] - booted_at(self._clock)
         try:
             with self._transaction(through_power_cut=True):
                 moved: list[Record] = [LockChanged(_moved_lock(lock, later)) for lock in kept.locks]
@@ -182,7 +181,7 @@ class SqliteJournal:
                 self._execute("DELETE FROM requests")  # nobody who waited lives
                 self._execute(
                     "UPDATE meta SET highest_token = max(highest_token, ?), boot_id = ?, booted_at = ?",
-                    (highest, self._clock.boot_id, booted_at),
+                    (highest, self._clock.boot_id, booted_at(self._clock)),
                 )
         except Unavailable as error:
             raise StartupRefused(str(error), "the daemon grants nothing that it cannot record") from error

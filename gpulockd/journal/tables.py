@@ -28,22 +28,22 @@ from .rows import (
 )
 
 
-def _insert(table: str, columns: Sequence[str]) -> str:
-    return f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+def _insert(table: str, columns: Sequence[str], verb: str = "INSERT") -> str:
+    return f"{verb} INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
 
 
-INSERT_LOCK = _insert("locks", LOCK_COLUMNS).replace(" OR REPLACE", "")
-INSERT_LOCK_GPU = "INSERT INTO lock_gpus (gpu, token, place) VALUES (?, ?, ?)"
+INSERT_LOCK = _insert("locks", LOCK_COLUMNS)
+INSERT_LOCK_GPU = _insert("lock_gpus", ("gpu", "token", "place"))
 UPDATE_LOCK = f"UPDATE locks SET {', '.join(f'{column} = ?' for column in LOCK_COLUMNS[1:])} WHERE token = ?"
 DELETE_LOCK = "DELETE FROM locks WHERE token = ?"
 DELETE_LOCK_GPU = "DELETE FROM lock_gpus WHERE gpu = ? AND token = ?"
-INSERT_HISTORY = _insert("history", HISTORY_COLUMNS).replace(" OR REPLACE", "")
+INSERT_HISTORY = _insert("history", HISTORY_COLUMNS)
 TRIM_HISTORY = "DELETE FROM history WHERE number <= (SELECT max(number) FROM history) - ?"
-WRITE_REQUEST = _insert("requests", REQUEST_COLUMNS)
+WRITE_REQUEST = _insert("requests", REQUEST_COLUMNS, "INSERT OR REPLACE")
 DELETE_REQUEST = "DELETE FROM requests WHERE id = ?"
-WRITE_QUARANTINE = _insert("quarantines", QUARANTINE_COLUMNS)
+WRITE_QUARANTINE = _insert("quarantines", QUARANTINE_COLUMNS, "INSERT OR REPLACE")
 DELETE_QUARANTINE = "DELETE FROM quarantines WHERE gpu = ?"
-WRITE_DRAIN = "INSERT OR REPLACE INTO drains (gpu, reason, drained_by, drained_at) VALUES (?, ?, ?, ?)"
+WRITE_DRAIN = _insert("drains", ("gpu", "reason", "drained_by", "drained_at"), "INSERT OR REPLACE")
 DELETE_DRAIN = "DELETE FROM drains WHERE gpu = ?"
 
 
@@ -132,7 +132,7 @@ class Tables:
     def ledger(self) -> Ledger:
         meta, gpus = self.meta(), self._lock_gpus()
         tokens = [row["token"] for row in self._db.execute("SELECT token FROM locks")]
-        return Ledger(meta["epoch"], meta["highest_token"], {token: gpus.get(token, ()) for token in tokens})
+        return Ledger.of(meta["epoch"], meta["highest_token"], {token: gpus.get(token, ()) for token in tokens})
 
     def _lock_gpus(self) -> dict[int, tuple[str, ...]]:
         gpus: dict[int, tuple[str, ...]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from gpulockd.config import Config
@@ -61,7 +62,8 @@ def fields_of(key: str) -> dict[str, object]:
     return FIELDS.get(key, {key.rpartition(".")[2]: OTHERS[key]})
 
 
-def config_with(values: dict[str, object]) -> Config:
+def nested(values: Mapping[str, object]) -> dict[str, Any]:
+    """What a file that gives these would hold."""
     content: dict[str, Any] = {}
     for key, value in values.items():
         *sections, name = key.split(".")
@@ -69,4 +71,8 @@ def config_with(values: dict[str, object]) -> Config:
         for section in sections:
             inner = inner.setdefault(section, {})
         inner[name] = value
-    return Config.model_validate(content)
+    return content
+
+
+def config_with(values: Mapping[str, object]) -> Config:
+    return Config.model_validate(nested(values))

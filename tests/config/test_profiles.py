@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from typing import Any
+from collections.abc import Mapping
 
 import pytest
 
@@ -14,6 +14,7 @@ from gpulockd.config.keys import FALLBACKS, SETTINGS, members_of, profile_and_ke
 from gpulockd.core.model import Levels, Settings
 
 from .conftest import Complaints, Loads
+from .core_fields import nested
 
 FILM = """\
 gpu_lock:
@@ -64,21 +65,14 @@ OTHERS = {
 @pytest.mark.parametrize("own", FALLBACKS)
 def test_each_key_changes_what_its_fallback_does(own: str, loads: Loads) -> None:
     """Given in a profile, it comes to what its fallback would come to if it were given in general."""
-    plain = core_settings(loads(nested(GENERAL)).config)
-    general = core_settings(loads(nested({**GENERAL, FALLBACKS[own]: OTHERS[own]})).config)
-    assert profile_of(loads, nested({**GENERAL, f"profiles.p.{own}": OTHERS[own]}), "p") == general != plain
+    plain = core_settings(loads(text(GENERAL)).config)
+    general = core_settings(loads(text({**GENERAL, FALLBACKS[own]: OTHERS[own]})).config)
+    assert profile_of(loads, text({**GENERAL, f"profiles.p.{own}": OTHERS[own]}), "p") == general != plain
 
 
-def nested(values: dict[str, int]) -> str:
-    """A file that gives these."""
-    content: dict[str, Any] = {}
-    for key, seconds in values.items():
-        *sections, name = key.split(".")
-        inner = content
-        for section in sections:
-            inner = inner.setdefault(section, {})
-        inner[name] = seconds
-    return json.dumps(content)
+def text(values: Mapping[str, object]) -> str:
+    """A file that gives these: YAML has JSON in it."""
+    return json.dumps(nested(values))
 
 
 def test_without_the_monitor_a_profile_warns_nobody(loads: Loads) -> None:

@@ -82,10 +82,14 @@ class Store:
             self.counters[gpu] = Counter(max(epoch, reached[gpu]), given, instance, attempt, True)
             self.leases[gpu] = Lease(instance, host, pid, given, now + self.ttl)
         if granted:
-            for gpu in held:
-                counter = self.counters.setdefault(gpu, Counter())
-                counter.epoch = max(epoch, counter.epoch)
+            self.raise_counters(held, epoch)
         return granted, refused
+
+    def raise_counters(self, held: Sequence[str], epoch: int) -> None:
+        """Of what the daemon has already, to the epoch that it was granted now."""
+        for gpu in held:
+            counter = self.counters.setdefault(gpu, Counter())
+            counter.epoch = max(epoch, counter.epoch)
 
     def renew(self, now: float, instance: str, epochs: Mapping[str, int]) -> dict[str, tuple[Lease, float] | None]:
         """What was lost, and who has it instead."""
