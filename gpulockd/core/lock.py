@@ -48,6 +48,7 @@ def grant(turn: Turn, request: Request, gpus: tuple[str, ...]) -> Lock:
         f"{lock.id} granted to {who(lock.owner)}",
         Severity.DEBUG,
         lock=lock.id,
+        request=request.id,
         token=token,
         gpus=list(gpus),
         pid=lock.owner.process.pid,
