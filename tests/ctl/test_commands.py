@@ -127,10 +127,25 @@ def test_history_names_gpus_by_index_and_passes_filters_on(peer: Peer, ctl: Ctl)
     assert " 2 " in first
     assert " 0, 1 " in second
 
+    code, out, _ = ctl("history", "--how", "died", "--since", "2h", "--until", "30m", "--requests")
+    assert code == 0
+    assert ("history", {"limit": 20, "how": "died", "since": 7200.0, "until": 1800.0, "requests": True}) in peer.asked
+    peer.asked.clear()
+
     code, out, _ = ctl("history", "--json")
     assert ("history", {"limit": 20}) in peer.asked
     assert len(json.loads(out)["locks"]) == 4
-    assert peer.count("status") == 1  # programs know a GPU by its UUID
+    assert peer.count("status") == 0  # programs know a GPU by its UUID
+
+
+def test_history_totals_are_of_all_that_is_kept(peer: Peer, ctl: Ctl) -> None:
+    peer.answers["history"] = documents.history_totals()
+    code, out, _ = ctl("history", "--totals", "--task", "ocr")
+    assert code == 0
+    assert ("history", {"limit": 20, "task": "ocr", "totals": True}) in peer.asked
+    assert out.splitlines()[1].split()[:3] == ["bert", "ocr", "95"]
+    assert peer.count("status") == 0  # no GPU is named
+    assert json.loads(ctl("history", "--totals", "--json")[1])["totals"][0]["timeouts"] == 5
 
 
 @pytest.mark.parametrize(
@@ -186,6 +201,8 @@ def test_the_environment_names_the_socket(
         ["revoke", "0", "--grace", "soon"],
         ["history", "--limit", "0"],
         ["history", "--limit", "many"],
+        ["history", "--since", "yesteryear"],
+        ["history", "--since", "2999-01-01"],
         ["config", "set"],
         ["status", "--color", "sometimes"],
     ],

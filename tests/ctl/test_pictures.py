@@ -66,6 +66,19 @@ def test_history(look: Look, golden: Golden) -> None:
 
 
 @BOTH
+def test_history_with_requests(look: Look, golden: Golden) -> None:
+    golden(
+        f"history-requests-{look.width}",
+        history.picture(documents.history_with_requests(), look, {documents.uuid(2): 2}, documents.NOON),
+    )
+
+
+@BOTH
+def test_history_totals(look: Look, golden: Golden) -> None:
+    golden(f"history-totals-{look.width}", history.totals(documents.history_totals(), look))
+
+
+@BOTH
 def test_settings(look: Look, golden: Golden) -> None:
     golden(f"config-{look.width}", settings.picture(documents.settings(), look))
 
@@ -123,10 +136,12 @@ def test_no_line_is_wider_than_the_terminal(host: Callable[[], StatusDocument], 
     assert max(line.width for line in picture(host(), Look(width=width))) <= width
     assert max(line.width for line in fleet.picture(documents.fleet(), Look(width=width))) <= width
     assert max(line.width for line in queue.picture(documents.queue(), Look(width=width))) <= width
+    assert max(line.width for line in history.totals(documents.history_totals(), Look(width=width))) <= width
 
 
 def test_an_empty_fleet_queue_and_history_say_so() -> None:
     assert [line.plain for line in queue.picture({"schema_version": 1, "queue": []}, USUAL)] == ["Nobody waits."]
+    assert "Nothing" in history.totals({"schema_version": 1, "locks": [], "totals": []}, USUAL)[0].plain
     assert "No lock" in history.picture({"schema_version": 1, "locks": []}, USUAL, {}, 0.0)[0].plain
     assert "No host" in fleet.picture(documents.busy(), USUAL)[0].plain
     assert "redis.url is empty" in fleet.picture(documents.idle(), USUAL)[0].plain

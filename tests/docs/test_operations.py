@@ -63,7 +63,6 @@ def test_the_files_are_where_the_daemon_looks_for_them() -> None:
     expected = {daemon.socket, daemon.socket.parent, state, DEFAULT_FILE, DEFAULT_FILE.with_name("environment")}
     expected |= {state / name for name in (sqlite.FILE, directory.PID_FILE, "lease.lock", "lease.epoch")}
     assert listed == {str(path) for path in expected}
-    assert f"the last {sqlite.HISTORY_ROWS} locks" in DOCUMENT.read_text()
 
 
 def test_what_is_installed_is_shipped() -> None:
