@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 COMMANDS: Mapping[str, str] = {
     "status": "the host at a glance: GPUs, holders, queue, health",
+    "top": "GPUs, holders, waiters and the latest ends, live on a terminal",
     "queue": "who waits, in order",
     "why": "why a GPU is not granted, or a request or process waits",
     "describe": "everything about one GPU, lock or request",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from gpulock.documents import DescribeDocument, StatusDocument
-from gpulockd.ctl.render import facts, findings, fleet, happening, history, queue, reasons, settings
+from gpulockd.ctl.render import facts, findings, fleet, happening, history, queue, reasons, settings, top
 from gpulockd.ctl.render.look import Look
 from gpulockd.ctl.render.status import picture
 from gpulockd.ctl.render.text import Text
@@ -76,6 +76,37 @@ def test_history_with_requests(look: Look, golden: Golden) -> None:
 @BOTH
 def test_history_totals(look: Look, golden: Golden) -> None:
     golden(f"history-totals-{look.width}", history.totals(documents.history_totals(), look))
+
+
+@BOTH
+def test_top(look: Look, golden: Golden) -> None:
+    ends = documents.history()["locks"]
+    golden(f"top-{look.width}", top.picture(documents.busy(), ends, look._replace(height=24), "load", documents.NOON))
+
+
+@pytest.mark.parametrize("height", [5, 24, 50, 300])
+@pytest.mark.parametrize("host", HOSTS, ids=lambda host: host.__name__)
+def test_top_fills_the_window_and_no_more(host: Callable[[], StatusDocument], height: int) -> None:
+    ends = documents.history()["locks"] * 20
+    for width in (40, 80, 200):
+        lines = top.picture(host(), ends, Look(width=width, height=height), "held", documents.NOON)
+        assert max(line.width for line in lines) <= width
+        assert lines[-1].plain.startswith("q quit")
+        if height > 20:
+            assert len(lines) == height
+            assert any("11:59:19" in line.plain for line in lines), "the latest ends are there however many GPUs"
+
+
+def test_top_orders_the_gpus() -> None:
+    def first(order: str) -> str:
+        lines = top.picture(documents.busy(), [], Look(width=120, height=40), order, documents.NOON)
+        place = next(place for place, line in enumerate(lines) if line.plain.startswith("GPU"))
+        return lines[place + 1].plain.split()[0]
+
+    gpus = documents.busy()["gpus"]
+    assert first("index") == str(gpus[0]["index"])
+    assert first("load") == str(max(gpus, key=lambda gpu: gpu["utilization"] or 0.0)["index"])
+    assert first("memory") == str(max(gpus, key=lambda gpu: gpu["memory_used"] or 0)["index"])
 
 
 @BOTH
