@@ -137,6 +137,10 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
             except Refused:
                 return name
 
+        def gpu_index(uuid: str) -> int | None:
+            known = engine.state.gpus.get(uuid)
+            return None if known is None else known.identity.index
+
         def own_snapshot(snapshot: Mapping[str, object]) -> Mapping[str, object]:
             """What this host tells the fleet of itself."""
             return {**snapshot, "pid": os.getpid(), "version": __version__, "simulated": inventory.simulated}
@@ -150,7 +154,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
         stack.callback(processes.close)
         settings = configuration.core_settings(config)
         sessions, watchers = Sessions(), Watchers(clock.wall)
-        observers = (logs.observe, metrics.observe, watchers.observe)
+        observers = (logs.Log(gpu_index).observe, metrics.observe, watchers.observe)
 
         def announce(event: Announce) -> None:
             for observe in observers:

@@ -67,6 +67,7 @@ def _tell_strangers(turn: Turn, gpu: Gpu, known: set[int]) -> None:
                 f"pid {process.pid} ({process.user or 'unknown user'}) uses GPU {gpu.identity.index} without a lock",
                 Severity.WARNING,
                 gpu=gpu.uuid,
+                lock=gpu.lock,
                 pid=process.pid,
                 command=process.command,
             )

@@ -87,7 +87,7 @@ def end(turn: Turn, lock: Lock, how: str, by: str = "") -> None:
     turn.announce(
         "lock.ended",
         f"{lock.id} of {who(lock.owner)} ended: {how}",
-        Severity.DEBUG if clear else Severity.INFO,
+        Severity.DEBUG if clear and lock.recall is None else Severity.INFO,
         lock=lock.id,
         token=lock.token,
         gpus=list(lock.gpus),
