@@ -125,6 +125,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
                 "socket": server.path,
                 "sessions": len(engine.state.sessions),
                 "journal": engine.state.journal_fault or "ok",
+                "monitor": configuration.monitor_state(config.gpu_lock_monitor),
             }
 
         def status() -> StatusDocument:

@@ -176,6 +176,8 @@ class DaemonView(TypedDict):
     sessions: int
     journal: str
     """`ok`, or what is wrong with it."""
+    monitor: Literal["active", "reports", "off"]
+    """Whether locks that last too long are taken back, only reported, or not even watched."""
 
 
 class StatusDocument(TypedDict):

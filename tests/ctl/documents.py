@@ -162,6 +162,7 @@ def status(
             "socket": "/run/gpulockd/gpulockd.sock",
             "sessions": 7,
             "journal": journal,
+            "monitor": "active",
         },
         "lease": lease.copy(),
         "gpus": gpus,

@@ -178,6 +178,14 @@ def test_an_empty_fleet_queue_and_history_say_so() -> None:
     assert "redis.url is empty" in fleet.picture(documents.idle(), USUAL)[0].plain
 
 
+def test_a_monitor_that_does_not_take_back_says_so() -> None:
+    for state, said in (("active", ""), ("reports", "only reported"), ("off", "The monitor is off")):
+        host = documents.idle()
+        host["daemon"]["monitor"] = state  # type: ignore[typeddict-item]
+        lines = "\n".join(line.plain for line in picture(host, Look(width=100)))
+        assert ("only reported" in lines, "The monitor is off" in lines) == (state == "reports", state == "off"), said
+
+
 def test_one_reason_is_given_once() -> None:
     document = documents.why()
     document["reasons"] *= 2
