@@ -7,6 +7,7 @@ tables together with the turns that are not entered yet, as they stood at one mo
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -52,9 +53,10 @@ class Past:
         """The latest first."""
         sought = self._within_bounds(sought)
         with self._moment() as db:
-            latest = [ended for ended in map(ended_from, _pending(db, ENDED, 3)) if _is_lock(ended, sought)]
-            entered = _select(db, "history", HISTORY_COLUMNS, sought, limit)
-            return [*latest, *map(read_ended, entered)][: max(limit, 0)]
+            pending = (ended for ended in map(ended_from, _pending(db, ENDED, 3)) if _is_lock(ended, sought))
+            latest = list(itertools.islice(pending, max(limit, 0)))
+            entered = _select(db, "history", HISTORY_COLUMNS, sought, limit - len(latest))
+            return [*latest, *map(read_ended, entered)]
 
     def requests(self, limit: int, sought: Sought) -> list[Unmet]:
         """The latest first."""
@@ -62,9 +64,10 @@ class Past:
             return []
         sought = self._within_bounds(sought)
         with self._moment() as db:
-            latest = [unmet for unmet in map(unmet_from, _pending(db, UNMET, 2)) if _is_request(unmet, sought)]
-            entered = _select(db, "unmet", UNMET_COLUMNS, sought, limit)
-            return [*latest, *(unmet_from(tuple(row)) for row in entered)][: max(limit, 0)]
+            pending = (unmet for unmet in map(unmet_from, _pending(db, UNMET, 2)) if _is_request(unmet, sought))
+            latest = list(itertools.islice(pending, max(limit, 0)))
+            entered = _select(db, "unmet", UNMET_COLUMNS, sought, limit - len(latest))
+            return [*latest, *(unmet_from(tuple(row)) for row in entered)]
 
     def totals(self, sought: Sought) -> list[Total]:
         """Whoever had the GPUs for longest first."""

@@ -29,7 +29,7 @@ UNMET_COLUMNS = (
     "times",
 )  # fmt: skip
 NOTHING_SEEN = ("", "", 0.0, 0.0, None, ())
-"""What the last of `HISTORY_COLUMNS` hold for a lock that ended before there were any of them."""
+"""What the last of `HISTORY_COLUMNS` hold where nothing is known of it."""
 
 OWNER_FIELDS = ("process", "uid", "gid", "user", "command", "container", "admin")
 WISH_FIELDS = (
@@ -41,9 +41,9 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",",
 
 
 def lock_values(lock: Lock) -> tuple[Any, ...]:
-    """By `LOCK_COLUMNS`, with plain values where the table has JSON."""
+    """By `LOCK_COLUMNS`, with plain values where the table has JSON; without the last of them where it is not known."""
     owner = lock.owner
-    return (
+    values = (
         lock.token,
         lock.id,
         owner.process.pid,
@@ -66,12 +66,12 @@ def lock_values(lock: Lock) -> tuple[Any, ...]:
         lock.beat_at,
         lock.progress,
         lock.note,
-        None if lock.usage is None else asdict(lock.usage),
     )
+    return values if lock.usage is None else (*values, asdict(lock.usage))
 
 
 def lock_row(values: Sequence[Any]) -> tuple[Value, ...]:
-    """From `lock_values`; those of a version before the fifth say nothing of usage."""
+    """From `lock_values`."""
     row = [*values, None] if len(values) == _USAGE else list(values)
     row[_WISH] = _wish_text(values[_WISH])
     row[_ENDS_AT] = _finite(values[_ENDS_AT])
@@ -169,12 +169,13 @@ def read_quarantine(row: sqlite3.Row) -> Quarantine:
 
 
 def ended_values(lock: Lock, ended_at: float, booted_at: float, how: str, by: str) -> tuple[Any, ...]:
-    """By `HISTORY_COLUMNS`, with plain values where the table has JSON.
+    """By `HISTORY_COLUMNS`, with plain values where the table has JSON; without the last of them where the driver was not
+    asked.
 
     `booted_at`: the wall clock when the boot clock stood at 0, for the two times that people read.
     """
-    owner, usage = lock.owner, lock.usage
-    return (
+    owner = lock.owner
+    values = (
         lock.token,
         lock.id,
         lock.gpus,
@@ -191,19 +192,17 @@ def ended_values(lock: Lock, ended_at: float, booted_at: float, how: str, by: st
         by,
         lock.wish.profile,
         owner.container,
-        *(NOTHING_SEEN[2:] if usage is None else _usage_values(usage)),
     )
-
-
-def _usage_values(usage: Usage) -> tuple[Any, ...]:
+    if (usage := lock.usage) is None:
+        return values
     strangers = [(process.pid, process.user, process.command) for process in usage.foreign]
-    return (usage.watched, usage.idle, usage.peak_memory, strangers)
+    return (*values, usage.watched, usage.idle, usage.peak_memory, strangers)
 
 
 def history_row(values: Sequence[Any]) -> tuple[Value, ...]:
     """From `ended_values`."""
     token, lock, gpus, *rest, strangers = _whole(values)
-    return (token, lock, _encode(gpus), *rest, _encode(strangers))
+    return (token, lock, _encode(gpus), *rest, _encode(strangers) if strangers else "[]")
 
 
 def ended_from(values: Sequence[Any]) -> Ended:
@@ -220,7 +219,7 @@ def read_ended(row: sqlite3.Row) -> Ended:
 
 
 def _whole(values: Sequence[Any]) -> Sequence[Any]:
-    """`ended_values` also where a version before the fifth made them, which knew less."""
+    """`ended_values` with what they left out, and what versions before the fifth did not know."""
     missing = len(HISTORY_COLUMNS) - len(values)
     return (*values, *NOTHING_SEEN[-missing:]) if missing else values
 
