@@ -17,6 +17,7 @@ from typing import cast
 import anyio
 
 from gpulock.documents import DaemonView, StatusDocument
+from gpulock.errors import UnknownGpu
 
 from . import config as configuration, logs
 from .clock import BootClock
@@ -132,11 +133,13 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
             return cast(StatusDocument, {**views.status(engine.state, clock.now()), "daemon": daemon_view()})
 
         def gpu(name: str) -> str:
-            """The UUID that a name means; one that means nothing here may be that of a GPU of the past."""
+            """The UUID that a name means; what looks like one may be that of a GPU of the past. Raises `UnknownGpu`."""
             try:
                 return find(engine.state, name).uuid
-            except Refused:
-                return name
+            except Refused as refused:
+                if "-" in name:
+                    return name
+                raise UnknownGpu(refused.refusal.message, hint=refused.refusal.hint) from None
 
         def gpu_index(uuid: str) -> int | None:
             known = engine.state.gpus.get(uuid)

@@ -169,8 +169,7 @@ def read_quarantine(row: sqlite3.Row) -> Quarantine:
 
 
 def ended_values(lock: Lock, ended_at: float, booted_at: float, how: str, by: str) -> tuple[Any, ...]:
-    """By `HISTORY_COLUMNS`, with plain values where the table has JSON; without the last of them where the driver was not
-    asked.
+    """By `HISTORY_COLUMNS`, with plain values where the table has JSON; without the last of them where they are not known.
 
     `booted_at`: the wall clock when the boot clock stood at 0, for the two times that people read.
     """

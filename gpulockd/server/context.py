@@ -40,7 +40,7 @@ class Sources:
     history: History
     """Asked in a thread of its own: it reads from a disk."""
     gpu: Callable[[str], str]
-    """The UUID of the GPU that a name means; a name that means none is what it is."""
+    """The UUID of the GPU that a name means. Raises `UnknownGpu`."""
     wall: Callable[[], float]
     """Seconds since 1970: by them history tells when something ended."""
     fleet: Callable[[], Awaitable[Sequence[Mapping[str, object]]]]
