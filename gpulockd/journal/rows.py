@@ -169,7 +169,7 @@ def read_quarantine(row: sqlite3.Row) -> Quarantine:
 
 
 def ended_values(lock: Lock, ended_at: float, booted_at: float, how: str, by: str) -> tuple[Any, ...]:
-    """By `HISTORY_COLUMNS`, with plain values where the table has JSON; without the last of them where they are not known.
+    """By `HISTORY_COLUMNS`, with plain values where the table has JSON; without the last where they are not known.
 
     `booted_at`: the wall clock when the boot clock stood at 0, for the two times that people read.
     """
@@ -212,9 +212,10 @@ def ended_from(values: Sequence[Any]) -> Ended:
     return Ended(**named)
 
 
-def read_ended(row: sqlite3.Row) -> Ended:
-    token, lock, gpus, *rest, strangers = (row[column] for column in HISTORY_COLUMNS)
-    return ended_from((token, lock, json.loads(gpus), *rest, json.loads(strangers)))
+def read_ended(row: Sequence[Any]) -> Ended:
+    """From a row of `HISTORY_COLUMNS`."""
+    token, lock, gpus, *rest, strangers = row
+    return ended_from((token, lock, json.loads(gpus), *rest, () if strangers == "[]" else json.loads(strangers)))
 
 
 def _whole(values: Sequence[Any]) -> Sequence[Any]:
