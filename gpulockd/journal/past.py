@@ -71,8 +71,8 @@ class Past:
             return [*latest, *map(unmet_from, entered)]
 
     def totals(self, sought: Sought) -> list[Total]:
-        """Whoever had the GPUs for longest first. Of more than a thousand those are left out who had and asked for least:
-        clients can name as many tasks as they like."""
+        """Whoever had the GPUs for longest first. Of more than a thousand those are left out who had and asked for
+        least: clients can name as many tasks as they like."""
         sought = self._within_bounds(sought)
         totals: dict[tuple[str, str], Total] = {}
 
