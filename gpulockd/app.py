@@ -17,21 +17,23 @@ from typing import cast
 import anyio
 
 from gpulock.documents import DaemonView, StatusDocument
+from gpulock.errors import UnknownGpu
 
 from . import config as configuration, logs
 from .clock import BootClock
 from .config import Config, Loaded
 from .core import views
-from .core.actions import Announce
+from .core.actions import Announce, Refused
 from .core.events import Event, GpusDiscovered, Restored
 from .core.forms import finite
 from .core.machine import Machine
 from .core.model import GpuState, LeaseState
+from .core.placement import find
 from .engine import Engine
 from .http import HttpServer, Metrics, MonitorConfig
 from .inventory.nvidia import NvmlInventory
 from .inventory.simulated import SimulatedInventory
-from .journal import SqliteJournal
+from .journal import Bounds, SqliteJournal
 from .leases.identity import Identity
 from .leases.local import LocalLeases
 from .leases.redis import RedisLeases
@@ -101,7 +103,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
     metrics = Metrics(config.gpu_lock.poll_interval)
     tally = metrics.tally
     async with contextlib.AsyncExitStack() as stack:
-        journal = SqliteJournal(config.daemon.state_dir, clock)
+        journal = SqliteJournal(config.daemon.state_dir, clock, Bounds(config.history.max_age, config.history.max_rows))
         stack.callback(journal.close)
         inventory = CountedInventory(open_inventory(config.inventory, host), tally.nvml_failed)
         stack.push_async_callback(inventory.close)
@@ -124,10 +126,24 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
                 "socket": server.path,
                 "sessions": len(engine.state.sessions),
                 "journal": engine.state.journal_fault or "ok",
+                "monitor": configuration.monitor_state(config.gpu_lock_monitor),
             }
 
         def status() -> StatusDocument:
             return cast(StatusDocument, {**views.status(engine.state, clock.now()), "daemon": daemon_view()})
+
+        def gpu(name: str) -> str:
+            """The UUID that a name means; what looks like one may be that of a GPU of the past. Raises `UnknownGpu`."""
+            try:
+                return find(engine.state, name).uuid
+            except Refused as refused:
+                if "-" in name:
+                    return name
+                raise UnknownGpu(refused.refusal.message, hint=refused.refusal.hint) from None
+
+        def gpu_index(uuid: str) -> int | None:
+            known = engine.state.gpus.get(uuid)
+            return None if known is None else known.identity.index
 
         def own_snapshot(snapshot: Mapping[str, object]) -> Mapping[str, object]:
             """What this host tells the fleet of itself."""
@@ -142,7 +158,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
         stack.callback(processes.close)
         settings = configuration.core_settings(config)
         sessions, watchers = Sessions(), Watchers(clock.wall)
-        observers = (logs.observe, metrics.observe, watchers.observe)
+        observers = (logs.Log(gpu_index).observe, metrics.observe, watchers.observe)
 
         def announce(event: Announce) -> None:
             for observe in observers:
@@ -169,7 +185,9 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
             settings=settings,
             sources=Sources(
                 settings=lambda: [dict(setting) for setting in configuration.settings(loaded)],
-                history=lambda asked: journal.history(asked.limit, asked.gpu, asked.user, asked.task),
+                history=journal,
+                gpu=gpu,
+                wall=clock.wall,
                 fleet=fleet,
                 daemon=lambda: dict(daemon_view()),
                 refresh=lambda: sampler.look(max_age=FRESH),

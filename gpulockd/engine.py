@@ -38,6 +38,7 @@ from .core.actions import (
     Refused,
     RenewLeases,
     RequestLeft,
+    RequestUnmet,
     Signal,
     Unwatch,
     Watch,
@@ -80,8 +81,11 @@ class Outcome(NamedTuple):
     recorded: bool
     """Whether the same event led to a record."""
     bound: bool
-    """Whether they have to wait for the journal to have it. That a request waits no more is no such record: a restart
-    would ask it back for nothing, and a client whose wait has ended must not hang on a full disk."""
+    """Whether they have to wait for the journal to have it. That a request waits no more, or got no lock, is no such
+    record: a restart would ask it back for nothing, and a client whose wait has ended must not hang on a full disk."""
+
+
+UNBINDING = (RequestLeft, RequestUnmet)
 
 
 class Engine:
@@ -215,7 +219,7 @@ class Engine:
             if isinstance(action, RECORDS):
                 self._unwritten.append(action)
                 recorded = True
-                bound = bound or type(action) is not RequestLeft
+                bound = bound or type(action) not in UNBINDING
             else:
                 effects.append(action)
         return Outcome(effects, recorded, bound)

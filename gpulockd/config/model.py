@@ -148,6 +148,14 @@ class Http(Section):
     """0: off."""
 
 
+class History(Section):
+    """What is kept of locks that ended, and of requests that ended without one."""
+
+    max_age: SecondsOrForever = 30 * 86400.0
+    max_rows: PositiveCount = 100_000
+    """So many of each."""
+
+
 class ProfileLevels(Section):
     warning: OwnSeconds = None
     soft_timeout: OwnSeconds = None
@@ -171,6 +179,7 @@ class Config(Section):
     daemon: Annotated[Daemon, BeforeValidator(_empty_section)] = Daemon()
     inventory: Annotated[Inventory, BeforeValidator(_empty_section)] = Inventory()
     http: Annotated[Http, BeforeValidator(_empty_section)] = Http()
+    history: Annotated[History, BeforeValidator(_empty_section)] = History()
     profiles: Annotated[
         Mapping[ProfileName, Annotated[Profile, BeforeValidator(_empty_section)]], BeforeValidator(_empty_section)
     ] = {}

@@ -53,6 +53,17 @@ class RequestLeft:
 
 
 @value
+class RequestUnmet:
+    """A request ended without a lock; or so many alike did, none of which had waited, and this was the last."""
+
+    request: Request
+    at: float
+    how: str
+    """`timeout`, `cancelled`, `withdrawn`, `deadlock`, `busy`, `refused`."""
+    times: int = 1
+
+
+@value
 class QuarantineSet:
     gpu: str
     quarantine: Quarantine | None
@@ -65,8 +76,8 @@ class DrainSet:
     by: str
 
 
-Record = LockGranted | LockChanged | LockEnded | RequestWaits | RequestLeft | QuarantineSet | DrainSet
-RECORDS = (LockGranted, LockChanged, LockEnded, RequestWaits, RequestLeft, QuarantineSet, DrainSet)
+Record = LockGranted | LockChanged | LockEnded | RequestWaits | RequestLeft | RequestUnmet | QuarantineSet | DrainSet
+RECORDS = (LockGranted, LockChanged, LockEnded, RequestWaits, RequestLeft, RequestUnmet, QuarantineSet, DrainSet)
 
 
 # Effects: what the outside is asked to do.

@@ -23,6 +23,7 @@ class Alarm(enum.IntEnum):
     LEASE_CLAIM = 9
     QUARANTINE_RECHECK = 10
     POSITIONS = 11
+    TURNED_AWAY = 12
 
 
 Deadline = tuple[Alarm, str]

@@ -48,6 +48,7 @@ def grant(turn: Turn, request: Request, gpus: tuple[str, ...]) -> Lock:
         f"{lock.id} granted to {who(lock.owner)}",
         Severity.DEBUG,
         lock=lock.id,
+        request=request.id,
         token=token,
         gpus=list(gpus),
         pid=lock.owner.process.pid,
@@ -86,7 +87,7 @@ def end(turn: Turn, lock: Lock, how: str, by: str = "") -> None:
     turn.announce(
         "lock.ended",
         f"{lock.id} of {who(lock.owner)} ended: {how}",
-        Severity.DEBUG if clear else Severity.INFO,
+        Severity.DEBUG if clear and lock.recall is None else Severity.INFO,
         lock=lock.id,
         token=lock.token,
         gpus=list(lock.gpus),

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import admin, aging, events, gpus, lease, lock, places, quarantine, recall, requests, sessions
+from . import admin, aging, events, gpus, lease, lock, places, quarantine, recall, requests, sessions, unmet
 from .actions import Action, Severity
 from .deadlines import Alarm
 from .model import Settings, State
@@ -90,6 +90,7 @@ ALARMS: dict[Alarm, Callable[[Turn, str], None]] = {
     Alarm.LEASE_CLAIM: lease.claim,
     Alarm.QUARANTINE_RECHECK: quarantine.recheck,
     Alarm.POSITIONS: requests.tell_positions,
+    Alarm.TURNED_AWAY: unmet.record_turned_away,
 }
 
 OF_A_SESSION = (

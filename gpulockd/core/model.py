@@ -230,6 +230,22 @@ class Recall:
     """Why its holder could not be ended."""
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the driver saw of a lock's GPUs while it was held. Each look speaks for the time since the one before."""
+
+    seen_until: float
+    """When it was last asked."""
+    watched: float = 0.0
+    """Seconds of its GPUs for which their load is known, added up over them."""
+    idle: float = 0.0
+    """Those of them in which a GPU did nothing."""
+    peak_memory: int | None = None
+    """The most bytes in use on its GPUs, together, at one look."""
+    foreign: tuple[GpuProcess, ...] = ()
+    """Processes that were met on them without ever having had a lock: the first few."""
+
+
 @dataclass(slots=True)
 class Lock:
     id: str
@@ -256,6 +272,8 @@ class Lock:
     beat_at: float | None = None
     progress: float | None = None
     note: str = ""
+    usage: Usage | None = None
+    """None: nobody has looked at its GPUs since it was granted."""
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from .forms import who
 from .model import Process, Request, Session, Wish
 from .placement import candidates, choose
 from .turn import Turn
+from .unmet import note
 
 ASK_AGAIN = 5.0
 """Seconds from a client's `hello` to its request. One that does not ask again has given up meanwhile."""
@@ -87,6 +88,7 @@ def exited(turn: Turn, process: Process) -> None:
 def _give_up(turn: Turn, request: Request, why: str) -> None:
     _drop(turn, request)
     turn.do(RequestLeft(request.id))
+    note(turn, request, "withdrawn")
     turn.unsettled = True
     turn.announce(
         "request.withdrawn",

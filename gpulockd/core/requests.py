@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from . import circles, nesting, places
+from . import circles, nesting, places, unmet
 from .actions import Notify, Refused, RequestLeft, RequestWaits, Severity
 from .deadlines import Alarm
 from .events import AcquireRequested, CancelRequested
@@ -182,6 +182,7 @@ def _refused_as_circle(turn: Turn, request: Request) -> bool:
     if not circle:
         return False
     _leave(turn, request)
+    unmet.note(turn, request, "deadlock")
     told = circles.story(turn.state, circle)
     turn.refuse(
         request.session,
@@ -210,6 +211,7 @@ def _leave(turn: Turn, request: Request) -> None:
 def withdraw(turn: Turn, request: Request, why: str) -> None:
     """Its client is gone: nobody is there to be told."""
     _leave(turn, request)
+    unmet.note(turn, request, "withdrawn")
     waited = turn.now - request.queued_at
     turn.announce(
         "request.withdrawn", f"{request.id}: {why}", Severity.DEBUG, request=request.id, why=why, waited=waited
@@ -230,6 +232,7 @@ def cancel(turn: Turn, event: CancelRequested) -> None:
         return
     request = turn.state.requests[request_id]
     _leave(turn, request)
+    unmet.note(turn, request, "cancelled")
     turn.refuse(session.id, request.msgid, "cancelled", f"{request.id} was cancelled by its client")
     turn.answer(session.id, event.msgid, request=request.id)
     waited = turn.now - request.queued_at
@@ -241,6 +244,7 @@ def timed_out(turn: Turn, request_id: str) -> None:
     waited = turn.now - request.queued_at
     facts = _in_the_way(turn, request)
     _leave(turn, request)
+    unmet.note(turn, request, "timeout")
     turn.refuse(
         request.session,
         request.msgid,
@@ -268,6 +272,7 @@ def _refuse_busy(turn: Turn, request: Request) -> None:
     code = "busy"
     if not facts["holders"] and _only_the_lease(turn, request):
         code = "lease-unavailable"
+    unmet.note(turn, request, "busy" if code == "busy" else "refused")
     turn.refuse(request.session, request.msgid, code, str(facts["why"]), "wait for it, or gpulockctl status", **facts)
     turn.announce("request.refused", f"{request.id}: {code}", Severity.DEBUG, request=request.id, code=code)
 

@@ -36,9 +36,7 @@ def introduced(turn: Turn, event: SessionIntroduced) -> None:
             turn.deadlines.clear(Alarm.REATTACH_END, lock.id)
             turn.do(Unwatch(lock.owner.process))
             _rekey(turn, lock, session)
-            turn.announce(
-                "lock.reattached", f"{who(lock.owner)} is back for {lock.id}", lock=lock.id, gpus=list(lock.gpus)
-            )
+            turn.announce("lock.reattached", f"{who(lock.owner)} is back for {lock.id}", **_facts(lock))
     locks = [turn.state.locks[lock] for lock in sorted(session.locks)]
     views = [grant_view(turn.state, lock, turn.now) for lock in locks]
     turn.answer(session.id, event.msgid, **event.answer, session=session.id, locks=views)
@@ -112,7 +110,7 @@ def restored(turn: Turn, event: Restored) -> None:
         turn.deadlines.set(Alarm.REATTACH_END, lock.id, turn.now + state.settings.reattach_grace)
         aging.resume(turn, lock)
         recall.resume(turn, lock)
-        turn.announce("lock.restored", f"{lock.id} of {who(lock.owner)} is kept for its owner", lock=lock.id)
+        turn.announce("lock.restored", f"{lock.id} of {who(lock.owner)} is kept for its owner", **_facts(lock))
     places.keep(turn, event.requests, event.alive)
     for uuid, entry in event.quarantines.items():
         if uuid in state.gpus and state.gpus[uuid].state is GpuState.FREE:
@@ -124,6 +122,10 @@ def not_back(turn: Turn, lock_id: str) -> None:
     """The owner lives, but has not come back for its lock within the grace: as if it had disconnected."""
     lock = turn.state.locks[lock_id]
     turn.announce(
-        "lock.abandoned", f"{who(lock.owner)} has not come back for {lock.id}", Severity.WARNING, lock=lock.id
+        "lock.abandoned", f"{who(lock.owner)} has not come back for {lock.id}", Severity.WARNING, **_facts(lock)
     )
     end(turn, lock, "abandoned")
+
+
+def _facts(lock: Lock) -> dict[str, object]:
+    return {"lock": lock.id, "gpus": list(lock.gpus), "pid": lock.owner.process.pid}

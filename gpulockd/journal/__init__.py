@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .past import Bounds
 from .sqlite import SqliteJournal
 
-__all__ = ["SqliteJournal"]
+__all__ = ["Bounds", "SqliteJournal"]

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import math
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -21,22 +22,22 @@ from pathlib import Path
 
 from ..core.actions import DrainSet, LockChanged, QuarantineSet, Record
 from ..core.model import COUNTER_BITS, Lock, Quarantine
-from ..ports import Clock, Ended, Saved, StartupRefused, Unavailable
+from ..ports import ALL, Clock, Ended, Saved, Sought, StartupRefused, Total, Unavailable, Unmet
 from .checkpoint import Checkpointer
 from .database import damaged, open_journal
 from .directory import StateDirectory
-from .entries import ENDED, Entry, booted_at, decode, encode, entry_of
+from .entries import Entry, booted_at, decode, encode, entry_of
 from .faults import remedy
-from .rows import ended_from
+from .past import Bounds, Past
 from .tables import Tables
 
 FILE = "journal.sqlite"
-HISTORY_ROWS = 20_000
 CHECKPOINT_RECORDS = 256
 TURNS_TO_ENTER = 256
 """So many turns are entered into the tables together: rarely enough that the pause does not show, and often enough that
 it stays one of a few milliseconds."""
 
+UNBOUNDED = Bounds(math.inf, 1 << 62)
 APPEND = "INSERT OR REPLACE INTO turns (number, entries) VALUES (?, ?)"
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,8 @@ class SqliteJournal:
     `sqlite3.IntegrityError`: no fault of the disk, and not to be tried again.
     """
 
-    def __init__(self, state_dir: Path, clock: Clock, *, history_rows: int = HISTORY_ROWS) -> None:
+    def __init__(self, state_dir: Path, clock: Clock, bounds: Bounds = UNBOUNDED) -> None:
+        """`bounds` of what is kept of the past."""
         self._clock = clock
         self._pending: list[list[Entry]] = []
         """The turns that are not in the tables yet, in their order."""
@@ -62,7 +64,8 @@ class SqliteJournal:
             self._db = opened.enter_context(contextlib.closing(open_journal(self.file)))
             self._db.row_factory = sqlite3.Row
             self._execute = self._db.execute
-            self._tables = Tables(self._db, history_rows)
+            self._tables = Tables(self._db, bounds, clock.wall)
+            self._past = opened.enter_context(contextlib.closing(Past(self.file, bounds, clock.wall)))
             self._directory.sync()
             self._checkpointer = opened.enter_context(contextlib.closing(Checkpointer(self.file, CHECKPOINT_RECORDS)))
             self._take_up()
@@ -103,23 +106,17 @@ class SqliteJournal:
             self._execute("UPDATE meta SET epoch = ? WHERE epoch < ?", (epoch, epoch))
         self._ledger = self._ledger.with_epoch(epoch)
 
-    def history(
-        self, limit: int, gpu: str | None = None, user: str | None = None, task: str | None = None
-    ) -> list[Ended]:
-        """Locks that have ended, the latest first. Raises `Unavailable`. May be called in another thread."""
-        limit = max(limit, 0)
-        pending = [ended_from(entry[3]) for turn in list(self._pending) for entry in turn if entry[0] == ENDED]
-        latest = [
-            ended
-            for ended in reversed(pending)
-            if (gpu is None or gpu in ended.gpus) and user in (None, ended.user) and task in (None, ended.task)
-        ]
-        try:
-            entered = self._tables.history(limit, gpu, user, task)
-        except sqlite3.DatabaseError as error:
-            raise self._unavailable("read", error) from error
-        known = {ended.token for ended in latest}  # the others were entered between the two looks
-        return [*latest, *(ended for ended in entered if ended.token not in known)][:limit]
+    def history(self, limit: int, sought: Sought = ALL) -> list[Ended]:
+        with self._reading_the_past():
+            return self._past.locks(limit, sought)
+
+    def unmet(self, limit: int, sought: Sought = ALL) -> list[Unmet]:
+        with self._reading_the_past():
+            return self._past.requests(limit, sought)
+
+    def totals(self, sought: Sought = ALL) -> list[Total]:
+        with self._reading_the_past():
+            return self._past.totals(sought)
 
     def close(self) -> None:
         self._try_to_enter_pending()
@@ -187,6 +184,14 @@ class SqliteJournal:
             raise StartupRefused(str(error), "the daemon grants nothing that it cannot record") from error
 
     @contextlib.contextmanager
+    def _reading_the_past(self) -> Iterator[None]:
+        """Raises `Unavailable`."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise self._unavailable("read", error) from error
+
+    @contextlib.contextmanager
     def _reading_what_was_kept(self) -> Iterator[None]:
         try:
             yield
@@ -220,7 +225,7 @@ class SqliteJournal:
 
 
 def _moved_lock(lock: Lock, later: float) -> Lock:
-    recall = lock.recall
+    recall, usage = lock.recall, lock.usage
     return replace(
         lock,
         queued_at=lock.queued_at + later,
@@ -228,6 +233,7 @@ def _moved_lock(lock: Lock, later: float) -> Lock:
         ends_at=lock.ends_at + later,
         beat_at=None if lock.beat_at is None else lock.beat_at + later,
         recall=recall and replace(recall, since=recall.since + later, deadline=recall.deadline + later),
+        usage=usage and replace(usage, seen_until=usage.seen_until + later),
     )
 
 

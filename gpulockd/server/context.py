@@ -6,10 +6,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from gpulock import wire
-
 from ..core.model import Owner, Settings
-from ..ports import Ended, Mailbox
+from ..ports import History, Mailbox
 
 
 class Listens(Protocol):
@@ -39,8 +37,12 @@ class Sources:
 
     settings: Callable[[], Sequence[Mapping[str, object]]]
     """Every effective value as a `SettingView`, secrets left out."""
-    history: Callable[[wire.History], Sequence[Ended]]
-    """Locks that have ended. Called in a thread of its own: it may read from a disk."""
+    history: History
+    """Asked in a thread of its own: it reads from a disk."""
+    gpu: Callable[[str], str]
+    """The UUID of the GPU that a name means. Raises `UnknownGpu`."""
+    wall: Callable[[], float]
+    """Seconds since 1970: by them history tells when something ended."""
     fleet: Callable[[], Awaitable[Sequence[Mapping[str, object]]]]
     """Every host that shares the store, as `HostView`s. Raises `ports.Unavailable`."""
     refresh: Callable[[], Awaitable[None]]

@@ -16,7 +16,7 @@ from gpulockd.core.events import AcquireRequested, GpusDiscovered, Restored, Ses
 from gpulockd.core.machine import Machine
 from gpulockd.core.model import GpuIdentity, GpuProcess, LeaseHolder, Lock, Owner, Process, Sample, Settings, Wish
 from gpulockd.engine import Engine
-from gpulockd.ports import Claimed, Ended, Post, Renewed, Saved, Unavailable
+from gpulockd.ports import Claimed, Post, Renewed, Saved, Unavailable
 
 BOOT = "boot-1"
 GPUS = tuple(GpuIdentity(f"GPU-{index}", index, "Test GPU", 2**34) for index in range(2))
@@ -209,9 +209,6 @@ class ScriptedJournal:
         if self._world.epoch_broken:
             raise Unavailable("the disk is full")
         self._world.log.append(f"epoch {epoch}")
-
-    def history(self, limit: int, gpu: str | None, user: str | None, task: str | None) -> list[Ended]:
-        raise NotImplementedError
 
     def close(self) -> None:
         raise NotImplementedError

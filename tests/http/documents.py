@@ -93,6 +93,7 @@ def status(
             "socket": "/run/gpulockd/gpulockd.sock",
             "sessions": 0,
             "journal": journal,
+            "monitor": "active",
         },
         lease=lease,
         gpus=list(gpus),

@@ -29,7 +29,9 @@ from ..core.script import (
 )
 from .test_metrics import samples_of
 
-DAEMON = DaemonView(pid=1, version="1.2.3", uptime=5.0, simulated=True, driver="", socket="", sessions=0, journal="ok")
+DAEMON = DaemonView(
+    pid=1, version="1.2.3", uptime=5.0, simulated=True, driver="", socket="", sessions=0, journal="ok", monitor="active"
+)
 
 
 def status_of(host: Host) -> StatusDocument:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support import processes
 from tests.support.daemon import Daemon
-from tests.support.fake_nvml import FakeNvml, FakeProcess
+from tests.support.fake_nvml import GIB, FakeNvml, FakeProcess
 from tests.support.frames import Frames
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -101,6 +101,27 @@ sys.stdin.read()
 
 def culprits(daemon: Daemon) -> list[int]:
     return [culprit["pid"] for culprit in (gpu(daemon, 0)["quarantine"] or {"culprits": ()})["culprits"]]
+
+
+def test_history_has_what_the_driver_saw_under_a_lock(daemon: Daemon, nvml: FakeNvml) -> None:
+    def looked(memory: int, load: float) -> bool:
+        seen = gpu(daemon, 0)
+        return bool((seen["memory_used"], seen["utilization"]) == (memory, load))
+
+    with Frames(daemon.socket) as client:
+        client.call("acquire", gpus=["0"], task="train")
+        nvml.set_memory(0, 3 * GIB)
+        wait_until(lambda: looked(3 * GIB, 0.0), "it is seen with nothing to do", within=2 * PATIENCE)
+        nvml.set_memory(0, GIB)
+        nvml.set_utilization(0, 80)
+        nvml.set_processes(0, [FakeProcess(1, GIB)])
+        wait_until(lambda: looked(2 * GIB, 0.8), "it is seen at work", within=2 * PATIENCE)
+        client.call("release")
+        (ended,) = client.call("history", gpu="0", task="train")["locks"]
+        assert client.call("history", gpu="1", task="train")["locks"] == []
+    assert ended["peak_memory"] == 3 * GIB
+    assert 0 < ended["idle"] < ended["watched"] <= ended["held"]
+    assert [stranger["pid"] for stranger in ended["strangers"]] == [1]
 
 
 def test_without_a_driver_it_refuses_to_start_and_says_both_ways_out(nvml: FakeNvml, tmp_path: Path) -> None:

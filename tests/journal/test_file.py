@@ -17,9 +17,9 @@ from gpulockd.journal.database import open_journal as open_database, schema_step
 from gpulockd.ports import StartupRefused
 
 from .conftest import OpenJournal
-from .files.make import CONTENT, HISTORY, REQUESTS
+from .files.make import CONTENT, HISTORY, HISTORY_5, REQUESTS, UNMET, WATCHED
 from .limits import no_file_longer_than
-from .samples import EPOCH, SetClock, lock, quarantine
+from .samples import EPOCH, SetClock, lock, quarantine, token
 
 FILES = sorted((Path(__file__).parent / "files").glob("v*.sqlite"))
 LATEST = len(schema_steps())
@@ -162,9 +162,14 @@ def test_a_file_of_every_version_loads(state_dir: Path, open_journal: OpenJourna
 
     journal = open_journal()
 
-    requests = REQUESTS if int(kept.stem[1:]) >= 3 else ()
-    assert journal.load() == replace(CONTENT, requests=requests)
-    assert journal.history(10) == list(HISTORY)
+    version = int(kept.stem[1:])
+    requests = REQUESTS if version >= 3 else ()
+    locks, highest, history = CONTENT.locks, CONTENT.highest_token, list(HISTORY)
+    if version >= 5:
+        locks, highest, history = (*locks, WATCHED), token(6), list(HISTORY_5)
+    assert journal.load() == replace(CONTENT, requests=requests, locks=locks, highest_token=highest)
+    assert journal.history(10) == history
+    assert journal.unmet(10) == ([UNMET] if version >= 5 else [])
     journal.commit([LockGranted(lock(100)), LockEnded(lock(100), 1000.0, "released")])
     journal.close()
     with closing(sqlite3.connect(state_dir / "journal.sqlite")) as db:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import sqlite3
@@ -14,7 +15,7 @@ import pytest
 
 from gpulockd.core.actions import LockEnded, LockGranted, QuarantineSet
 from gpulockd.core.model import COUNTER_BITS, Lock
-from gpulockd.journal import SqliteJournal
+from gpulockd.journal import Bounds, SqliteJournal
 
 from .conftest import OpenJournal
 from .samples import EPOCH, NEXT_BOOT, SetClock, lock, quarantine, recalled, token
@@ -23,7 +24,7 @@ LAST_OF_EPOCH = token((1 << COUNTER_BITS) - 1)
 
 
 def test_the_highest_token_outlives_its_lock_and_its_history(open_journal: OpenJournal) -> None:
-    journal = open_journal(history_rows=0)
+    journal = open_journal(Bounds(math.inf, 0))
     journal.raise_epoch(EPOCH)
     journal.commit([LockGranted(lock(64))])
     journal.commit([LockEnded(lock(64), 1000.0, "released")])

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from gpulockd.core.actions import LockEnded, LockGranted, Record
+from gpulockd.core.actions import LockEnded, LockGranted, Record, RequestWaits
 from gpulockd.journal import SqliteJournal
 from gpulockd.ports import StartupRefused, Unavailable
 
 from .limits import no_file_longer_than
-from .samples import EPOCH, NEXT_BOOT, SetClock, lock, token
+from .samples import EPOCH, NEXT_BOOT, SetClock, lock, request, token
 
 TURN: list[Record] = [LockEnded(lock(1), 1000.0, "released"), LockGranted(lock(2)), LockGranted(lock(3))]
 
@@ -118,9 +118,10 @@ def test_a_full_disk_is_named_and_granting_goes_on_when_there_is_room(small_disk
             while True:
                 file.write(b"\0" * 4096)
 
-        assert f"free some space on the file system of {small_disk / 'state'}" in fails(journal)
+        turn = [*TURN, RequestWaits(request(task="t" * 8192))]  # more than its last block may have room for
+        assert f"free some space on the file system of {small_disk / 'state'}" in fails(journal, turn)
         ballast.unlink()
-        journal.commit(TURN)
+        journal.commit(turn)
 
         assert journal.load().locks == (lock(2), lock(3))
 

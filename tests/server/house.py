@@ -13,17 +13,16 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import uvloop
 
-from gpulock import wire
 from gpulockd.core.actions import Announce, Refused
 from gpulockd.core.events import AcquireRequested, Event, SessionClosed, SessionOpened
 from gpulockd.core.model import Owner, Process, Settings, State
-from gpulockd.ports import Ended, View
+from gpulockd.ports import ALL, Ended, History, Sought, Total, Unmet, View
 from gpulockd.server import Limits, Server as SocketServer, Sessions, Sources, Watchers
 from gpulockd.server.peer import Peer, peer_of
 from tests.support.frames import Frames
@@ -34,6 +33,7 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "uvloop": uvloop.new_event_loop,
 }
 HTTP_OFF: Mapping[str, object] = {"key": "http.port", "value": 0, "source": "default"}
+WALL = 1_700_000_000.0
 Result = TypeVar("Result")
 Reaction = Callable[[Any], None]
 
@@ -108,6 +108,31 @@ class RecordedProcesses:
         self.known.remove(process)
 
 
+class ScriptedPast:
+    """A history that is what the test says, and notes what was asked for."""
+
+    def __init__(
+        self, locks: Sequence[Ended] = (), requests: Sequence[Unmet] = (), totals: Sequence[Total] = ()
+    ) -> None:
+        self._locks, self._requests, self._totals = locks, requests, totals
+        self.asked: list[tuple[object, ...]] = []
+        self.failure: Exception | None = None
+
+    def history(self, limit: int, sought: Sought = ALL) -> list[Ended]:
+        if self.failure is not None:
+            raise self.failure
+        self.asked.append(("locks", limit, sought))
+        return list(self._locks)
+
+    def unmet(self, limit: int, sought: Sought = ALL) -> list[Unmet]:
+        self.asked.append(("requests", limit, sought))
+        return list(self._requests)
+
+    def totals(self, sought: Sought = ALL) -> list[Total]:
+        self.asked.append(("totals", sought))
+        return list(self._totals)
+
+
 class House:
     """Everything the server consists of, on the running loop."""
 
@@ -118,19 +143,21 @@ class House:
         limits: Limits | None = None,
         settings: Settings | None = None,
         values: Callable[[], list[Mapping[str, object]]] = lambda: [HTTP_OFF],
-        history: Callable[[wire.History], list[Ended]] = lambda _: [],
+        history: History | None = None,
         fleet: Callable[[], Any] | None = None,
         peer: Callable[[socket.socket], Peer] = peer_of,
     ) -> None:
         self.path = path
         self.sessions = Sessions()
         self.announced: list[Announce] = []
-        self.watchers = Watchers(lambda: 1_700_000_000.0)
+        self.watchers = Watchers(lambda: WALL)
         self.core = ScriptedCore(self.sessions, settings or Settings(host="test"))
         self.processes = RecordedProcesses()
         sources = Sources(
             settings=values,
-            history=history,
+            history=history or ScriptedPast(),
+            gpu=lambda name: f"GPU-{name}",
+            wall=lambda: WALL,
             fleet=fleet or _no_fleet,
             refresh=self._refresh,
             daemon=lambda: {"pid": os.getpid(), "sessions": len(self.sessions)},

@@ -12,7 +12,7 @@ from gpulockd.core.actions import Announce, Notify, Record, Refusal
 from gpulockd.core.events import Event, GpusDiscovered, LeaseFreed, Restored
 from gpulockd.core.model import GpuState, LeaseHolder
 from gpulockd.engine import Engine
-from gpulockd.ports import Claimed, Ended, Post, Renewed, Saved, Unavailable
+from gpulockd.ports import Claimed, History, Post, Renewed, Saved, Unavailable
 from gpulockd.server import Limits, Sessions, Sources, Watchers
 from gpulockd.server.admission import Admission
 from gpulockd.server.context import Context
@@ -63,7 +63,13 @@ class Daemon:
             announce=self._announce,
         )
         sources = Sources(
-            settings=tuple, history=lambda asked: (), fleet=self._nothing, refresh=self._nothing, daemon=dict
+            settings=tuple,
+            history=cast(History, None),  # nobody asks for it here
+            gpu=str,
+            wall=self.wall,
+            fleet=self._nothing,
+            refresh=self._nothing,
+            daemon=dict,
         )
         context = Context(self.engine, host.settings, sources, Watchers(self.wall), "gpulockd", {})
         self.admission = Admission(
@@ -264,9 +270,6 @@ class DiskView:
         host.disk.epoch = max(host.disk.epoch, epoch)
         if self._daemon.world.strikes("crash after commit"):
             self._daemon.die_here("after it wrote an epoch down")
-
-    def history(self, limit: int, gpu: str | None, user: str | None, task: str | None) -> list[Ended]:
-        return []
 
     def close(self) -> None:
         """Nothing to close."""

@@ -120,6 +120,9 @@ class Host:
 
 
 class World:
+    tasks_beat = False
+    """Whether whatever workers have to say of their locks is that they get on."""
+
     def __init__(self, seed: int, bugs: Bugs | None = None, storm: int = STORM) -> None:
         self.seed = seed
         self.bugs = bugs or Bugs()
