@@ -35,7 +35,9 @@ from .turns import lost, open_log
 FILE = "journal.sqlite"
 LOG = "journal.sqlite-turns"
 HISTORY_ROWS = 20_000
-CHECKPOINT_RECORDS = 256
+CHECKPOINT_RECORDS = 16 * 1024
+"""Some 3 MiB of SQLite's log. The first commit after a checkpoint waits for the disk, to begin that log anew, and the
+event loop with it: that is to be rare."""
 TURNS_TO_ENTER = 256
 """So many turns are entered into the tables together: rarely enough that the pause does not show, and often enough that
 it stays one of a few milliseconds."""
