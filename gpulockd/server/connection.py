@@ -111,9 +111,14 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        if not self._ended:
-            self._frames = self._decoder.feed(data)
-            self._handle(self._frames)
+        if self._ended:
+            return
+        try:
+            self._frames = frames = iter(self._decoder.feed(data))
+        except ProtocolError as error:
+            self._reject(error)
+        else:
+            self._handle(frames)
 
     def eof_received(self) -> bool:
         if (self._held or self._load) and not _hung_up(self._transport):
