@@ -36,7 +36,8 @@ class Response(NamedTuple):
 
 class Notification(NamedTuple):
     method: str
-    params: Mapping[Any, Any]
+    params: Mapping[Any, Any] | None
+    """None: they are not named."""
 
 
 class BadRequest(NamedTuple):
@@ -189,20 +190,20 @@ def _message(value: Any) -> Incoming:
             if kind == REQUEST and 0 <= msgid <= _MAX_MSGID and type(third) is str and type(last) is list:
                 return _request(msgid, third, last)
         elif len(value) == 3 and value[0] == NOTIFICATION and type(value[1]) is str and type(value[2]) is list:
-            return Notification(value[1], _named(value[2]) or {})
+            return Notification(value[1], _named(value[2]))
     match value:
         case [0, int(msgid), str() | bytes() as method, list(params)] if 0 <= msgid <= _MAX_MSGID:
             return _request(msgid, _name(method), params)
         case [1, int(msgid), error, result]:
             return Response(msgid, error, result)
         case [2, str() | bytes() as method, list(params)]:
-            return Notification(_name(method), _named(params) or {})
+            return Notification(_name(method), _named(params))
         case [0, int(msgid), *_] if 0 <= msgid <= _MAX_MSGID:
-            return BadRequest(msgid, InvalidRequest("a request is [0, msgid, method, params]", hint=_FORM))
+            return BadRequest(msgid, InvalidRequest("a request is [0, msgid, method, params]", hint=PARAMS))
     raise ProtocolError("a message of unknown form", hint="a message is an array [0, msgid, method, params]")
 
 
-_FORM = "params is an array that holds one map of named parameters, or nothing"
+PARAMS = "params is an array that holds one map of named parameters, or nothing"
 
 
 def _name(method: str | bytes) -> str:
@@ -214,7 +215,7 @@ def _request(msgid: int, method: str, params: list[Any]) -> Request | BadRequest
     if len(params) == 1 and type(params[0]) is dict:
         return Request(msgid, method, params[0])
     if params:
-        return BadRequest(msgid, InvalidRequest(f"the parameters of {method!r} are not named", hint=_FORM))
+        return BadRequest(msgid, InvalidRequest(f"the parameters of {method!r} are not named", hint=PARAMS))
     return Request(msgid, method, {})
 
 
