@@ -113,8 +113,8 @@ class Connection:
     # Holding one
 
     def release(self) -> None:
-        """Lets go without waiting for the answer. A daemon that is away learns of it by `attend`."""
-        self.session.release()
+        """Lets go without waiting for an answer. A daemon that is away learns of it by `attend`."""
+        self.session.release(answered=False)
         try:
             self._flush()
         except Away:

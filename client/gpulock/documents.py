@@ -50,6 +50,8 @@ class HelloAnswer(TypedDict):
     retry: RetryView
     limits: dict[str, float]
     """`max_wait_time` is the wait of an `acquire` that names none."""
+    quiet: list[str]
+    """The methods that may be sent as notifications: nothing is answered then, unless they fail."""
     locks: list[Grant]
     """What the session holds now, by reattaching."""
 

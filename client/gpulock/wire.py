@@ -37,6 +37,8 @@ PRIORITIES = range(-10, 11)
 """Higher goes first; each step is worth a head start of the daemon's `priority_head_start` seconds."""
 NOTIFICATIONS = ("queued", "warning", "lost")
 """What an `acquire` can ask to be told about its own request and lock."""
+RELEASE_FAILED = "release-failed"
+"""The notification of an error in a `release` that was sent as a notification itself."""
 
 DEFAULT_SOCKET = "/run/gpulockd/gpulockd.sock"
 

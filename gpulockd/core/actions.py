@@ -113,7 +113,8 @@ class Answer:
 @value
 class Refuse:
     session: int
-    msgid: int
+    msgid: int | None
+    """None: of a release that was not to be answered."""
     refusal: Refusal
 
 

@@ -89,7 +89,8 @@ class CancelRequested:
 @value
 class ReleaseRequested:
     session: int
-    msgid: int
+    msgid: int | None
+    """None: nothing is to be answered, unless it fails."""
     lock: str | None
 
 

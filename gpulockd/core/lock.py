@@ -110,7 +110,8 @@ def released(turn: Turn, event: ReleaseRequested) -> None:
         end(turn, lock, "released")
     else:
         turn.do(LockChanged(lock))
-    turn.answer(session.id, event.msgid, lock=lock.id, held_for=turn.now - lock.granted_at, held=lock.depth > 0)
+    if event.msgid is not None:
+        turn.answer(session.id, event.msgid, lock=lock.id, held_for=turn.now - lock.granted_at, held=lock.depth > 0)
 
 
 def extended(turn: Turn, event: ExtendRequested) -> None:
@@ -134,7 +135,7 @@ def extended(turn: Turn, event: ExtendRequested) -> None:
     turn.answer(session.id, event.msgid, lock=lock.id, max_hold=finite(lock.ends_at - turn.now))
 
 
-def own(turn: Turn, session: Session, msgid: int, lock_id: str | None) -> Lock | None:
+def own(turn: Turn, session: Session, msgid: int | None, lock_id: str | None) -> Lock | None:
     """The lock of this session that is meant; where there is none, the client is told and None comes back."""
     if lock_id is None:
         if len(session.locks) == 1:

@@ -55,7 +55,7 @@ class Turn:
         self.actions.append(Answer(session, msgid, result))
 
     def refuse(
-        self, session: int, msgid: int, code: str, message: str, hint: str | None = None, /, **data: object
+        self, session: int, msgid: int | None, code: str, message: str, hint: str | None = None, /, **data: object
     ) -> None:
         self.actions.append(Refuse(session, msgid, Refusal(code, message, hint, data)))
 

@@ -1,4 +1,4 @@
-"""SQLite record of locks and history: written before anybody is told."""
+"""The record of locks and history, in SQLite and a log: written before anybody is told."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """History as it is read: by whoever asks, in whatever thread, while the daemon goes on writing.
 
 Each question has a connection to itself, so that no commit waits for one that looks through all there is, and sees the
-tables together with the turns that are not entered yet, as they stood at one moment.
+tables together with the turns that are not entered yet. Which those are, the tables say themselves: some may be entered
+while the question is asked.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 
 from ..ports import WITH_ITS_HOLDER, Ended, Sought, Total, Unmet
 from .database import connect
-from .entries import ENDED, UNMET, decode
+from .entries import ENDED, UNMET, Entry
 from .rows import HISTORY_COLUMNS, UNMET_COLUMNS, ended_from, read_ended, unmet_from
 
 GPU = "instr(gpus, json_quote(?)) > 0"
@@ -32,6 +33,10 @@ TOTALS_OF_REQUESTS = (
 )
 
 
+Turn = tuple[int, Sequence[Entry]]
+"""Its number, and what it recorded."""
+
+
 class Bounds(NamedTuple):
     """What is kept: so many locks and as many requests that ended without one, and none older than that."""
 
@@ -43,18 +48,22 @@ class Bounds(NamedTuple):
 class Past:
     """All methods raise `sqlite3.DatabaseError`, and may be called in any thread."""
 
-    def __init__(self, file: Path, bounds: Bounds, wall: Callable[[], float]) -> None:
+    def __init__(
+        self, file: Path, bounds: Bounds, wall: Callable[[], float], pending: Callable[[], Sequence[Turn]]
+    ) -> None:
+        """`pending`: the turns that may not be in the tables yet, in order; called in the thread of whoever asks."""
         self._file = file
         self._bounds = bounds
         self._wall = wall
+        self._pending = pending
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
 
     def locks(self, limit: int, sought: Sought) -> list[Ended]:
         """The latest first."""
         sought = self._within_bounds(sought)
-        with self._moment() as db:
-            pending = (ended for ended in map(ended_from, _pending(db, ENDED, 3)) if _is_lock(ended, sought))
+        with self._moment() as (db, turns):
+            pending = (ended for ended in map(ended_from, _values(turns, ENDED, 3)) if _is_lock(ended, sought))
             latest = list(itertools.islice(pending, max(limit, 0)))
             entered = _select(db, "history", HISTORY_COLUMNS, sought, limit - len(latest))
             return [*latest, *map(read_ended, entered)]
@@ -64,8 +73,8 @@ class Past:
         if sought.gpu is not None:
             return []
         sought = self._within_bounds(sought)
-        with self._moment() as db:
-            pending = (unmet for unmet in map(unmet_from, _pending(db, UNMET, 2)) if _is_request(unmet, sought))
+        with self._moment() as (db, turns):
+            pending = (unmet for unmet in map(unmet_from, _values(turns, UNMET, 2)) if _is_request(unmet, sought))
             latest = list(itertools.islice(pending, max(limit, 0)))
             entered = _select(db, "unmet", UNMET_COLUMNS, sought, limit - len(latest))
             return [*latest, *map(unmet_from, entered)]
@@ -79,17 +88,17 @@ class Past:
         def total(user: str, task: str) -> Total:
             return totals.setdefault((user, task), Total(user, task))
 
-        with self._moment() as db:
+        with self._moment() as (db, turns):
             where, values = _conditions(sought)
             for user, task, *sums in db.execute(TOTALS_OF_LOCKS.format(where), values):
                 _add(total(user, task), *sums)
-            for ended in map(ended_from, _pending(db, ENDED, 3)):
+            for ended in map(ended_from, _values(turns, ENDED, 3)):
                 if _is_lock(ended, sought):
                     _add(total(ended.user, ended.task), *_sums(ended))
             if sought.gpu is None:
                 for user, task, times, timeouts in db.execute(TOTALS_OF_REQUESTS.format(where), values):
                     _add_unmet(total(user, task), times, timeouts)
-                for unmet in map(unmet_from, _pending(db, UNMET, 2)):
+                for unmet in map(unmet_from, _values(turns, UNMET, 2)):
                     if _is_request(unmet, sought):
                         _add_unmet(total(unmet.user, unmet.task), unmet.times, unmet.times * (unmet.how == "timeout"))
         return sorted(totals.values(), key=lambda each: (-each.gpu_time, -each.unmet, each.user, each.task))
@@ -105,15 +114,17 @@ class Past:
         return sought if sought.since is not None and sought.since >= oldest else replace(sought, since=oldest)
 
     @contextlib.contextmanager
-    def _moment(self) -> Iterator[sqlite3.Connection]:
-        """A connection to which nothing changes meanwhile."""
+    def _moment(self) -> Iterator[tuple[sqlite3.Connection, Sequence[Turn]]]:
+        """A connection to which nothing changes meanwhile, and the turns that it does not have."""
+        turns = self._pending()  # before the look at the tables: what is entered in between is there
         try:
             db = self._idle.pop()
         except IndexError:
             db = connect(self._file)
         try:
             db.execute("BEGIN")
-            yield db
+            (entered,) = db.execute("SELECT turn FROM meta").fetchone()
+            yield db, [turn for turn in turns if turn[0] > entered]
         finally:
             db.rollback()
             self._idle.append(db)
@@ -121,10 +132,10 @@ class Past:
                 self.close()
 
 
-def _pending(db: sqlite3.Connection, kind: int, place: int) -> Iterator[Sequence[Any]]:
-    """The values at `place` of the entries of that kind that are not in the tables yet, the latest first."""
-    for (entries,) in db.execute("SELECT entries FROM turns ORDER BY number DESC"):
-        for entry in reversed(decode(entries)):
+def _values(turns: Sequence[Turn], kind: int, place: int) -> Iterator[Sequence[Any]]:
+    """The values at `place` of the entries of that kind, the latest first."""
+    for _, entries in reversed(turns):
+        for entry in reversed(entries):
             if entry[0] == kind:
                 yield entry[place]
 

@@ -13,8 +13,8 @@ What it holds itself to, so that no client can hurt another:
 What a client hears when it does not keep to the protocol:
 
 - an error response, where its request has a message id: unknown method, bad parameters, no permission. The
-  connection goes on. So it does after a notification, which the daemon takes none of: that is answered by one
-  named `error`, because a `release` sent as a notification must not seem to have worked.
+  connection goes on. So it does after a notification that is no `release`: that is answered by one named `error`,
+  because it must not seem to have worked.
 - a notification `error` with the same map `{code, message, hint, data}`, and then the end, where nothing that
   follows could be trusted: bytes that are no MessagePack or no message, a frame over the limit, a response (the
   daemon asks nothing).
@@ -34,7 +34,7 @@ from gpulock.errors import GpulockError, ProtocolError, to_wire
 from ..core.actions import Refusal, Refused
 from ..core.model import Owner
 from . import faults
-from .methods import METHODS, Access
+from .methods import METHODS, Access, release_quietly
 
 if TYPE_CHECKING:
     from .context import Context
@@ -111,9 +111,14 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        if not self._ended:
-            self._frames = self._decoder.feed(data)
-            self._handle(self._frames)
+        if self._ended:
+            return
+        try:
+            self._frames = frames = iter(self._decoder.feed(data))
+        except ProtocolError as error:
+            self._reject(error)
+        else:
+            self._handle(frames)
 
     def eof_received(self) -> bool:
         if (self._held or self._load) and not _hung_up(self._transport):
@@ -148,14 +153,14 @@ class Connection(asyncio.Protocol):
             return
         self._respond(msgid, frame)
 
-    def refuse(self, msgid: int, refusal: Refusal) -> None:
+    def refuse(self, msgid: int | None, refusal: Refusal) -> None:
         fault = {
             "code": refusal.code,
             "message": refusal.message,
             "hint": refusal.hint,
             "data": dict(refusal.data),
         }
-        self._respond(msgid, rpc.response(msgid, fault, None))
+        self._failed(msgid, fault)
 
     def notice(self, frame: bytes) -> None:
         if self._ended:
@@ -189,6 +194,8 @@ class Connection(asyncio.Protocol):
             for message in frames:
                 if type(message) is rpc.Request:
                     self._perform(message.msgid, message.method, message.params)
+                elif type(message) is rpc.Notification and message.method == "release":
+                    self._release(message.params)
                 else:
                     self._put_right(message)
                 left -= 1
@@ -213,13 +220,17 @@ class Connection(asyncio.Protocol):
             self._load += method.cost
             try:
                 method.perform(self._context, self, msgid, wire.read(method.parameters, params))
-            except GpulockError as error:
-                self._fail(msgid, error)
-            except RecursionError:
-                self._fail(msgid, faults.too_deep())
-            except Exception:
-                _logger.exception("method %s failed", name)
-                self._fail(msgid, faults.internal())
+            except Exception as error:  # noqa: BLE001  # whatever it is, the client hears of it
+                self._fail(msgid, _told(error, name))
+
+    def _release(self, params: Mapping[object, object] | None) -> None:
+        """One that came as a notification: nothing is answered, unless it fails."""
+        try:
+            if params is None:
+                raise faults.unnamed("release")
+            release_quietly(self._context, self, wire.read(wire.Release, params))
+        except Exception as error:  # noqa: BLE001  # as above
+            self._fail(None, _told(error, "release"))
 
     def _put_right(self, message: rpc.Incoming) -> None:
         match message:
@@ -247,8 +258,14 @@ class Connection(asyncio.Protocol):
         """Answers what never became a request. An earlier one of the same number stays unanswered."""
         self._send(rpc.response(msgid, to_wire(error), None))
 
-    def _fail(self, msgid: int, error: GpulockError) -> None:
-        self._respond(msgid, rpc.response(msgid, to_wire(error), None))
+    def _fail(self, msgid: int | None, error: GpulockError) -> None:
+        self._failed(msgid, to_wire(error))
+
+    def _failed(self, msgid: int | None, fault: Mapping[str, object]) -> None:
+        if msgid is not None:
+            self._respond(msgid, rpc.response(msgid, fault, None))
+        elif not self._ended:
+            self._send(rpc.notification(wire.RELEASE_FAILED, fault))
 
     def _respond(self, msgid: int, frame: bytes) -> None:
         if self._ended:
@@ -329,6 +346,16 @@ class Connection(asyncio.Protocol):
             self._transport.close()
             if self._transport.get_write_buffer_size():
                 asyncio.get_running_loop().call_later(LINGER, self._transport.abort)
+
+
+def _told(error: Exception, name: str) -> GpulockError:
+    """What a client is told of what went wrong with its call of method `name`."""
+    if isinstance(error, GpulockError):
+        return error
+    if isinstance(error, RecursionError):
+        return faults.too_deep()
+    _logger.error("method %s failed", name, exc_info=error)
+    return faults.internal()
 
 
 def _hung_up(transport: asyncio.Transport) -> bool:

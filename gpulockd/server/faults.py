@@ -53,6 +53,10 @@ def no_reply(method: str) -> InvalidRequest:
     )
 
 
+def unnamed(method: str) -> InvalidRequest:
+    return InvalidRequest(f"the parameters of {method!r} are not named", hint=rpc.PARAMS)
+
+
 def unasked() -> ProtocolError:
     return ProtocolError("a response, and the daemon had asked nothing", hint=_FORM)
 

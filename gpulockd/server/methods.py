@@ -79,6 +79,7 @@ def _hello(context: Context, caller: Caller, msgid: int, params: wire.Hello) -> 
             "exponential_backoff": context.settings.exponential_backoff,
         },
         "limits": context.limits,
+        "quiet": ("release",),
     }
     reattach = None if params.reattach is None else _digest(params.reattach)
     context.mailbox.post(SessionIntroduced(caller.session, msgid, params.client, _digest(key), reattach, answer))
@@ -153,6 +154,11 @@ def _cancel(context: Context, caller: Caller, msgid: int, params: wire.Cancel) -
 
 def _release(context: Context, caller: Caller, msgid: int, params: wire.Release) -> None:
     context.mailbox.post(ReleaseRequested(caller.session, msgid, params.lock))
+
+
+def release_quietly(context: Context, caller: Caller, params: wire.Release) -> None:
+    """A release that came as a notification."""
+    context.mailbox.post(ReleaseRequested(caller.session, None, params.lock))
 
 
 def _extend(context: Context, caller: Caller, msgid: int, params: wire.Extend) -> None:

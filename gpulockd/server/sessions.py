@@ -36,7 +36,7 @@ class Sessions:
         if (connection := self._connections.get(session)) is not None:
             connection.answer(msgid, result)
 
-    def refuse(self, session: int, msgid: int, refusal: Refusal) -> None:
+    def refuse(self, session: int, msgid: int | None, refusal: Refusal) -> None:
         if (connection := self._connections.get(session)) is not None:
             connection.refuse(msgid, refusal)
 

@@ -63,7 +63,7 @@ def test_the_files_are_where_the_daemon_looks_for_them() -> None:
     daemon = config.Config().daemon
     state = daemon.state_dir
     expected = {daemon.socket, daemon.socket.parent, state, DEFAULT_FILE, DEFAULT_FILE.with_name("environment")}
-    expected |= {state / name for name in (sqlite.FILE, directory.PID_FILE, "lease.lock", "lease.epoch")}
+    expected |= {state / name for name in (sqlite.FILE, sqlite.LOG, directory.PID_FILE, "lease.lock", "lease.epoch")}
     assert listed == {str(path) for path in expected}
 
 

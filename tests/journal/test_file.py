@@ -14,6 +14,7 @@ import pytest
 from gpulockd.core.actions import DrainSet, LockEnded, LockGranted, QuarantineSet
 from gpulockd.journal import SqliteJournal
 from gpulockd.journal.database import open_journal as open_database, schema_steps
+from gpulockd.journal.sqlite import LOG
 from gpulockd.ports import StartupRefused
 
 from .conftest import OpenJournal
@@ -140,12 +141,13 @@ def test_a_file_of_something_else_is_refused(state_dir: Path, clock: SetClock) -
 def test_a_newer_schema_is_refused_by_name(state_dir: Path, clock: SetClock) -> None:
     file = written(state_dir, clock)
     with closing(sqlite3.connect(file, isolation_level=None)) as db:
-        db.execute("PRAGMA user_version = 7")
+        db.execute(f"PRAGMA user_version = {LATEST + 1}")
 
     refusal = refused(state_dir, clock)
 
     assert (
-        str(refusal) == f"the journal {file} was written by a newer gpulockd, schema 7; this one knows up to {LATEST}"
+        str(refusal)
+        == f"the journal {file} was written by a newer gpulockd, schema {LATEST + 1}; this one knows up to {LATEST}"
     )
     assert "upgrade gpulockd" in refusal.hint
     assert f"move {file} away" in refusal.hint
@@ -159,6 +161,9 @@ def test_a_file_of_every_version_is_there() -> None:
 def test_a_file_of_every_version_loads(state_dir: Path, open_journal: OpenJournal, kept: Path) -> None:
     state_dir.mkdir(mode=0o700)
     shutil.copy(kept, state_dir / "journal.sqlite")
+    if (log := kept.with_name(f"{kept.name}-turns")).exists():  # since version 6
+        shutil.copy(log, state_dir)
+        (state_dir / log.name).rename(state_dir / LOG)
 
     journal = open_journal()
 

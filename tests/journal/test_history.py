@@ -7,6 +7,8 @@ import sqlite3
 from contextlib import closing
 from typing import Any
 
+import pytest
+
 from gpulockd.core.actions import LockEnded, LockGranted, Record, RequestUnmet
 from gpulockd.core.model import Lock, Request
 from gpulockd.journal import Bounds, SqliteJournal
@@ -188,12 +190,25 @@ def test_what_is_too_old_is_neither_shown_nor_kept(open_journal: OpenJournal, cl
 def test_a_long_question_keeps_no_commit_waiting(journal: SqliteJournal) -> None:
     """Readers and the writer have connections of their own: a commit goes through while a question is answered."""
     end(journal, lock(1))
-    with journal._past._moment() as db:
-        rows = db.execute("SELECT * FROM turns")
-        assert rows.fetchone() is not None
+    with journal._past._moment() as (db, turns):
+        rows = db.execute("SELECT * FROM meta")
         end(journal, lock(2))
+        journal._enter_pending()
         assert numbers(journal) == [2, 1]
-        assert db.execute("SELECT count(*) FROM turns").fetchone()[0] < 4, "the question is about one moment"
+        assert rows.fetchone() is not None
+        assert db.execute("SELECT count(*) FROM history").fetchone() == (0,), "the question is about one moment"
+        assert len(turns) == 1
+
+
+def test_turns_that_are_entered_while_it_is_asked_are_told_once(
+    journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end(journal, lock(1), lock(2))
+    before = tuple(journal._pending)
+    journal._enter_pending()
+    end(journal, lock(3))
+    monkeypatch.setattr(journal._past, "_pending", lambda: (*before, *journal._pending))
+    assert numbers(journal) == [3, 2, 1]
 
 
 def test_it_outlives_a_restart(journal: SqliteJournal, open_journal: OpenJournal) -> None:

@@ -1,4 +1,4 @@
-"""Writes `vN.sqlite`, N being the present schema: run it once, before a new schema is released.
+"""Writes `vN.sqlite` and its log, N being the present schema: run it once, before a new schema is released.
 
     .venv/bin/python -m tests.journal.files.make
 
@@ -27,6 +27,7 @@ from gpulockd.core.actions import (
 )
 from gpulockd.journal import SqliteJournal
 from gpulockd.journal.database import schema_steps
+from gpulockd.journal.sqlite import LOG
 from gpulockd.ports import Ended, Saved, Stranger, Unmet
 from tests.journal.samples import EPOCH, SetClock, lock, owner, quarantine, recalled, request, token, watched
 
@@ -125,6 +126,7 @@ def main() -> int:
             )
             journal._try_to_enter_pending = lambda: None  # type: ignore[method-assign]  # as if it had been killed here
         shutil.copyfile(journal.file, file)
+        shutil.copyfile(journal.file.with_name(LOG), f"{file}-turns")
     print(file)
     return 0
 
