@@ -106,5 +106,5 @@ def _deadlines(machine: Machine) -> Iterator[str]:
             yield f"{lock.id} has no session, and may stay so for ever"
     for uuid, gpu in machine.state.gpus.items():
         looked_at = uuid in machine.turn.inspecting or deadlines.get(Alarm.QUARANTINE_RECHECK, uuid) is not None
-        if gpu.quarantine is not None and not looked_at:
+        if gpu.quarantine is not None and not (looked_at or gpu.quarantine.awaited):
             yield f"{uuid} stands in quarantine, and nobody looks again"

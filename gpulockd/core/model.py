@@ -95,6 +95,9 @@ class Quarantine:
     holder: Owner
     reason: str
     culprits: tuple[GpuProcess, ...] = ()
+    awaited: bool = False
+    """Whether its holder may live and has not let go: where the driver cannot tell who is on the GPU, only the end of
+    that very process makes it clear. No journal keeps this: a later daemon asks the kernel again."""
 
 
 @dataclass(frozen=True, slots=True)

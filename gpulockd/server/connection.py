@@ -52,8 +52,11 @@ LINGER = 5.0
 _ADMINISTRATOR = Access.ADMINISTRATOR  # looking a member up in its class is slow, and done for every request
 _UNENCODABLE = (TypeError, ValueError, OverflowError)
 
-Ended = Callable[["Connection", str | None], None]
-"""Told once that a session has ended; the reason where the daemon cut it off, for the log."""
+DISCONNECTED = "disconnected"
+CUT_OFF = "cut-off"
+"""How a session has ended: by its client, or by the daemon, without its client's doing or knowledge."""
+Ended = Callable[["Connection", str, str | None], None]
+"""Told once that a session has ended: how, and what the log should say about it."""
 
 _logger = logging.getLogger(__name__)
 
@@ -163,7 +166,7 @@ class Connection(asyncio.Protocol):
         if self._unwritable:
             self._unread += len(frame)
             if self._unread > MAX_UNREAD:
-                self._end("it does not read what it is sent")
+                self._end(CUT_OFF, "it does not read what it is sent")
                 self._transport.abort()
                 return
         self._send(frame)
@@ -313,9 +316,9 @@ class Connection(asyncio.Protocol):
     def _reject(self, error: ProtocolError) -> None:
         """Says what was wrong to a client whose next byte cannot be understood, and ends the connection."""
         self._outbox.append(faults.frame(error))
-        self._end()
+        self._end(CUT_OFF)
 
-    def _end(self, cut_off: str | None = None) -> None:
+    def _end(self, how: str = DISCONNECTED, why: str | None = None) -> None:
         """Ends the session now, and the connection once what is written has been read or `LINGER` has passed."""
         if self._ended:
             return
@@ -323,7 +326,7 @@ class Connection(asyncio.Protocol):
         self._frames = None
         for task in self._tasks or ():
             task.cancel()
-        self._on_end(self, cut_off)
+        self._on_end(self, how, why)
         if self._made:
             self._flush()
             self._transport.close()

@@ -68,6 +68,7 @@ def gpu(index: int, used: float | None = 0.5, utilization: float | None = 0.0, *
         "drained": None,
         "fault": None,
         "elsewhere": None,
+        "clear_by": "driver",
         "quarantine": None,
         "processes": [],
     }
@@ -197,6 +198,7 @@ def busy() -> StatusDocument:
                     "lock": "L3-19",
                     "holder": CAROL,
                     "reason": "died",
+                    "awaited": False,
                     "culprits": [process(left_behind, 22.4, "culprit")],
                 },
                 processes=[process(left_behind, 22.4, "culprit")],

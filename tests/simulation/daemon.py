@@ -144,6 +144,7 @@ class Daemon:
         wanted = {session.owner.process for session in state.sessions.values()}
         wanted |= {lock.owner.process for lock in state.locks.values()}
         wanted |= {request.owner.process for request in state.absent.values()}
+        wanted |= {entry.holder.process for gpu in state.gpus.values() if (entry := gpu.quarantine) and entry.awaited}
         return sorted(process.pid for process in self.kernel.watched if process not in wanted)
 
     def kill(self, why: str) -> None:
