@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from .deadlines import Alarm
@@ -81,6 +82,8 @@ def _queue(machine: Machine) -> Iterator[str]:
             yield f"{request.id} waits for a session that is gone"
         if not request.candidates <= state.all_gpus:
             yield f"{request.id} waits for GPUs that do not exist"
+    if machine.turn.queue.of_user != Counter(request.owner.uid for request in state.requests.values()):
+        yield f"requests are counted by user as {dict(machine.turn.queue.of_user)}"
     idle = {uuid for uuid, gpu in state.gpus.items() if gpu.state is GpuState.FREE and not gates(state, gpu)}
     if idle != machine.turn.idle:
         yield f"idle GPUs are {sorted(idle)}, and the index says {sorted(machine.turn.idle)}"

@@ -329,6 +329,8 @@ class Settings:
     foreign_waits: bool = False
     """Whether a GPU that a process uses without ever having had a lock on it is kept back, or granted all the same."""
     max_requests_per_session: int = 1024
+    max_requests_per_user: int = 4096
+    max_locks_per_user: int = 1024
     lease_ttl: float = math.inf
     """Infinite where the lease is a kernel lock on this host."""
     on_loss_revoke: bool = False

@@ -32,6 +32,8 @@ def acquire(turn: Turn, event: AcquireRequested) -> None:
         return
     if _refused_at_the_door(turn, session, event) or nesting.answered(turn, session, event.msgid, wish, uuids):
         return
+    if _refused_for_its_user(turn, session, event.msgid):
+        return
     if (request := places.take_back(turn, session, event.msgid, wish)) is None:
         request = _new(turn, session, event.msgid, wish)
     request.candidates = uuids
@@ -127,6 +129,36 @@ def _refused_at_the_door(turn: Turn, session: Session, event: AcquireRequested) 
     return True
 
 
+def _refused_for_its_user(turn: Turn, session: Session, msgid: int) -> bool:
+    """Whether one user asks for more than one user may, and was told so."""
+    uid, settings = session.owner.uid, turn.state.settings
+    waiting = turn.queue.of_user[uid]
+    if waiting >= settings.max_requests_per_user:
+        turn.refuse(
+            session.id,
+            msgid,
+            "limit-exceeded",
+            f"uid {uid} has {waiting} waiting requests, as many as one user may have",
+            "wait for answers, or raise daemon.max_requests_per_user",
+        )
+        return True
+    return _refused_for_locks(turn, session, msgid)
+
+
+def _refused_for_locks(turn: Turn, session: Session, msgid: int) -> bool:
+    uid, most = session.owner.uid, turn.state.settings.max_locks_per_user
+    if len(turn.state.locks) < most or sum(lock.owner.uid == uid for lock in turn.state.locks.values()) < most:
+        return False
+    turn.refuse(
+        session.id,
+        msgid,
+        "limit-exceeded",
+        f"uid {uid} holds {most} locks, as many as one user may",
+        "let go of one, or raise daemon.max_locks_per_user",
+    )
+    return True
+
+
 def settle(turn: Turn) -> None:
     """Grants whatever can be granted, in order.
 
@@ -151,6 +183,8 @@ def settle(turn: Turn) -> None:
                 passed_over.append(request)
             elif reachable(turn.state, request.candidates) >= count:
                 free -= usable
+        elif _refused_for_locks(turn, turn.state.sessions[request.session], request.msgid):
+            _leave(turn, request)
         else:
             gpus = choose(turn.state, usable, count)
             free.difference_update(gpus)

@@ -30,6 +30,8 @@ KEPT_FOR_ROOT = 16
 class Limits:
     sessions: int = 4096
     sessions_per_user: int = 2048
+    buffered_per_user: int = 64 * 2**20
+    """Bytes."""
 
 
 class Admission:

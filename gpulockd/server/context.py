@@ -10,6 +10,7 @@ from gpulock import wire
 
 from ..core.model import Owner, Settings
 from ..ports import Ended, Mailbox
+from .buffers import Buffers
 
 
 class Listens(Protocol):
@@ -59,6 +60,7 @@ class Context:
     settings: Settings
     sources: Sources
     watchers: Audience
+    buffers: Buffers
     daemon: str
     """Name and version, for `hello`."""
     limits: dict[str, float]

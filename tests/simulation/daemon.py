@@ -15,6 +15,7 @@ from gpulockd.engine import Engine
 from gpulockd.ports import Claimed, Ended, Post, Renewed, Saved, Unavailable
 from gpulockd.server import Limits, Sessions, Sources, Watchers
 from gpulockd.server.admission import Admission
+from gpulockd.server.buffers import Buffers
 from gpulockd.server.context import Context
 from gpulockd.server.peer import Peer
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 OPERATION_TIMEOUT = 1.0
 """Seconds: `redis.operation_timeout`."""
+
+
+MIB = 2**20
 
 
 class Killed(BaseException):
@@ -65,7 +69,7 @@ class Daemon:
         sources = Sources(
             settings=tuple, history=lambda asked: (), fleet=self._nothing, refresh=self._nothing, daemon=dict
         )
-        context = Context(self.engine, host.settings, sources, Watchers(self.wall), "gpulockd", {})
+        context = Context(self.engine, host.settings, sources, Watchers(self.wall), Buffers(MIB), "gpulockd", {})
         self.admission = Admission(
             context, self.sessions, Watchers(self.wall), self.kernel, Limits(), self._announce, peer=_peer
         )
