@@ -9,6 +9,7 @@ from .deadlines import Alarm
 from .machine import Machine
 from .model import GpuState, LockState, State
 from .placement import gates
+from .places import keeps_free
 
 
 class InvariantBroken(AssertionError):
@@ -87,7 +88,7 @@ def _queue(machine: Machine) -> Iterator[str]:
     idle = {uuid for uuid, gpu in state.gpus.items() if gpu.state is GpuState.FREE and not gates(state, gpu)}
     if idle != machine.turn.idle:
         yield f"idle GPUs are {sorted(idle)}, and the index says {sorted(machine.turn.idle)}"
-    if state.journal_fault is None and idle and not state.absent:
+    if state.journal_fault is None and idle and not keeps_free(machine.turn):
         first = min(state.requests.values(), key=lambda request: request.rank, default=None)
         if first is not None and len(idle & first.candidates) >= first.wish.count:
             yield f"law 4: {first.id} is first, could be granted, and waits"

@@ -172,7 +172,7 @@ def settle(turn: Turn) -> None:
         return
     free = set(turn.idle)
     passed_over: list[Request] = []
-    reserve = places.Reserve(turn) if turn.state.absent else None
+    reserve = places.Reserve(turn) if places.keeps_free(turn) else None
     for request in turn.queue.heads():
         if reserve is not None:
             reserve.keep(free, request)
