@@ -108,7 +108,7 @@ class Kernel:
 @contextlib.contextmanager
 def a_kernel(monkeypatch: pytest.MonkeyPatch, seed: int) -> Iterator[tuple[Kernel, LinuxProcesses, list[Event]]]:
     kernel, posted = Kernel(seed), list[Event]()
-    watching = LinuxProcesses(posted.append, SimpleNamespace(boot_id=BOOT, now=lambda: 0.0), lambda uid, user: False)  # type: ignore[arg-type]
+    watching = LinuxProcesses(posted.append, SimpleNamespace(boot_id=BOOT, now=lambda: 0.0), lambda uid, user: False)
     with monkeypatch.context() as patch:
         patch.setattr(linux, "os", SimpleNamespace(close=kernel.close))
         patch.setattr(linux, "_open_pidfd", kernel.open_pidfd)
