@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from .actions import Refusal, Refused
 from .forms import SCHEMA_VERSION, Document, finite, gpu_view, lock_view, owner_view, request_view
-from .model import Gpu, GpuState, LeaseState, Lock, Quarantine, Request, State
+from .model import Gpu, GpuProcess, GpuState, LeaseState, Lock, Quarantine, Request, State
 from .placement import find, gates, reachable
 
 
@@ -113,7 +113,7 @@ def _why_gpu(state: State, gpu: Gpu, now: float) -> list[str]:
         entry = gpu.quarantine
         reasons.append(f"{name} is in quarantine for {now - entry.since:.1f} s after {entry.lock} ({entry.reason})")
         reasons.extend(
-            f"pid {culprit.pid} ({culprit.user or 'unknown user'}) of {entry.lock} is still on it: {culprit.command}"
+            f"pid {culprit.pid} ({_whereabouts(culprit)}) of {entry.lock} is still on it: {culprit.command}"
             for culprit in entry.culprits
         )
         if entry.awaited and not entry.culprits:
@@ -121,6 +121,13 @@ def _why_gpu(state: State, gpu: Gpu, now: float) -> list[str]:
     if gpu.lock is not None:
         reasons.extend(_why_lock(state.locks[gpu.lock], now))
     return reasons
+
+
+def _whereabouts(process: GpuProcess) -> str:
+    """User, container and memory, as far as they are known."""
+    container = f", in container {process.container}" if process.container else ""
+    memory = "" if process.memory is None else f", {process.memory / 2**30:.1f} GiB"
+    return f"{process.user or 'unknown user'}{container}{memory}"
 
 
 def _make_clear(gpu: Gpu, entry: Quarantine) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gpulockd.core.events import ProcessExited, Restored, SessionClosed
-from gpulockd.core.model import Owner, Process
+from gpulockd.core.events import GpuInspected, ProcessExited, Restored, SessionClosed
+from gpulockd.core.model import GpuProcess, Owner, Process
 from gpulockd.core.views import status, why
 
 from .script import (
@@ -167,6 +167,14 @@ def test_a_dead_holders_quarantine_of_an_earlier_daemon_waits_for_nobody() -> No
     host, start = after_restart(before)
     play(host, happens(start), inspect(0), claim(0, floor=1), unseen(0))
     assert quarantines(host)[-1] == (uuid(0), False)
+
+
+def test_why_names_the_process_in_the_way_with_all_that_is_known_of_it() -> None:
+    host = play(Host(gpus=1), acquire("anna"), granted("anna", 0), disconnects("anna"), inspect(0))
+    culprit = GpuProcess(4711, 3 * 2**30, "anna", "python left.py", "4f1d2c3b")
+    play(host, happens(GpuInspected(uuid(0), (culprit,))))
+    told = why(host.state, host.now, "0")["reasons"]
+    assert told[-1] == "pid 4711 (anna, in container 4f1d2c3b, 3.0 GiB) of L1-1 is still on it: python left.py"
 
 
 class TestRevoke:
