@@ -185,6 +185,7 @@ def settle(turn: Turn) -> None:
                 free -= usable
         elif _refused_for_locks(turn, turn.state.sessions[request.session], request.msgid):
             _leave(turn, request)
+            _announce_refusal(turn, request, "limit-exceeded")
         else:
             gpus = choose(turn.state, usable, count)
             free.difference_update(gpus)
@@ -303,6 +304,10 @@ def _refuse_busy(turn: Turn, request: Request) -> None:
     if not facts["holders"] and _only_the_lease(turn, request):
         code = "lease-unavailable"
     turn.refuse(request.session, request.msgid, code, str(facts["why"]), "wait for it, or gpulockctl status", **facts)
+    _announce_refusal(turn, request, code)
+
+
+def _announce_refusal(turn: Turn, request: Request, code: str) -> None:
     turn.announce("request.refused", f"{request.id}: {code}", Severity.DEBUG, request=request.id, code=code)
 
 

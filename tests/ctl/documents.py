@@ -377,6 +377,23 @@ def described_quarantine() -> DescribeDocument:
     return {"schema_version": 1, "subject": "2", "gpu": busy()["gpus"][2]}
 
 
+def awaited() -> StatusDocument:
+    """A GPU whose holder did not come back and lives, under a driver that cannot tell who is on it."""
+    quarantine = {
+        "since": 9.0,
+        "lock": "L3-19",
+        "holder": CAROL,
+        "reason": "abandoned",
+        "awaited": True,
+        "culprits": [],
+    }
+    return status([gpu(0, None, state="quarantined", quarantine=quarantine, processes=None, clear_by="holder")])
+
+
+def described_awaited() -> DescribeDocument:
+    return {"schema_version": 1, "subject": "0", "gpu": awaited()["gpus"][0]}
+
+
 def described_lock() -> DescribeDocument:
     labels = {"team": "vision", "run": "2031"}
     beating = lock("L3-21", [1, 2], BERT, "ocr", progress=0.62, note="page 310 of 500", beat_age=4.0, labels=labels)
