@@ -50,6 +50,7 @@ FIRST_CLAIM_PATIENCE = 3.0
 """Seconds that clients wait at the door for the first answer about the leases, so that none is refused for it."""
 GARBAGE = 50_000
 """Objects made and not freed since the collector last looked at them, after which it looks again."""
+MIB = 2**20
 FRESH = 1.0
 """Seconds for which a sample of the GPUs is good enough for somebody who asks."""
 
@@ -192,7 +193,11 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
                 daemon=lambda: dict(daemon_view()),
                 refresh=lambda: sampler.look(max_age=FRESH),
             ),
-            limits=Limits(config.daemon.max_sessions, config.daemon.max_sessions_per_user),
+            limits=Limits(
+                config.daemon.max_sessions,
+                config.daemon.max_sessions_per_user,
+                config.daemon.max_buffered_mib_per_user * MIB,
+            ),
             version=__version__,
             announce=announce,
         )

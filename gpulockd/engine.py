@@ -16,6 +16,7 @@ comes in the same turn, and so does the grant to the next in the queue.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -64,6 +65,8 @@ log = logging.getLogger(__name__)
 
 JOURNAL_RETRY = 1.0
 """Seconds between two attempts to write a journal that failed."""
+WATCH_RETRY = 1.0
+"""Seconds between two attempts to watch a process, for want of a descriptor."""
 
 
 class Question(NamedTuple):
@@ -323,12 +326,19 @@ class Engine:
     def _watch(self, action: Watch) -> None:
         try:
             alive = self._processes.watch(action.process)
-        except OSError as error:  # no descriptor left: the end of its grace will end its lock
-            log.error("pid %d cannot be watched: %s", action.process.pid, error)
+        except OSError as error:  # no descriptor left
+            if action.process not in self._unwatched:
+                log.error("pid %d cannot be watched yet: %s", action.process.pid, error)
             self._unwatched.append(action.process)
+            self._loop.call_later(WATCH_RETRY, self._run, functools.partial(self._watch_again, action))
             return
         if not alive:
             self.post(ProcessExited(action.process))
+
+    def _watch_again(self, action: Watch) -> None:
+        if action.process in self._unwatched:
+            self._unwatched.remove(action.process)
+            self._watch(action)
 
     def _unwatch(self, action: Unwatch) -> None:
         if action.process in self._unwatched:

@@ -330,8 +330,9 @@ class Processes(Protocol):
         """Signals a process that `kin` named; one that has gone, or that we have no right to, stays as it is."""
         ...
 
-    def kin(self, holder: Owner, others: Sequence[GpuProcess]) -> tuple[GpuProcess, ...]:
-        """Those of `others` that belong to `holder`: itself, its descendants, its process session."""
+    def kin(self, holder: Owner, others: Sequence[GpuProcess]) -> tuple[GpuProcess, ...] | None:
+        """Those of `others` that belong to `holder`: itself, its descendants, its process session. None where that
+        cannot be said of any of them."""
         ...
 
     def annotate(self, processes: Sequence[GpuProcess]) -> tuple[GpuProcess, ...]:

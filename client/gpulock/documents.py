@@ -127,6 +127,8 @@ class QuarantineView(TypedDict):
     lock: str
     holder: OwnerView
     reason: str
+    awaited: bool
+    """Whether its holder has neither let go nor is known to be dead."""
     culprits: list[ProcessView]
 
 
@@ -150,6 +152,9 @@ class GpuView(TypedDict):
     drained: str | None
     fault: str | None
     elsewhere: LeaseHolderView | None
+    clear_by: Literal["driver", "holder"]
+    """By whose word a GPU leaves quarantine: the driver's, that nothing of the last holder is on it; or, where the
+    driver cannot tell, that the last holder has let go or is dead."""
     quarantine: QuarantineView | None
     processes: list[ProcessView] | None
 

@@ -40,6 +40,8 @@ def core_settings(config: Config) -> Settings:
         kill_orphans=config.inventory.orphans == "kill",
         foreign_waits=config.inventory.foreign == "wait",
         max_requests_per_session=daemon.max_requests_per_session,
+        max_requests_per_user=daemon.max_requests_per_user,
+        max_locks_per_user=daemon.max_locks_per_user,
         lease_ttl=redis.ttl if redis.url else math.inf,
         on_loss_revoke=redis.on_loss == "revoke",
         poll_interval=lock.poll_interval,

@@ -122,6 +122,10 @@ class Daemon(Section):
     max_sessions: PositiveCount = 4096
     max_sessions_per_user: PositiveCount = 2048
     max_requests_per_session: PositiveCount = 1024
+    max_requests_per_user: PositiveCount = 4096
+    max_locks_per_user: PositiveCount = 1024
+    max_buffered_mib_per_user: PositiveCount = 64
+    """MiB that are kept for all connections of one user together: frames cut in two, and what they do not read."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 

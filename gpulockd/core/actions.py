@@ -33,7 +33,7 @@ class LockEnded:
     lock: Lock
     at: float
     how: str
-    """`released`, `disconnected`, `died`, `abandoned`, or the reason of the recall."""
+    """`released`, `disconnected`, `died`, `cut-off`, `abandoned`, or the reason of the recall."""
     by: str = ""
     """Who ended it, where that was not its holder."""
 

@@ -68,6 +68,8 @@ class SessionClosed:
     """The connection ended, whatever the reason."""
 
     session: int
+    how: str = "disconnected"
+    """That, where its client ended it; `cut-off`, where the daemon did, and the client may know nothing of it."""
 
 
 @value

@@ -8,7 +8,7 @@ from .events import ExtendRequested, ReleaseRequested
 from .forms import finite, grant_view, who
 from .model import COUNTER_BITS, Lock, Quarantine, Request, Session
 from .placement import Step, move
-from .quarantine import enter
+from .quarantine import LET_GO, enter
 from .turn import Turn
 
 VOLUNTARY = frozenset({"released"})
@@ -73,7 +73,7 @@ def end(turn: Turn, lock: Lock, how: str, by: str = "") -> None:
         turn.state.sessions[lock.session].locks.discard(lock.id)
     for alarm in (Alarm.AGE, Alarm.SILENCE, Alarm.RECALL_STEP, Alarm.REATTACH_END):
         turn.deadlines.clear(alarm, lock.id)
-    clear = how in VOLUNTARY
+    clear, awaited = how in VOLUNTARY, how not in LET_GO
     if lock.recall is not None:
         how, by = lock.recall.reason, lock.recall.by
     turn.do(LockEnded(lock, turn.now, how, by))
@@ -81,7 +81,7 @@ def end(turn: Turn, lock: Lock, how: str, by: str = "") -> None:
         if (gpu := turn.state.gpus.get(uuid)) is not None:
             gpu.lock = None
         if not clear:
-            enter(turn, uuid, Quarantine(turn.now, lock.id, lock.owner, how))
+            enter(turn, uuid, Quarantine(turn.now, lock.id, lock.owner, how, awaited=awaited))
         elif gpu is not None:
             move(turn, gpu, Step.LET_GO)
     turn.announce(

@@ -86,6 +86,7 @@ ALARMS: dict[Alarm, Callable[[Turn, str], None]] = {
     Alarm.REATTACH_END: sessions.not_back,
     Alarm.WAIT_END: requests.timed_out,
     Alarm.PLACE_END: places.not_back,
+    Alarm.KEPT_FREE_END: places.no_more_kept_free,
     Alarm.LEASE_RENEW: lease.renew,
     Alarm.LEASE_CLAIM: lease.claim,
     Alarm.QUARANTINE_RECHECK: quarantine.recheck,

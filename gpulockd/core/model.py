@@ -95,6 +95,9 @@ class Quarantine:
     holder: Owner
     reason: str
     culprits: tuple[GpuProcess, ...] = ()
+    awaited: bool = False
+    """Whether its holder may live and has not let go: where the driver cannot tell who is on the GPU, only the end of
+    that very process makes it clear. No journal keeps this: a later daemon asks the kernel again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,6 +347,8 @@ class Settings:
     foreign_waits: bool = False
     """Whether a GPU that a process uses without ever having had a lock on it is kept back, or granted all the same."""
     max_requests_per_session: int = 1024
+    max_requests_per_user: int = 4096
+    max_locks_per_user: int = 1024
     lease_ttl: float = math.inf
     """Infinite where the lease is a kernel lock on this host."""
     on_loss_revoke: bool = False

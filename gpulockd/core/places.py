@@ -1,8 +1,12 @@
 """The places in the queue of those who waited when an earlier daemon ended, and have not come back yet.
 
-An absent request cannot be granted: nobody is there to be told. It keeps its place all the same: of the GPUs that are
-free, as many as it wants are kept for it from everybody who came later. Its client asks again, with the key of its
-session, and goes on as if nothing had been. It has as long as holders have, and no longer than it would have waited.
+An absent request cannot be granted: nobody is there to be told. It keeps its place all the same. Its client asks again,
+with the key of its session, and goes on as if nothing had been. It has as long as holders have, and no longer than it
+would have waited.
+
+For the first `KEPT_FREE` seconds of a daemon, as many of the free GPUs as it wants are kept for it from everybody who
+came later: clients come back within a second. After that those who are there go first, and nothing stands idle for one
+who may never come.
 """
 
 from __future__ import annotations
@@ -17,6 +21,8 @@ from .placement import candidates, choose
 from .turn import Turn
 from .unmet import note
 
+KEPT_FREE = 5.0
+"""Seconds from the daemon's start. More than a client needs that looks for it every half a second."""
 ASK_AGAIN = 5.0
 """Seconds from a client's `hello` to its request. One that does not ask again has given up meanwhile."""
 
@@ -38,6 +44,17 @@ def keep(turn: Turn, requests: tuple[Request, ...], alive: frozenset[Process]) -
         turn.state.absent[request.id] = request
         turn.deadlines.set(Alarm.PLACE_END, request.id, until)
         turn.do(Watch(request.owner.process))
+    if turn.state.absent:
+        turn.deadlines.set(Alarm.KEPT_FREE_END, "", turn.now + KEPT_FREE)
+
+
+def keeps_free(turn: Turn) -> bool:
+    """Whether GPUs are still kept free for those who are absent."""
+    return bool(turn.state.absent) and turn.deadlines.get(Alarm.KEPT_FREE_END) is not None
+
+
+def no_more_kept_free(turn: Turn, _: str) -> None:
+    turn.unsettled = True
 
 
 def expect(turn: Turn, session: Session) -> None:

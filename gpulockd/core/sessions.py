@@ -63,7 +63,7 @@ def _is_back(lock: Lock, session: Session, key: str | None) -> bool:
 def closed(turn: Turn, event: SessionClosed) -> None:
     """The connection is gone: so is everything that hung on it."""
     if (session := turn.state.sessions.get(event.session)) is not None:
-        _close(turn, session, "disconnected")
+        _close(turn, session, event.how)
 
 
 def _close(turn: Turn, session: Session, how: str) -> None:
@@ -87,6 +87,7 @@ def exited(turn: Turn, event: ProcessExited) -> None:
         if lock.session is None and lock.owner.process == event.process:
             end(turn, lock, "died")
     places.exited(turn, event.process)
+    quarantine.exited(turn, event.process)
 
 
 def restored(turn: Turn, event: Restored) -> None:
@@ -114,12 +115,12 @@ def restored(turn: Turn, event: Restored) -> None:
     places.keep(turn, event.requests, event.alive)
     for uuid, entry in event.quarantines.items():
         if uuid in state.gpus and state.gpus[uuid].state is GpuState.FREE:
-            quarantine.enter(turn, uuid, entry)
+            quarantine.resume(turn, uuid, entry)
     regate_all(turn)
 
 
 def not_back(turn: Turn, lock_id: str) -> None:
-    """The owner lives, but has not come back for its lock within the grace: as if it had disconnected."""
+    """The owner lives, but has not come back for its lock within the grace. It has not let go of it, either."""
     lock = turn.state.locks[lock_id]
     turn.announce(
         "lock.abandoned", f"{who(lock.owner)} has not come back for {lock.id}", Severity.WARNING, **_facts(lock)

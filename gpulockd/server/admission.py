@@ -30,6 +30,8 @@ KEPT_FOR_ROOT = 16
 class Limits:
     sessions: int = 4096
     sessions_per_user: int = 2048
+    buffered_per_user: int = 64 * 2**20
+    """Bytes."""
 
 
 class Admission:
@@ -111,7 +113,7 @@ class Admission:
             self._refusing = True
             self._announce(Announce("session.refused", excess.message, Severity.WARNING))
 
-    def _leave(self, connection: Connection, cut_off: str | None) -> None:
+    def _leave(self, connection: Connection, how: str, why: str | None) -> None:
         """The connection has ended."""
         owner = connection.owner
         self._by_user[owner.uid] -= 1
@@ -119,12 +121,12 @@ class Admission:
             del self._by_user[owner.uid]
         self._watchers.discard(connection)
         if self._sessions.remove(connection.session):
-            self._context.mailbox.post(SessionClosed(connection.session))
+            self._context.mailbox.post(SessionClosed(connection.session, how))
         self._processes.forget(owner.process)
-        if cut_off is not None:
+        if why is not None:
             announce = Announce(
                 "session.cut-off",
-                f"session {connection.session} of pid {owner.process.pid} ({owner.user}) is cut off: {cut_off}",
+                f"session {connection.session} of pid {owner.process.pid} ({owner.user}) is cut off: {why}",
                 Severity.WARNING,
                 {"session": connection.session, "pid": owner.process.pid, "uid": owner.uid},
             )

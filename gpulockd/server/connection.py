@@ -7,7 +7,9 @@ What it holds itself to, so that no client can hurt another:
    write buffer. While either is full, nothing more is read or decoded: what a client can make the daemon keep is one
    read's bytes, one window of answers, and `HIGH_WATER`.
 3. Notifications cannot wait for a client to read. One that leaves `MAX_UNREAD` bytes of them unread is cut off.
-4. The end of the connection is the end of the session, whoever brought it about. A client that closes its sending
+4. What it keeps beyond that counts for its user: half a frame, and answers above `HIGH_WATER`. A connection that would
+   bring its user over the limit of `Buffers` is cut off.
+5. The end of the connection is the end of the session, whoever brought it about. A client that closes its sending
    side only is still sent the answers that are due within `LINGER`; a lock that waits is not among them.
 
 What a client hears when it does not keep to the protocol:
@@ -52,8 +54,11 @@ LINGER = 5.0
 _ADMINISTRATOR = Access.ADMINISTRATOR  # looking a member up in its class is slow, and done for every request
 _UNENCODABLE = (TypeError, ValueError, OverflowError)
 
-Ended = Callable[["Connection", str | None], None]
-"""Told once that a session has ended; the reason where the daemon cut it off, for the log."""
+DISCONNECTED = "disconnected"
+CUT_OFF = "cut-off"
+"""How a session has ended: by its client, or by the daemon, without its client's doing or knowledge."""
+Ended = Callable[["Connection", str, str | None], None]
+"""Told once that a session has ended: how, and what the log should say about it."""
 
 _logger = logging.getLogger(__name__)
 
@@ -66,10 +71,12 @@ class Connection(asyncio.Protocol):
         "_frames",
         "_half_closed",
         "_held",
+        "_kept",
         "_load",
         "_made",
         "_on_end",
         "_outbox",
+        "_read",
         "_tasks",
         "_transport",
         "_unanswered",
@@ -92,6 +99,10 @@ class Connection(asyncio.Protocol):
         self._load = 0
         self._outbox: list[bytes] = []
         self._unread = 0
+        self._read = 0
+        """How many bytes came in the last read of which not every frame has been looked at."""
+        self._kept = 0
+        """Bytes that count for its user."""
         self._tasks: set[asyncio.Task[None]] | None = None
         self._held = False
         self._waking = False
@@ -117,8 +128,10 @@ class Connection(asyncio.Protocol):
             self._frames = frames = iter(self._decoder.feed(data))
         except ProtocolError as error:
             self._reject(error)
-        else:
-            self._handle(frames)
+            return
+        whole = self._handle(frames)
+        if not whole or self._kept or self._decoder.pending:
+            self._count(len(data))
 
     def eof_received(self) -> bool:
         if (self._held or self._load) and not _hung_up(self._transport):
@@ -130,10 +143,12 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._unwritable = True
+        self._count()
 
     def resume_writing(self) -> None:
         self._unwritable = False
         self._unread = 0
+        self._count()
         self._wake()
 
     def connection_lost(self, _exc: Exception | None) -> None:
@@ -168,10 +183,12 @@ class Connection(asyncio.Protocol):
         if self._unwritable:
             self._unread += len(frame)
             if self._unread > MAX_UNREAD:
-                self._end("it does not read what it is sent")
+                self._end(CUT_OFF, "it does not read what it is sent")
                 self._transport.abort()
                 return
         self._send(frame)
+        if self._unwritable:
+            self._count()
 
     def undertake(self, msgid: int, work: Coroutine[object, object, None]) -> None:
         if self._tasks is None:
@@ -187,8 +204,8 @@ class Connection(asyncio.Protocol):
 
     # Frames in.
 
-    def _handle(self, frames: Iterator[rpc.Incoming]) -> None:
-        """Handles what frames there are, or as many as this turn of the loop has room for."""
+    def _handle(self, frames: Iterator[rpc.Incoming]) -> bool:
+        """Handles what frames there are, or as many as this turn of the loop has room for. Whether these were all."""
         left = BURST
         try:
             for message in frames:
@@ -201,11 +218,12 @@ class Connection(asyncio.Protocol):
                 left -= 1
                 if not left or self._load >= WINDOW or self._unwritable or self._ended:
                     self._hold()
-                    return
+                    return False
         except ProtocolError as error:
             self._reject(error)
-            return
+            return True
         self._frames = None
+        return True
 
     def _perform(self, msgid: int, name: str, params: Mapping[object, object]) -> None:
         method = METHODS.get(name)
@@ -295,6 +313,30 @@ class Connection(asyncio.Protocol):
             self._write(b"".join(self._outbox))
             self._outbox.clear()
 
+    # What is kept.
+
+    def _count(self, read: int | None = None) -> None:
+        """Has its user's account right, and ends where that is overdrawn. `read`: how many bytes have just come."""
+        if self._ended:
+            return
+        if read is not None:
+            self._read = read
+        kept = self._decoder.pending if self._frames is None else self._read
+        if self._unwritable:
+            kept += self._transport.get_write_buffer_size()
+        before, self._kept = self._kept, kept
+        if not self._context.buffers.change(self.owner.uid, before, kept):
+            self._overdraw()
+
+    def _overdraw(self) -> None:
+        excess = faults.overdrawn(self.owner.uid, self._context.buffers.limit)
+        if self._unwritable:  # it would not read why
+            self._end(CUT_OFF, excess.message)
+            self._transport.abort()
+        else:
+            self._outbox.append(faults.frame(excess))
+            self._end(CUT_OFF, excess.message)
+
     # Holding back, and going on.
 
     def _hold(self) -> None:
@@ -316,8 +358,8 @@ class Connection(asyncio.Protocol):
         self._flush()
         if self._ended or self._unwritable or self._load >= WINDOW:
             return
-        if self._frames is not None:
-            self._handle(self._frames)
+        if self._frames is not None and self._handle(self._frames):
+            self._count()
         if self._frames is None and self._held and not self._ended:
             self._held = False
             if not self._half_closed:
@@ -330,9 +372,9 @@ class Connection(asyncio.Protocol):
     def _reject(self, error: ProtocolError) -> None:
         """Says what was wrong to a client whose next byte cannot be understood, and ends the connection."""
         self._outbox.append(faults.frame(error))
-        self._end()
+        self._end(CUT_OFF)
 
-    def _end(self, cut_off: str | None = None) -> None:
+    def _end(self, how: str = DISCONNECTED, why: str | None = None) -> None:
         """Ends the session now, and the connection once what is written has been read or `LINGER` has passed."""
         if self._ended:
             return
@@ -340,7 +382,8 @@ class Connection(asyncio.Protocol):
         self._frames = None
         for task in self._tasks or ():
             task.cancel()
-        self._on_end(self, cut_off)
+        self._context.buffers.change(self.owner.uid, self._kept, 0)
+        self._on_end(self, how, why)
         if self._made:
             self._flush()
             self._transport.close()

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ..core.model import Owner, Settings
 from ..ports import History, Mailbox
+from .buffers import Buffers
 
 
 class Listens(Protocol):
@@ -61,6 +62,7 @@ class Context:
     settings: Settings
     sources: Sources
     watchers: Audience
+    buffers: Buffers
     daemon: str
     """Name and version, for `hello`."""
     limits: dict[str, float]

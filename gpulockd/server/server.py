@@ -13,6 +13,7 @@ from ..ports import Mailbox, Observer, Processes
 from . import endpoint
 from .activation import inherited
 from .admission import Admission, Limits
+from .buffers import Buffers
 from .context import Context, Sources
 from .listener import Listener
 from .peer import Peer, peer_of
@@ -48,8 +49,12 @@ class Server:
             "requests": settings.max_requests_per_session,
             "sessions": limits.sessions,
             "sessions_per_user": limits.sessions_per_user,
+            "requests_per_user": settings.max_requests_per_user,
+            "locks_per_user": settings.max_locks_per_user,
+            "buffered_bytes_per_user": limits.buffered_per_user,
         }
-        context = Context(mailbox, settings, sources, watchers, f"gpulockd {version}", bounds)
+        self.buffers = Buffers(limits.buffered_per_user)
+        context = Context(mailbox, settings, sources, watchers, self.buffers, f"gpulockd {version}", bounds)
         self._admission = Admission(context, sessions, watchers, processes, limits, announce, peer=peer)
         self._endpoint: endpoint.Endpoint | None = None
         self._listener: Listener | None = None

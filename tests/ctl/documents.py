@@ -70,6 +70,7 @@ def gpu(index: int, used: float | None = 0.5, utilization: float | None = 0.0, *
         "drained": None,
         "fault": None,
         "elsewhere": None,
+        "clear_by": "driver",
         "quarantine": None,
         "processes": [],
     }
@@ -200,6 +201,7 @@ def busy() -> StatusDocument:
                     "lock": "L3-19",
                     "holder": CAROL,
                     "reason": "died",
+                    "awaited": False,
                     "culprits": [process(left_behind, 22.4, "culprit")],
                 },
                 processes=[process(left_behind, 22.4, "culprit")],
@@ -376,6 +378,23 @@ def described_gpu() -> DescribeDocument:
 
 def described_quarantine() -> DescribeDocument:
     return {"schema_version": 1, "subject": "2", "gpu": busy()["gpus"][2]}
+
+
+def awaited() -> StatusDocument:
+    """A GPU whose holder did not come back and lives, under a driver that cannot tell who is on it."""
+    quarantine = {
+        "since": 9.0,
+        "lock": "L3-19",
+        "holder": CAROL,
+        "reason": "abandoned",
+        "awaited": True,
+        "culprits": [],
+    }
+    return status([gpu(0, None, state="quarantined", quarantine=quarantine, processes=None, clear_by="holder")])
+
+
+def described_awaited() -> DescribeDocument:
+    return {"schema_version": 1, "subject": "0", "gpu": awaited()["gpus"][0]}
 
 
 def described_lock() -> DescribeDocument:

@@ -25,6 +25,7 @@ HOSTS: list[Callable[[], StatusDocument]] = [
     documents.troubled,
     documents.crowded,
     documents.mig,
+    documents.awaited,
 ]
 
 
@@ -123,6 +124,7 @@ def test_why(golden: Golden) -> None:
     [
         documents.described_gpu,
         documents.described_quarantine,
+        documents.described_awaited,
         documents.described_lock,
         documents.described_request,
     ],

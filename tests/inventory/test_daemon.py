@@ -14,7 +14,7 @@ import pytest
 
 from tests.support import processes
 from tests.support.daemon import Daemon
-from tests.support.fake_nvml import GIB, FakeNvml, FakeProcess
+from tests.support.fake_nvml import GIB, Call, FakeNvml, FakeProcess
 from tests.support.frames import Frames
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -84,6 +84,33 @@ def test_a_dead_holders_gpu_stays_nobodys_while_nvml_is_silent(daemon: Daemon, n
             nvml.resume(0)
             wait_until(lambda: culprits(daemon) == [holder.pid], lambda: f"blamed: {gpu(daemon, 0)}")
             nvml.set_processes(0, [])
+            assert client.receive(waiting)["gpus"][0]["index"] == 0
+    finally:
+        processes.end(holder)
+
+
+def test_where_nvml_cannot_tell_an_abandoned_gpu_waits_for_its_owners_end(daemon: Daemon, nvml: FakeNvml) -> None:
+    """The owner lives, and has said nothing since the daemon was restarted: no grace makes its GPU anybody's."""
+    nvml.fail(0, pynvml.NVML_ERROR_NOT_SUPPORTED, Call.COMPUTE)
+    daemon.settings["daemon.reattach_grace"] = 0.3
+    holder = processes.start([sys.executable, "-c", HOLDER, daemon.socket], stdin=subprocess.PIPE)
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        daemon.kill()
+        daemon.start()
+        wait_until(lambda: gpu(daemon, 0)["quarantine"], "the grace is over")
+        daemon.kill()
+        daemon.start()
+        with Frames(daemon.socket) as client:
+            waiting = client.send("acquire", gpus=["0"])
+            wait_until(lambda: daemon.call("queue")["queue"], "it waits")
+            assert gpu(daemon, 0)["quarantine"]["awaited"] is True
+            assert gpu(daemon, 0)["clear_by"] == "holder"
+            told = daemon.call("why", subject="0")
+            assert f"pid {holder.pid} had L" in told["reasons"][-1]
+            assert f"kill {holder.pid}" in told["next"]
+            holder.kill()
             assert client.receive(waiting)["gpus"][0]["index"] == 0
     finally:
         processes.end(holder)

@@ -70,6 +70,7 @@ def test_what_cannot_be_understood_gets_an_error_and_the_end(server: Server, dat
     assert fault["hint"]
     wait_until(lambda: server.core.seen(SessionClosed), "the session ends")
     assert [type(event) for event in server.core.events] == [SessionOpened, SessionClosed]
+    assert server.core.events[-1] == SessionClosed(1, "cut-off"), "its client has not let go of anything"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from gpulockd.engine import Engine
 from gpulockd.ports import Claimed, History, Post, Renewed, Saved, Unavailable
 from gpulockd.server import Limits, Sessions, Sources, Watchers
 from gpulockd.server.admission import Admission
+from gpulockd.server.buffers import Buffers
 from gpulockd.server.context import Context
 from gpulockd.server.peer import Peer
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 OPERATION_TIMEOUT = 1.0
 """Seconds: `redis.operation_timeout`."""
+
+
+MIB = 2**20
 
 
 class Killed(BaseException):
@@ -71,7 +75,7 @@ class Daemon:
             refresh=self._nothing,
             daemon=dict,
         )
-        context = Context(self.engine, host.settings, sources, Watchers(self.wall), "gpulockd", {})
+        context = Context(self.engine, host.settings, sources, Watchers(self.wall), Buffers(MIB), "gpulockd", {})
         self.admission = Admission(
             context, self.sessions, Watchers(self.wall), self.kernel, Limits(), self._announce, peer=_peer
         )
@@ -150,6 +154,7 @@ class Daemon:
         wanted = {session.owner.process for session in state.sessions.values()}
         wanted |= {lock.owner.process for lock in state.locks.values()}
         wanted |= {request.owner.process for request in state.absent.values()}
+        wanted |= {entry.holder.process for gpu in state.gpus.values() if (entry := gpu.quarantine) and entry.awaited}
         return sorted(process.pid for process in self.kernel.watched if process not in wanted)
 
     def kill(self, why: str) -> None:
