@@ -17,8 +17,11 @@ Value = str | int | float | None
 LOCK_COLUMNS = (
     "token", "id", "pid", "start_time", "boot_id", "uid", "gid", "user", "command", "container", "admin", "reattach",
     "wish", "queued_at", "granted_at", "ends_at", "state", "recall", "depth", "beat_at", "progress", "note",
+    "session",
 )  # fmt: skip
-REQUEST_COLUMNS = ("id", "owner", "reattach", "wish", "queued_at", "rank_at", "rank_number", "overtaken")
+REQUEST_COLUMNS = (
+    "id", "owner", "reattach", "wish", "queued_at", "rank_at", "rank_number", "overtaken", "session", "msgid",
+)  # fmt: skip
 QUARANTINE_COLUMNS = ("gpu", "since", "lock", "holder", "reason", "culprits")
 HISTORY_COLUMNS = (
     "token", "lock", "gpus", "user", "uid", "pid", "command", "task", "waited", "held", "granted_at", "ended_at",
@@ -60,12 +63,13 @@ def lock_values(lock: Lock) -> tuple[Any, ...]:
         lock.beat_at,
         lock.progress,
         lock.note,
+        lock.session,
     )
 
 
 def lock_row(values: Sequence[Any]) -> tuple[Value, ...]:
-    """From `lock_values`."""
-    row = list(values)
+    """From `lock_values`, of an older version too: columns have been added at the end."""
+    row = [*values, *(None,) * (len(LOCK_COLUMNS) - len(values))]
     row[_WISH] = _wish_text(values[_WISH])
     row[_ENDS_AT] = _finite(values[_ENDS_AT])
     row[_RECALL] = None if values[_RECALL] is None else _recall_text(values[_RECALL])
@@ -73,7 +77,7 @@ def lock_row(values: Sequence[Any]) -> tuple[Value, ...]:
 
 
 def read_lock(row: sqlite3.Row, gpus: tuple[str, ...]) -> Lock:
-    """Its connection is not known: it went with the daemon that wrote the row."""
+    """Its session is that of the daemon that wrote the row."""
     return Lock(
         id=row["id"],
         token=row["token"],
@@ -87,7 +91,7 @@ def read_lock(row: sqlite3.Row, gpus: tuple[str, ...]) -> Lock:
             container=row["container"],
             admin=bool(row["admin"]),
         ),
-        session=None,
+        session=row["session"],
         reattach=row["reattach"],
         wish=_read_wish(json.loads(row["wish"])),
         queued_at=row["queued_at"],
@@ -112,21 +116,24 @@ def request_values(request: Request) -> tuple[Any, ...]:
         request.queued_at,
         *request.rank,
         request.overtaken,
+        request.session,
+        request.msgid,
     )
 
 
 def request_row(values: Sequence[Any]) -> tuple[Value, ...]:
-    """From `request_values`."""
-    name, owner, reattach, wish, *rest = values
+    """From `request_values`, of an older version too: columns have been added at the end."""
+    name, owner, reattach, wish, *rest = (*values, *(None,) * (len(REQUEST_COLUMNS) - len(values)))
     return (name, _owner_text(owner), reattach, _wish_text(wish), *rest)
 
 
 def read_request(row: sqlite3.Row) -> Request:
-    """Neither its connection nor its message id is known, nor what GPUs there are for it."""
+    """Its session is that of the daemon that wrote the row, 0 where that is not known; what GPUs there are for it is
+    not."""
     return Request(
         id=row["id"],
-        session=0,
-        msgid=0,
+        session=row["session"] or 0,
+        msgid=row["msgid"] or 0,
         owner=_read_owner(json.loads(row["owner"])),
         wish=_read_wish(json.loads(row["wish"])),
         candidates=frozenset(),

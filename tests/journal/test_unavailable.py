@@ -118,7 +118,9 @@ def test_a_full_disk_is_named_and_granting_goes_on_when_there_is_room(small_disk
             while True:
                 file.write(b"\0" * 4096)
 
-        assert f"free some space on the file system of {small_disk / 'state'}" in fails(journal)
+        # More than fits into what is left of the log's last page.
+        many: list[Record] = [LockGranted(lock(number)) for number in range(2, 40)]
+        assert f"free some space on the file system of {small_disk / 'state'}" in fails(journal, many)
         ballast.unlink()
         journal.commit(TURN)
 
