@@ -50,6 +50,8 @@ class HelloAnswer(TypedDict):
     retry: RetryView
     limits: dict[str, float]
     """`max_wait_time` is the wait of an `acquire` that names none."""
+    restart_safe: bool
+    """Whether the connection outlives a restart of the daemon. From 1.0 on, under systemd."""
     locks: list[Grant]
     """What the session holds now, by reattaching."""
 
