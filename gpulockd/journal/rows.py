@@ -69,7 +69,7 @@ def lock_values(lock: Lock) -> tuple[Any, ...]:
 
 def lock_row(values: Sequence[Any]) -> tuple[Value, ...]:
     """From `lock_values`, of an older version too: columns have been added at the end."""
-    row = [*values, *(None,) * (len(LOCK_COLUMNS) - len(values))]
+    row = [*values, *_missing(values, LOCK_COLUMNS)]
     row[_WISH] = _wish_text(values[_WISH])
     row[_ENDS_AT] = _finite(values[_ENDS_AT])
     row[_RECALL] = None if values[_RECALL] is None else _recall_text(values[_RECALL])
@@ -123,7 +123,7 @@ def request_values(request: Request) -> tuple[Any, ...]:
 
 def request_row(values: Sequence[Any]) -> tuple[Value, ...]:
     """From `request_values`, of an older version too: columns have been added at the end."""
-    name, owner, reattach, wish, *rest = (*values, *(None,) * (len(REQUEST_COLUMNS) - len(values)))
+    name, owner, reattach, wish, *rest = (*values, *_missing(values, REQUEST_COLUMNS))
     return (name, _owner_text(owner), reattach, _wish_text(wish), *rest)
 
 
@@ -206,6 +206,10 @@ def ended_from(values: Sequence[Any]) -> Ended:
 def read_ended(row: sqlite3.Row) -> Ended:
     token, lock, gpus, *rest = (row[column] for column in HISTORY_COLUMNS)
     return ended_from((token, lock, json.loads(gpus), *rest))
+
+
+def _missing(values: Sequence[Any], columns: Sequence[str]) -> list[None]:
+    return [None] * (len(columns) - len(values))
 
 
 def _owner_values(owner: Owner) -> tuple[Any, ...]:

@@ -1,9 +1,9 @@
 """Keeps connections in a store that outlives the daemon, and the roll that says of each whether the next daemon may go
 on with it.
 
-Marks are set one by one, before each read and before each commit that leads to an answer. They are taken away at the end
-of the engine's turns, for all connections together that were touched since: what they sent has been handled by then,
-the journal has it, and the answers are with the kernel. While the journal cannot be written, marks stay.
+Marks are set one by one, before each read and before each commit that leads to an answer. They are taken away at the
+end of the engine's turns, for all connections together that were touched since: what they sent has been handled by
+then, the journal has it, and the answers are with the kernel. While the journal cannot be written, marks stay.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class Keeping:
     # The end.
 
     async def part(self, turned: Callable[[], Awaitable[None]]) -> None:
-        """Reads nothing more, and returns once everything that was read is answered, or after `PARTING`.
+        """Reads nothing more, and returns once everything that was read is answered; what is not after `PARTING` ends.
 
         `turned` returns after a turn of the engine.
         """
@@ -134,6 +134,8 @@ class Keeping:
         while restless := [each for each in self._connections.values() if each.marked]:
             if asyncio.get_running_loop().time() > end:
                 log.warning("%d connections are in the midst of something, and end with this daemon", len(restless))
+                for connection in restless:
+                    connection.stop()
                 return
             for connection in restless:
                 self.touch(connection)

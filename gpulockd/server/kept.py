@@ -6,6 +6,7 @@ A descriptor of it is kept elsewhere too, so closing it here tells its client no
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -117,22 +118,20 @@ class KeptConnection(Connection, asyncio.BufferedProtocol):
             self._keeping.touch(self)
             self._keeping.ask_for_turn()
 
-    def _write_through(self, data: bytes) -> None:
+    def _write_through(self, data: bytes | bytearray | memoryview) -> None:
         """Writes at once, so that it is known what was sent: the transport would do it later. Half a frame is not to go
         out without a mark either."""
         before, self._marks[self._place] = self._marks[self._place], 1
         if not self._unsent and not (self._made and self._transport.get_write_buffer_size()):
-            try:
+            with contextlib.suppress(OSError):  # no room; or its end, and the transport will say so
                 data = data[self._socket.send(data) :]
-            except OSError:
-                pass  # no room; or its end, and the transport will say so
             if not data:
                 self._marks[self._place] = before
                 return
         if self._made:
             self._transport.write(data)
         else:
-            self._unsent.append(data)
+            self._unsent.append(bytes(data))
 
     # Leaving it to the next daemon.
 
@@ -178,7 +177,5 @@ class KeptConnection(Connection, asyncio.BufferedProtocol):
 
 def shut(sock: socket.socket) -> None:
     """Ends a connection for its client, whoever else has a descriptor of it."""
-    try:
+    with contextlib.suppress(OSError):  # it has gone already
         sock.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass  # it has gone already
