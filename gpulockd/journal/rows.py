@@ -123,7 +123,8 @@ def request_values(request: Request) -> tuple[Any, ...]:
 
 def request_row(values: Sequence[Any]) -> tuple[Value, ...]:
     """From `request_values`, of an older version too: columns have been added at the end."""
-    name, owner, reattach, wish, *rest = (*values, *_missing(values, REQUEST_COLUMNS))
+    whole: list[Any] = [*values, *_missing(values, REQUEST_COLUMNS)]
+    name, owner, reattach, wish, *rest = whole
     return (name, _owner_text(owner), reattach, _wish_text(wish), *rest)
 
 

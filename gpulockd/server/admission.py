@@ -123,8 +123,11 @@ class Admission:
         self._connect(connection, sock)
 
     def _new(self, session: int, owner: Owner, sock: socket.socket) -> Connection:
-        kept = self._keeping and self._keeping.connect(session, owner, self._context, self._leave, sock)
-        return kept or Connection(session, owner, self._context, self._leave)
+        if self._keeping is not None:
+            kept = self._keeping.connect(session, owner, self._context, self._leave, sock)
+            if kept is not None:
+                return kept
+        return Connection(session, owner, self._context, self._leave)
 
     def _enter(self, connection: Connection) -> None:
         self._by_user[connection.owner.uid] += 1

@@ -53,9 +53,6 @@ class Keeping:
         self._touched: list[KeptConnection] = []
         self._ask_for_turn: Callable[[], None] = lambda: None
 
-    def __len__(self) -> int:
-        return len(self._connections)
-
     def begin(self, descriptor: int | None, context: Context) -> None:
         """Goes on with the roll of an earlier daemon, or begins a new one: nothing is known of its connections then."""
         lines = max(self.store.limit - OTHERS, 0)
