@@ -85,7 +85,7 @@ class ServiceManager:
 
     def _receive(self) -> None:
         while True:
-            ready, _, _ = select.select([self._socket, self._ended], [], [])
+            ready, _, _ = select.select([self._socket.fileno(), self._ended], [], [])
             if self._ended in ready:
                 return
             self._reads.wait()
