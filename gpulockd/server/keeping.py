@@ -48,6 +48,7 @@ class Keeping:
         self.store = store
         self.roll: Roll
         self.buffer = memoryview(bytearray(BUFFER))
+        self._lines = max(store.limit - OTHERS, 0)
         self._free: deque[int] = deque()
         self._connections: dict[int, KeptConnection] = {}
         self._touched: list[KeptConnection] = []
@@ -55,7 +56,7 @@ class Keeping:
 
     def begin(self, descriptor: int | None, context: Context) -> None:
         """Goes on with the roll of an earlier daemon, or begins a new one: nothing is known of its connections then."""
-        lines = max(self.store.limit - OTHERS, 0)
+        lines = self._lines
         try:
             self.roll = Roll.new(lines) if descriptor is None else Roll(descriptor, lines)
         except UnknownRoll as unknown:
@@ -65,17 +66,19 @@ class Keeping:
             self.roll = Roll.new(lines)
         if descriptor is None:
             self.store.keep(ROLL, self.roll.descriptor, lambda: None)
-        self._free = deque(range(lines))
         self._ask_for_turn = lambda: context.mailbox.post(DeadlineReached())
 
     def adopt(
         self, session: int, line: int, owner: Owner, context: Context, on_end: Ended, sock: socket.socket
     ) -> KeptConnection:
         """Goes on with a connection that is in the store."""
-        if line in self._free:
-            self._free.remove(line)
         connection = self._connections[session] = KeptConnection(session, owner, context, on_end, sock, self, line)
         return connection
+
+    def open(self) -> None:
+        """Has room for new connections, beside those that were adopted."""
+        used = set(self.roll.used())
+        self._free = deque(line for line in range(self._lines) if line not in used)
 
     def connect(
         self, session: int, owner: Owner, context: Context, on_end: Ended, sock: socket.socket
@@ -93,7 +96,8 @@ class Keeping:
         """It has ended. Its line is used again as late as can be: until the journal knows, it tells of the end."""
         del self._connections[connection.session]
         self.store.drop(name_of(connection.session, connection.line))
-        self._free.append(connection.line)
+        if connection.line < self._lines:  # the store may have become smaller
+            self._free.append(connection.line)
 
     # Marks.
 

@@ -75,6 +75,7 @@ class Server:
         for survivor in judgement.survivors:
             waiting = [request.msgid for request in saved.requests if request.session == survivor.session]
             self._admission.go_on_with(survivor, waiting)
+        self._keeping.open()
         if passed.clients:
             self._announce(
                 Announce(

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from gpulockd.server.roll import Roll, Stage
+
 from . import processes
 from .daemon import Daemon
 from .waiting import wait_until
@@ -36,7 +38,8 @@ class ServiceManager:
         self.address = str(directory / "notify")
         self.limit = limit
         self.messages: list[dict[str, str]] = []
-        self._dropped = 0
+        self.offers = True
+        """Whether daemons that start now are told of the store."""
         self._store: list[tuple[str, int]] = []
         self._random = random.Random(seed)
         self._mutex = threading.Lock()
@@ -69,12 +72,32 @@ class ServiceManager:
     def clients(self) -> int:
         return sum(name.startswith("client-") for name in self.names)
 
+    def marked(self) -> int:
+        """How many of them a daemon that is killed now leaves in the midst of something."""
+        with self._mutex:
+            for name, descriptor in self._store:
+                if name == "roll":
+                    roll = Roll(os.dup(descriptor), 0)
+                    lines = [roll.read(number) for number in roll.used()]
+                    roll.close()
+                    return sum(line.marked for line in lines if line.stage is not Stage.ENDED)
+        return 0
+
     def forget(self) -> None:
         """As after `systemctl stop`."""
         with self._mutex:
             for _, descriptor in self._store:
                 os.close(descriptor)
             self._store.clear()
+
+    def lose(self, name: str) -> None:
+        with self._mutex:
+            self._lose(name)
+
+    def _lose(self, name: str) -> None:
+        for each in [each for each in self._store if each[0] == name]:
+            self._store.remove(each)
+            os.close(each[1])
 
     def stall(self) -> None:
         """Reads nothing until `go_on`."""
@@ -98,9 +121,7 @@ class ServiceManager:
             self.messages.append(said)
             name = said.get("FDNAME", "stored")
             if "FDSTOREREMOVE" in said:
-                for each in [each for each in self._store if each[0] == name]:
-                    self._store.remove(each)
-                    os.close(each[1])
+                self._lose(name)
             if "FDSTORE" in said:
                 while descriptors and len(self._store) < self.limit:
                     self._store.append((name, descriptors.pop()))
@@ -135,7 +156,7 @@ class ManagedDaemon(Daemon):
         numbers = [str(number) for _, number in passed]
         variables = {
             **self.environment,
-            "NOTIFY_SOCKET": self.manager.address,
+            **({"NOTIFY_SOCKET": self.manager.address} if self.manager.offers else {}),
             "FDSTORE": str(self.manager.limit),
             "LISTEN_FDS": str(len(passed)),
             "LISTEN_FDNAMES": ":".join(name for name, _ in passed),
@@ -149,11 +170,11 @@ class ManagedDaemon(Daemon):
                 pass_fds=[number for _, number in passed],
             )
 
-    def kept(self, clients: int) -> None:
-        """Waits until so many connections are in the store."""
+    def kept(self, clients: int, *, busy: int = 0) -> None:
+        """Waits until so many connections are in the store, all but `busy` of them with nothing before the daemon."""
         wait_until(
-            lambda: self.manager.clients() == clients,
-            lambda: f"{clients} connections are kept, not {self.manager.names}",
+            lambda: (self.manager.clients(), self.manager.marked()) == (clients, busy),
+            lambda: f"{clients} connections are kept, {busy} busy, not {self.manager.names}, {self.manager.marked()}",
         )
 
     def end(self) -> None:
