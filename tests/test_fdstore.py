@@ -12,18 +12,18 @@ from pathlib import Path
 import pytest
 
 from gpulockd.fdstore import PAUSE, SystemdStore
-from tests.support.service_manager import ServiceManager
+from tests.support.pid_one import PidOne
 from tests.support.waiting import eventually
 
 
 @pytest.fixture
-async def manager(tmp_path: Path) -> AsyncIterator[ServiceManager]:
-    with ServiceManager(tmp_path, limit=500) as manager:
+async def manager(tmp_path: Path) -> AsyncIterator[PidOne]:
+    with PidOne(tmp_path, limit=500) as manager:
         yield manager
 
 
 @pytest.fixture
-async def store(manager: ServiceManager) -> AsyncIterator[SystemdStore]:
+async def store(manager: PidOne) -> AsyncIterator[SystemdStore]:
     store = SystemdStore.offered(manager.address, {"FDSTORE": str(manager.limit)})
     assert store is not None
     yield store
@@ -51,7 +51,7 @@ async def test_it_is_there_where_systemd_says_so(
         store.close()
 
 
-async def test_a_descriptor_outlives_its_owner(manager: ServiceManager, store: SystemdStore) -> None:
+async def test_a_descriptor_outlives_its_owner(manager: PidOne, store: SystemdStore) -> None:
     ours, theirs = socket.socketpair()
     sent = asyncio.Event()
     store.keep("client-1.0", theirs.fileno(), sent.set)
@@ -69,7 +69,7 @@ async def test_a_descriptor_outlives_its_owner(manager: ServiceManager, store: S
     ours.close()
 
 
-async def test_what_ends_soon_is_not_stored(manager: ServiceManager, store: SystemdStore) -> None:
+async def test_what_ends_soon_is_not_stored(manager: PidOne, store: SystemdStore) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         store.keep("short", theirs.fileno(), lambda: pytest.fail("it was dropped"))
@@ -79,7 +79,7 @@ async def test_what_ends_soon_is_not_stored(manager: ServiceManager, store: Syst
     assert [message for message in manager.messages if "FDNAME" in message] == []
 
 
-async def test_a_manager_that_does_not_read_stops_nobody(manager: ServiceManager, store: SystemdStore) -> None:
+async def test_a_manager_that_does_not_read_stops_nobody(manager: PidOne, store: SystemdStore) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         manager.stall()
@@ -93,7 +93,7 @@ async def test_a_manager_that_does_not_read_stops_nobody(manager: ServiceManager
         assert sent == list(range(400)), "in order"
 
 
-async def test_settling_waits_until_everything_was_read(manager: ServiceManager, store: SystemdStore) -> None:
+async def test_settling_waits_until_everything_was_read(manager: PidOne, store: SystemdStore) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         for number in range(50):
@@ -114,14 +114,12 @@ async def test_a_manager_that_is_away_for_a_moment_is_asked_again(tmp_path: Path
     with ours, theirs:
         store.keep("client-1.0", theirs.fileno(), lambda: None)
         await asyncio.sleep(2 * PAUSE)
-        with ServiceManager(tmp_path) as manager:
+        with PidOne(tmp_path) as manager:
             await eventually(lambda: manager.names == ["client-1.0"])
         store.close()
 
 
-async def test_a_descriptor_that_is_closed_already_holds_nobody_up(
-    manager: ServiceManager, store: SystemdStore
-) -> None:
+async def test_a_descriptor_that_is_closed_already_holds_nobody_up(manager: PidOne, store: SystemdStore) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         closed = os.dup(theirs.fileno())

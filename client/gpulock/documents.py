@@ -51,7 +51,7 @@ class HelloAnswer(TypedDict):
     limits: dict[str, float]
     """`max_wait_time` is the wait of an `acquire` that names none."""
     restart_safe: bool
-    """Whether the connection outlives a restart of the daemon. From 1.0 on, under systemd."""
+    """Whether the connection outlives the daemon; it does under systemd, while its store has room."""
     locks: list[Grant]
     """What the session holds now, by reattaching."""
 

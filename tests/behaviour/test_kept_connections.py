@@ -16,7 +16,7 @@ import pytest
 
 from tests.support import processes
 from tests.support.frames import Frames
-from tests.support.service_manager import ManagedDaemon, ServiceManager
+from tests.support.pid_one import ManagedDaemon, PidOne
 from tests.support.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.system
@@ -25,13 +25,13 @@ ENDS = ("kill", "stop")
 
 
 @pytest.fixture
-def manager(tmp_path: Path) -> Iterator[ServiceManager]:
-    with ServiceManager(tmp_path) as manager:
+def manager(tmp_path: Path) -> Iterator[PidOne]:
+    with PidOne(tmp_path) as manager:
         yield manager
 
 
 @pytest.fixture
-def daemon(tmp_path: Path, manager: ServiceManager) -> Iterator[ManagedDaemon]:
+def daemon(tmp_path: Path, manager: PidOne) -> Iterator[ManagedDaemon]:
     with ManagedDaemon(tmp_path, manager) as daemon:
         yield daemon
 
@@ -130,7 +130,7 @@ def test_a_stopping_daemon_waits_for_the_rest_of_a_frame(daemon: ManagedDaemon, 
 
 
 def test_over_the_limit_a_session_is_told_and_comes_back_by_its_key(tmp_path: Path) -> None:
-    with ServiceManager(tmp_path, limit=4) as manager, ManagedDaemon(tmp_path, manager) as daemon:
+    with PidOne(tmp_path, limit=4) as manager, ManagedDaemon(tmp_path, manager) as daemon:
         wait_until(lambda: manager.clients() == 0, "the one that asked whether it answers is gone")
         with Frames(daemon.socket) as first, Frames(daemon.socket) as second, Frames(daemon.socket) as third:
             safe = [
@@ -254,7 +254,7 @@ def test_without_its_roll_every_connection_is_ended(daemon: ManagedDaemon, conne
     assert [each["lock"] for each in connect().call("hello", reattach=key)["locks"]] == [lock]
 
 
-def test_a_listener_of_its_own_is_kept_with_those_who_wait_at_it(tmp_path: Path, manager: ServiceManager) -> None:
+def test_a_listener_of_its_own_is_kept_with_those_who_wait_at_it(tmp_path: Path, manager: PidOne) -> None:
     with ManagedDaemon(tmp_path, manager, door=False) as daemon:
         wait_until(lambda: manager.names == ["listener", "roll"], "the listener is kept")
         inode = Path(daemon.socket).stat().st_ino

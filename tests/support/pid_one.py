@@ -31,7 +31,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[2 + count:]])
 """
 
 
-class ServiceManager:
+class PidOne:
     """What systemd does for a service with `FileDescriptorStoreMax=limit`, as far as descriptors go."""
 
     def __init__(self, directory: Path, limit: int = 64, seed: int = 0) -> None:
@@ -138,7 +138,7 @@ class ServiceManager:
 class ManagedDaemon(Daemon):
     """A daemon that `manager` starts; `door` is the socket that its socket unit listens at, if it has one."""
 
-    def __init__(self, directory: Path, manager: ServiceManager, *, door: bool = True, **options: object) -> None:
+    def __init__(self, directory: Path, manager: PidOne, *, door: bool = True, **options: object) -> None:
         super().__init__(directory, **options)  # type: ignore[arg-type]  # they are those of `Daemon`
         self.manager = manager
         self.door: socket.socket | None = None
