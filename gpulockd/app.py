@@ -30,6 +30,7 @@ from .core.machine import Machine
 from .core.model import GpuState, LeaseState
 from .core.placement import find
 from .engine import Engine
+from .fdstore import SystemdStore
 from .http import HttpServer, Metrics, MonitorConfig
 from .inventory.nvidia import NvmlInventory
 from .inventory.simulated import SimulatedInventory
@@ -38,10 +39,10 @@ from .leases.identity import Identity
 from .leases.local import LocalLeases
 from .leases.redis import RedisLeases
 from .monitor import CountedInventory, Sampler, TimedJournal, TimedLeases, feel_pulse
-from .notify import keep_watchdog_quiet, notify
+from .notify import keep_watchdog_quiet, notify, notify_address
 from .ports import Inventory, Leases, Saved, Unavailable
 from .processes import LinuxProcesses
-from .server import Limits, Server, Sessions, Sources, Watchers
+from .server import Keeping, Limits, Server, Sessions, Sources, Watchers
 from .version import __version__
 
 log = logs.log
@@ -88,6 +89,7 @@ class Daemon:
     processes: LinuxProcesses
     engine: Engine
     server: Server
+    store: SystemdStore | None
     sampler: Sampler
     http: HttpServer
     beat: Callable[[float], None]
@@ -159,6 +161,11 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
         stack.callback(processes.close)
         settings = configuration.core_settings(config)
         sessions, watchers = Sessions(), Watchers(clock.wall)
+        store = SystemdStore.offered(notify_address(os.environ), os.environ)
+        keeping = None
+        if store is not None:
+            stack.callback(store.close)
+            keeping = Keeping(store)
         observers = (logs.Log(gpu_index).observe, metrics.observe, watchers.observe)
 
         def announce(event: Announce) -> None:
@@ -174,6 +181,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
             processes=processes,
             clients=sessions,
             announce=announce,
+            safekeeping=keeping,
             introduce=own_snapshot,
         )
         sampler = Sampler(inventory, processes, clock, post, lambda: engine.state)
@@ -200,6 +208,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
             ),
             version=__version__,
             announce=announce,
+            keeping=keeping,
         )
         stack.callback(server.stop)
         http = HttpServer(
@@ -216,7 +225,9 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
         def beat(lag: float) -> None:
             tally.beat(clock.now(), lag)
 
-        yield Daemon(clock, started_at, journal, inventory, leases, processes, engine, server, sampler, http, beat)
+        yield Daemon(
+            clock, started_at, journal, inventory, leases, processes, engine, server, store, sampler, http, beat
+        )
 
 
 def _told(section: configuration.GpuLockMonitor) -> MonitorConfig:
@@ -280,8 +291,9 @@ async def _first_events(daemon: Daemon) -> None:
     owners = {lock.owner.process for lock in saved.locks} | {request.owner.process for request in saved.requests}
     alive = frozenset(process for process in owners if daemon.processes.alive(process))
     daemon.engine.post(GpusDiscovered(gpus))
+    ended = daemon.server.adopt(saved)
     daemon.engine.post(
-        Restored(saved.locks, saved.quarantines, saved.drains, saved.highest_token, alive, saved.requests)
+        Restored(saved.locks, saved.quarantines, saved.drains, saved.highest_token, alive, saved.requests, ended)
     )
 
 
@@ -323,7 +335,10 @@ async def _stop(daemon: Daemon) -> None:
     """Locks outlive the daemon: they are in the journal, and their owners come back for them. Only the leases of free
     GPUs go: on one in quarantine somebody may still be."""
     state = daemon.engine.state
+    await daemon.server.part(daemon.engine.turned)
     daemon.engine.stop()
+    if daemon.store is not None:
+        await daemon.store.settle()
     daemon.server.stop()
     await daemon.http.stop()
     free = [gpu for gpu in state.gpus.values() if gpu.state is GpuState.FREE]

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import anyio.abc
@@ -59,7 +59,7 @@ from .core.events import (
 )
 from .core.machine import Machine
 from .core.model import Process, State
-from .ports import Clients, Clock, Inventory, Journal, Leases, Observer, Processes, Unavailable, View
+from .ports import Clients, Clock, Inventory, Journal, Leases, Observer, Processes, Safekeeping, Unavailable, View
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +105,7 @@ class Engine:
         processes: Processes,
         clients: Clients,
         announce: Observer,
+        safekeeping: Safekeeping | None = None,
         introduce: Callable[[Mapping[str, object]], Mapping[str, object]] = lambda snapshot: snapshot,
     ) -> None:
         """`introduce` adds to a host's snapshot what the core does not know: pid, version."""
@@ -115,6 +116,7 @@ class Engine:
         self._inventory = inventory
         self._processes = processes
         self._clients = clients
+        self._safekeeping = safekeeping
         self._introduce = introduce
         self._inbox: list[Event | Question] = []
         self._unwritten: list[Record] = []
@@ -208,7 +210,12 @@ class Engine:
     def _turn(self) -> None:
         inbox, self._inbox = self._inbox, []
         now = self._clock.now()
-        self._conclude([self._outcome_of(item, now) for item in inbox])
+        outcomes = [self._outcome_of(item, now) for item in inbox]
+        if self._safekeeping is not None:
+            self._safekeeping.brace(_answered(outcomes))
+        self._conclude(outcomes)
+        if self._safekeeping is not None and not self._unwritten:
+            self._safekeeping.settled()
         self._set_timer()
         self._turned.set()
 
@@ -382,3 +389,10 @@ class Engine:
             self.post(RenewalFailed(sent_at, str(error), error.reason))
         else:
             self.post(LeasesRenewed(sent_at, renewed.kept, renewed.lost))
+
+
+def _answered(outcomes: Sequence[Outcome]) -> Iterator[int]:
+    """The sessions whose requests are answered."""
+    return (
+        effect.session for outcome in outcomes for effect in outcome.effects if isinstance(effect, (Answer, Refuse))
+    )

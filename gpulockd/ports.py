@@ -6,7 +6,7 @@ freed elsewhere) it posts as an event, through the `Post` it was given.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -353,6 +353,37 @@ class Clients(Protocol):
 
     def disconnect(self, session: int) -> None:
         """Ends the connection of a session that the core has already closed; it reports nothing back."""
+        ...
+
+
+class Safekeeping(Protocol):
+    """Whoever has to know, should the daemon be killed, which sessions it was about to tell something."""
+
+    def brace(self, sessions: Iterable[int]) -> None:
+        """These are answered next, in any order with the commit that goes before: until `settled`, nobody can say
+        whether they have heard."""
+        ...
+
+    def settled(self) -> None:
+        """A turn is over: everything posted before it has been handled, and the journal has all that was told."""
+        ...
+
+
+class DescriptorStore(Protocol):
+    """Where descriptors are kept that outlive the daemon. Nothing of it blocks."""
+
+    limit: int
+    """How many it keeps; it drops the others without a word."""
+
+    def keep(self, name: str, descriptor: int, sent: Callable[[], None]) -> None:
+        """Has it kept by that name. `sent` is called when that can no longer fail; until then, or until the name is
+        dropped, the descriptor has to stay open."""
+        ...
+
+    def drop(self, name: str) -> None: ...
+
+    async def settle(self) -> None:
+        """Returns when everything is kept, or after some seconds at most."""
         ...
 
 

@@ -52,6 +52,8 @@ class HelloAnswer(TypedDict):
     """`max_wait_time` is the wait of an `acquire` that names none."""
     quiet: list[str]
     """The methods that may be sent as notifications: nothing is answered then, unless they fail."""
+    restart_safe: bool
+    """Whether the connection outlives the daemon; it does under systemd, while its store has room."""
     locks: list[Grant]
     """What the session holds now, by reattaching."""
 

@@ -20,6 +20,8 @@ class Restored:
     alive: frozenset[Process]
     requests: tuple[Request, ...] = ()
     """Those that waited. Which GPUs each could be granted from is not known yet."""
+    ended: frozenset[int] = frozenset()
+    """Sessions of the earlier daemon whose connections have ended for certain."""
 
 
 @value
@@ -48,6 +50,18 @@ class GpuInspected:
 class SessionOpened:
     session: int
     owner: Owner
+
+
+@value
+class SessionAdopted:
+    """A connection outlived an earlier daemon, and its session goes on in this one. Comes before `Restored`, which
+    gives it back what it held and what it waited for."""
+
+    session: int
+    owner: Owner
+    client: str = ""
+    key: str | None = None
+    """Digest of its reattach key."""
 
 
 @value
@@ -217,6 +231,7 @@ Event = (
     | GpusSampled
     | GpuInspected
     | SessionOpened
+    | SessionAdopted
     | SessionIntroduced
     | SessionClosed
     | AcquireRequested

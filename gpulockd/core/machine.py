@@ -56,6 +56,7 @@ REACTIONS: dict[type, Reaction] = {
     events.ExtendRequested: lock.extended,
     events.BeatReported: aging.beaten,
     events.SessionOpened: sessions.opened,
+    events.SessionAdopted: sessions.adopted,
     events.SessionIntroduced: sessions.introduced,
     events.SessionClosed: sessions.closed,
     events.ProcessExited: sessions.exited,

@@ -256,7 +256,8 @@ class Lock:
     gpus: tuple[str, ...]
     owner: Owner
     session: int | None
-    """None: its connection was lost with an earlier daemon; the owner may reattach."""
+    """None: its connection was lost with an earlier daemon; the owner may reattach. As the journal gives it back, it is
+    that of the earlier daemon."""
     reattach: str | None
     """Digest of the key that proves a reattaching session."""
     wish: Wish

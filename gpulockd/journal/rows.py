@@ -17,8 +17,11 @@ Value = str | int | float | None
 LOCK_COLUMNS = (
     "token", "id", "pid", "start_time", "boot_id", "uid", "gid", "user", "command", "container", "admin", "reattach",
     "wish", "queued_at", "granted_at", "ends_at", "state", "recall", "depth", "beat_at", "progress", "note", "usage",
+    "session",
 )  # fmt: skip
-REQUEST_COLUMNS = ("id", "owner", "reattach", "wish", "queued_at", "rank_at", "rank_number", "overtaken")
+REQUEST_COLUMNS = (
+    "id", "owner", "reattach", "wish", "queued_at", "rank_at", "rank_number", "overtaken", "session", "msgid",
+)  # fmt: skip
 QUARANTINE_COLUMNS = ("gpu", "since", "lock", "holder", "reason", "culprits")
 HISTORY_COLUMNS = (
     "token", "lock", "gpus", "user", "uid", "pid", "command", "task", "waited", "held", "granted_at", "ended_at",
@@ -41,9 +44,9 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",",
 
 
 def lock_values(lock: Lock) -> tuple[Any, ...]:
-    """By `LOCK_COLUMNS`, with plain values where the table has JSON; without the last of them where it is not known."""
+    """By `LOCK_COLUMNS`, with plain values where the table has JSON."""
     owner = lock.owner
-    values = (
+    return (
         lock.token,
         lock.id,
         owner.process.pid,
@@ -66,13 +69,14 @@ def lock_values(lock: Lock) -> tuple[Any, ...]:
         lock.beat_at,
         lock.progress,
         lock.note,
+        None if lock.usage is None else asdict(lock.usage),
+        lock.session,
     )
-    return values if lock.usage is None else (*values, asdict(lock.usage))
 
 
 def lock_row(values: Sequence[Any]) -> tuple[Value, ...]:
-    """From `lock_values`."""
-    row = [*values, None] if len(values) == _USAGE else list(values)
+    """From `lock_values`, of an older version too: columns have been added at the end."""
+    row = [*values, *_missing(values, LOCK_COLUMNS)]
     row[_WISH] = _wish_text(values[_WISH])
     row[_ENDS_AT] = _finite(values[_ENDS_AT])
     row[_RECALL] = None if values[_RECALL] is None else _recall_text(values[_RECALL])
@@ -81,7 +85,7 @@ def lock_row(values: Sequence[Any]) -> tuple[Value, ...]:
 
 
 def read_lock(row: sqlite3.Row, gpus: tuple[str, ...]) -> Lock:
-    """Its connection is not known: it went with the daemon that wrote the row."""
+    """Its session is that of the daemon that wrote the row."""
     return Lock(
         id=row["id"],
         token=row["token"],
@@ -95,7 +99,7 @@ def read_lock(row: sqlite3.Row, gpus: tuple[str, ...]) -> Lock:
             container=row["container"],
             admin=bool(row["admin"]),
         ),
-        session=None,
+        session=row["session"],
         reattach=row["reattach"],
         wish=_read_wish(json.loads(row["wish"])),
         queued_at=row["queued_at"],
@@ -121,21 +125,25 @@ def request_values(request: Request) -> tuple[Any, ...]:
         request.queued_at,
         *request.rank,
         request.overtaken,
+        request.session,
+        request.msgid,
     )
 
 
 def request_row(values: Sequence[Any]) -> tuple[Value, ...]:
-    """From `request_values`."""
-    name, owner, reattach, wish, *rest = values
+    """From `request_values`, of an older version too: columns have been added at the end."""
+    whole: list[Any] = [*values, *_missing(values, REQUEST_COLUMNS)]
+    name, owner, reattach, wish, *rest = whole
     return (name, _owner_text(owner), reattach, _wish_text(wish), *rest)
 
 
 def read_request(row: sqlite3.Row) -> Request:
-    """Neither its connection nor its message id is known, nor what GPUs there are for it."""
+    """Its session is that of the daemon that wrote the row, 0 where that is not known; what GPUs there are for it is
+    not."""
     return Request(
         id=row["id"],
-        session=0,
-        msgid=0,
+        session=row["session"] or 0,
+        msgid=row["msgid"] or 0,
         owner=_read_owner(json.loads(row["owner"])),
         wish=_read_wish(json.loads(row["wish"])),
         candidates=frozenset(),
@@ -247,6 +255,10 @@ def unmet_values(request: Request, ended_at: float, booted_at: float, how: str, 
 def unmet_from(values: Sequence[Any]) -> Unmet:
     """From `unmet_values`, or a row of the table."""
     return Unmet(**dict(zip(UNMET_COLUMNS, values, strict=True)))
+
+
+def _missing(values: Sequence[Any], columns: Sequence[str]) -> list[None]:
+    return [None] * (len(columns) - len(values))
 
 
 def _owner_values(owner: Owner) -> tuple[Any, ...]:

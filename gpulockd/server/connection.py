@@ -63,7 +63,10 @@ Ended = Callable[["Connection", str, str | None], None]
 _logger = logging.getLogger(__name__)
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BaseProtocol):
+    restart_safe = False
+    """Whether it outlives the daemon: see `kept`."""
+
     __slots__ = (
         "_context",
         "_decoder",
@@ -201,6 +204,16 @@ class Connection(asyncio.Protocol):
     def disconnect(self) -> None:
         """Ends the connection of a session that has ended already."""
         self._end()
+
+    def stop(self) -> None:
+        """The daemon ends, and the connection with it."""
+        self._end()
+
+    def introduced(self, key: str, client: str) -> None:
+        """Its session has this key, by digest, and this name for people."""
+
+    def watched(self) -> None:
+        """Its session hears of events from now on."""
 
     # Frames in.
 

@@ -24,8 +24,17 @@ class Caller(Listens, Protocol):
 
     session: int
     owner: Owner
+    restart_safe: bool
 
     def answer(self, msgid: int, result: Mapping[str, object]) -> None: ...
+
+    def introduced(self, key: str, client: str) -> None:
+        """Notes what its `hello` said, the key by digest."""
+        ...
+
+    def watched(self) -> None:
+        """Notes that it hears of events."""
+        ...
 
     def undertake(self, msgid: int, work: Coroutine[object, object, None]) -> None:
         """Runs `work`, which answers `msgid` in the end; if it fails, that is the answer."""

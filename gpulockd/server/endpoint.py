@@ -95,6 +95,19 @@ def adopt(passed: Sequence[Inherited]) -> Endpoint | None:
     return Endpoint(sock, str(sock.getsockname()), "whom gpulockd.socket lets in", None)
 
 
+def taken_over(kept: Inherited, path: str) -> Endpoint | None:
+    """Listens on where the daemon before did; None, and the socket closed, where that is not at `path`."""
+    if _unfit(kept.descriptor) is None and _identity(path) is not None:
+        sock = socket.socket(fileno=kept.descriptor)
+        if sock.getsockname() == path:
+            sock.setblocking(False)
+            return Endpoint(sock, path, "whom the daemon before let in", None)
+        sock.close()
+    else:
+        os.close(kept.descriptor)
+    return None
+
+
 def _check_length(path: str) -> None:
     length = len(os.fsencode(path))
     if length > MAX_PATH:

@@ -80,7 +80,9 @@ def _hello(context: Context, caller: Caller, msgid: int, params: wire.Hello) -> 
         },
         "limits": context.limits,
         "quiet": ("release",),
+        "restart_safe": caller.restart_safe,
     }
+    caller.introduced(_digest(key), params.client)
     reattach = None if params.reattach is None else _digest(params.reattach)
     context.mailbox.post(SessionIntroduced(caller.session, msgid, params.client, _digest(key), reattach, answer))
 
@@ -246,6 +248,7 @@ def _config(context: Context, caller: Caller, msgid: int, _params: wire.Nothing)
 
 
 def _watch(context: Context, caller: Caller, msgid: int, _params: wire.Nothing) -> None:
+    caller.watched()
     caller.answer(msgid, {})
     context.watchers.add(caller)
 

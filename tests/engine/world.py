@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -31,7 +31,7 @@ class World:
     simulated = True
     driver = "test"
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *, notes_marks: bool = False, **settings: Any) -> None:
         self.log: list[str] = []
         self.time = 100.0
         self.commits: list[list[str]] = []
@@ -57,6 +57,7 @@ class World:
             processes=self,
             clients=self,
             announce=self.events.append,
+            safekeeping=NotedMarks(self.log) if notes_marks else None,
         )
 
     @contextlib.asynccontextmanager
@@ -185,6 +186,19 @@ class World:
 
     def disconnect(self, session: int) -> None:
         self.log.append(f"disconnect {session}")
+
+
+class NotedMarks:
+    """Implements `ports.Safekeeping`."""
+
+    def __init__(self, log: list[str]) -> None:
+        self._log = log
+
+    def brace(self, sessions: Iterable[int]) -> None:
+        self._log += [f"brace {session}" for session in sessions]
+
+    def settled(self) -> None:
+        self._log.append("settled")
 
 
 class ScriptedJournal:

@@ -20,10 +20,10 @@ from typing import Any, Self, TypeVar
 import uvloop
 
 from gpulockd.core.actions import Announce, Refused
-from gpulockd.core.events import AcquireRequested, Event, SessionClosed, SessionOpened
+from gpulockd.core.events import AcquireRequested, DeadlineReached, Event, SessionClosed, SessionOpened
 from gpulockd.core.model import Owner, Process, Settings, State
-from gpulockd.ports import ALL, Ended, History, Sought, Total, Unmet, View
-from gpulockd.server import Limits, Server as SocketServer, Sessions, Sources, Watchers
+from gpulockd.ports import ALL, DescriptorStore, Ended, History, Saved, Sought, Total, Unmet, View
+from gpulockd.server import Keeping, Limits, Server as SocketServer, Sessions, Sources, Watchers
 from gpulockd.server.peer import Peer, peer_of
 from tests.support.frames import Frames
 from tests.support.waiting import PATIENCE
@@ -45,8 +45,9 @@ class ScriptedCore:
     `state`.
     """
 
-    def __init__(self, sessions: Sessions, settings: Settings) -> None:
+    def __init__(self, sessions: Sessions, settings: Settings, keeping: Keeping | None = None) -> None:
         self.sessions = sessions
+        self.keeping = keeping
         self.state = State(settings)
         self.events: list[Event] = []
         self.script: dict[type, Reaction] = {AcquireRequested: lambda event: None}
@@ -71,12 +72,14 @@ class ScriptedCore:
         inbox, self._inbox = self._inbox, []
         for work in inbox:
             work()
+        if self.keeping is not None:
+            self.keeping.settled()
 
     def _take(self, event: Event) -> None:
         self.events.append(event)
         if (reaction := self.script.get(type(event))) is not None:
             reaction(event)
-        elif not isinstance(event, (SessionOpened, SessionClosed)):
+        elif not isinstance(event, (SessionOpened, SessionClosed, DeadlineReached)):
             self.sessions.answer(event.session, event.msgid, {})  # type: ignore[union-attr]
 
     def _look(self, session: int, msgid: int, view: View) -> None:
@@ -146,12 +149,14 @@ class House:
         history: History | None = None,
         fleet: Callable[[], Any] | None = None,
         peer: Callable[[socket.socket], Peer] = peer_of,
+        store: DescriptorStore | None = None,
     ) -> None:
         self.path = path
         self.sessions = Sessions()
         self.announced: list[Announce] = []
         self.watchers = Watchers(lambda: WALL)
-        self.core = ScriptedCore(self.sessions, settings or Settings(host="test"))
+        self.keeping = None if store is None else Keeping(store)
+        self.core = ScriptedCore(self.sessions, settings or Settings(host="test"), self.keeping)
         self.processes = RecordedProcesses()
         sources = Sources(
             settings=values,
@@ -174,8 +179,10 @@ class House:
             limits=limits or Limits(),
             version="test",
             announce=self.announce,
+            keeping=self.keeping,
             peer=peer,
         )
+        self.server.adopt(Saved())
         self.server.start()
 
     def announce(self, announce: Announce) -> None:
