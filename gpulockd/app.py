@@ -142,7 +142,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
         stack.callback(processes.close)
         settings = configuration.core_settings(config)
         sessions, watchers = Sessions(), Watchers(clock.wall)
-        observers = (logs.observe, metrics.observe, watchers.observe)
+        observers = [logs.observe, metrics.observe, watchers.observe]
 
         def announce(event: Announce) -> None:
             for observe in observers:
@@ -189,6 +189,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
             names=(host, socket.gethostname()),
         )
         stack.push_async_callback(http.stop)
+        observers.append(http.observe)
 
         def beat(lag: float) -> None:
             tally.beat(clock.now(), lag)
