@@ -119,9 +119,14 @@ constraints: ## pin every dependency anew, with hashes, for Python 3.11 and late
 	    --no-emit-package gpulock \
 	    --custom-compile-command 'make constraints' --quiet --output-file tests/fuzz/constraints.txt
 
+.PHONY: screenshots
+screenshots: install ## the pictures of the status page in docs/, by Chromium
+	$(BIN)/python -m tests.page.screenshots docs/status-page
+
 debian-tools: ## as root on Debian: what some tests need and skip without, a Debian tree to boot among it
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends systemd debootstrap faketime
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends systemd debootstrap faketime \
+	    chromium fonts-inter
 	sh tests/systemd/make-tree.sh
 	sh tests/monitoring/unpack-prometheus.sh
 

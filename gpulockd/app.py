@@ -166,7 +166,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
         if store is not None:
             stack.callback(store.close)
             keeping = Keeping(store)
-        observers = (logs.Log(gpu_index).observe, metrics.observe, watchers.observe)
+        observers = [logs.Log(gpu_index).observe, metrics.observe, watchers.observe]
 
         def announce(event: Announce) -> None:
             for observe in observers:
@@ -221,6 +221,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
             names=(host, socket.gethostname()),
         )
         stack.push_async_callback(http.stop)
+        observers.append(http.observe)
 
         def beat(lag: float) -> None:
             tally.beat(clock.now(), lag)

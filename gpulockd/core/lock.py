@@ -94,6 +94,7 @@ def end(turn: Turn, lock: Lock, how: str, by: str = "") -> None:
         pid=lock.owner.process.pid,
         user=lock.owner.user,
         task=lock.wish.task,
+        waited=lock.granted_at - lock.queued_at,
         held=turn.now - lock.granted_at,
         how=how,
         by=by,
