@@ -104,11 +104,14 @@ def tokens(daemon: Daemon) -> list[int]:
 
 
 def fill(daemon: Daemon, disk: Disk) -> tuple[Frames, int]:
-    """Fills the disk until a grant cannot be written. Returns who waits for its answer, and the request."""
+    """Fills the disk until a grant cannot be written. Returns who waits for its answer, and the request.
+
+    It is a long one: a short one may still fit into the last block of the journal's log, and its end no longer.
+    """
     disk.fill(daemon)
     while True:
         client = Frames(daemon.socket)
-        request = client.send("acquire", gpus=["1"])
+        request = client.send("acquire", gpus=["1"], labels={str(number): "x" * 1000 for number in range(20)})
         if not _granted(daemon, client):
             return client, request
         client.receive(request)
