@@ -17,6 +17,8 @@ from .turn import Turn
 def opened(turn: Turn, event: SessionOpened) -> None:
     turn.state.sessions[event.session] = Session(event.session, event.owner)
     turn.sessions_of.setdefault(event.owner.process, set()).add(event.session)
+    if turn.state.absent:
+        places.somebody_came(turn)
 
 
 def introduced(turn: Turn, event: SessionIntroduced) -> None:
