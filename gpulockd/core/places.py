@@ -5,9 +5,9 @@ An absent request cannot be granted: nobody is there to be told. It keeps its pl
 with the key of its session, and goes on as if nothing had been. It has as long as holders have, and no longer than it
 would have waited.
 
-For the first `KEPT_FREE` seconds of a daemon, as many of the free GPUs as it wants are kept for it from everybody who
-came later: clients come back within a second. After that those who are there go first, and nothing stands idle for one
-who may never come.
+For `KEPT_FREE` seconds from the first client on, as many of the free GPUs as it wants are kept for it from everybody
+who came later: clients come back within a second. After that those who are there go first, and nothing stands idle for
+one who may never come.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .turn import Turn
 from .unmet import note
 
 KEPT_FREE = 5.0
-"""Seconds from the daemon's start. More than a client needs that looks for it every half a second."""
+"""Seconds from the first client on. More than another one needs that looks for the daemon every half a second."""
 ASK_AGAIN = 5.0
 """Seconds from a client's `hello` to its request. One that does not ask again has given up meanwhile."""
 
@@ -57,7 +57,13 @@ def keep(turn: Turn, event: Restored) -> None:
         turn.deadlines.set(Alarm.PLACE_END, request.id, until)
         turn.do(Watch(request.owner.process))
     if turn.state.absent:
-        turn.deadlines.set(Alarm.KEPT_FREE_END, "", turn.now + KEPT_FREE)
+        turn.deadlines.set(Alarm.KEPT_FREE_END, "", turn.now + turn.state.settings.reattach_grace)
+
+
+def somebody_came(turn: Turn) -> None:
+    """The door is open: whoever wants to come back can."""
+    if (at := turn.deadlines.get(Alarm.KEPT_FREE_END)) is not None:
+        turn.deadlines.set(Alarm.KEPT_FREE_END, "", min(at, turn.now + KEPT_FREE))
 
 
 def keeps_free(turn: Turn) -> bool:

@@ -16,6 +16,8 @@ from .turn import Turn
 
 def opened(turn: Turn, event: SessionOpened) -> None:
     _enter(turn, Session(event.session, event.owner))
+    if turn.state.absent:
+        places.somebody_came(turn)
 
 
 def adopted(turn: Turn, event: SessionAdopted) -> None:

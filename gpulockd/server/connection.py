@@ -146,7 +146,8 @@ class Connection(asyncio.BaseProtocol):
 
     def pause_writing(self) -> None:
         self._unwritable = True
-        self._count()
+        # Only then has a loop that collects what is written tried to be rid of it: a large answer is no fault.
+        asyncio.get_running_loop().call_soon(self._count)
 
     def resume_writing(self) -> None:
         self._unwritable = False

@@ -157,6 +157,23 @@ def test_gpus_are_kept_free_for_the_absent_for_some_seconds_and_their_places_for
     )  # fmt: skip
 
 
+def test_the_time_for_which_they_are_kept_free_begins_with_the_first_who_comes() -> None:
+    """Until then nobody could have come: the daemon may open its door long after it has read its journal."""
+    after = After(one_holds_and_two_wait(), "anna", "carol", reattach_grace=60)
+    play(
+        after.host,
+        happens(after.start), after.watched("anna"), after.unwatched("anna"), inspect(0), after.watched("ben"),
+        claim(0, floor=1),
+        claimed(2, 0),
+        clear(0),
+        passes(40),
+        acquire("dora"),
+        passes(KEPT_FREE - 0.1),
+        acquire("emil"),
+        passes(0.1), granted("dora", 0),
+    )  # fmt: skip
+
+
 def test_a_place_ends_with_the_grace() -> None:
     after = After(one_holds_and_two_wait(), "anna", reattach_grace=60)
     without_the_holder(after)
