@@ -24,7 +24,6 @@ import anyio.abc
 
 from .core import views
 from .core.actions import (
-    RECORDS,
     Announce,
     Answer,
     ClaimLeases,
@@ -73,15 +72,10 @@ class Question(NamedTuple):
     view: View
 
 
-class Outcome(NamedTuple):
-    """What the core wants done about one event, records apart."""
-
-    effects: Sequence[Effect]
-    recorded: bool
-    """Whether the same event led to a record."""
-    bound: bool
-    """Whether they have to wait for the journal to have it. That a request waits no more is no such record: a restart
-    would ask it back for nothing, and a client whose wait has ended must not hang on a full disk."""
+Outcome = tuple[Sequence[Effect], bool]
+"""What the core wants done about one event, records apart; and whether that has to wait for the journal to have a
+record of the same event. That a request waits no more is no such record: a restart would ask it back for nothing, and a
+client whose wait has ended must not hang on a full disk."""
 
 
 class Engine:
@@ -200,25 +194,25 @@ class Engine:
 
     def _turn(self) -> None:
         inbox, self._inbox = self._inbox, []
-        now = self._clock.now()
-        self._conclude([self._outcome_of(item, now) for item in inbox])
+        now, before = self._clock.now(), len(self._unwritten)
+        outcomes = [self._outcome_of(item, now) for item in inbox]
+        self._conclude(outcomes, recorded=len(self._unwritten) > before)
         self._set_timer()
         self._turned.set()
 
     def _outcome_of(self, item: Event | Question, now: float) -> Outcome:
         """Asks the core, and puts records where they wait to be written."""
         if isinstance(item, Question):
-            return Outcome((self._answer_to(item, now),), recorded=False, bound=False)
+            return (self._answer_to(item, now),), False
         effects: list[Effect] = []
-        recorded = bound = False
+        bound = False
         for action in self._machine.handle(item, now):
-            if isinstance(action, RECORDS):
+            if isinstance(action, Record):
                 self._unwritten.append(action)
-                recorded = True
                 bound = bound or type(action) is not RequestLeft
             else:
                 effects.append(action)
-        return Outcome(effects, recorded, bound)
+        return effects, bound
 
     def _answer_to(self, question: Question, now: float) -> Effect:
         try:
@@ -226,14 +220,12 @@ class Engine:
         except Refused as refused:
             return Refuse(question.session, question.msgid, refused.refusal)
 
-    def _conclude(self, outcomes: Sequence[Outcome]) -> None:
+    def _conclude(self, outcomes: Sequence[Outcome], *, recorded: bool) -> None:
         """Commits, then performs. A turn that recorded nothing waits for no journal."""
-        written = True
-        if any(outcome.recorded for outcome in outcomes):
-            written = self._write()
-            if written:
-                self._perform_held_back()
-        for effects, _, bound in outcomes:
+        written = not recorded or self._write()
+        if recorded and written:
+            self._perform_held_back()
+        for effects, bound in outcomes:
             if bound and not written:
                 self._hold_back(effects)
             else:
