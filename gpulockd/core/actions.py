@@ -13,6 +13,7 @@ from dataclasses import field
 from .model import Lock, Owner, Process, Quarantine, Request
 from .value import value
 
+
 class Record:
     """What the journal keeps."""
 
