@@ -13,6 +13,8 @@ from .turn import Turn
 
 VOLUNTARY = frozenset({"released"})
 """The ends after which a GPU is clear without looking: its holder said so itself."""
+ALARMS = (Alarm.AGE, Alarm.SILENCE, Alarm.RECALL_STEP, Alarm.REATTACH_END)
+"""Those that concern a lock."""
 
 
 def grant(turn: Turn, request: Request, gpus: tuple[str, ...]) -> Lock:
@@ -71,7 +73,7 @@ def end(turn: Turn, lock: Lock, how: str, by: str = "") -> None:
         turn.do(Unwatch(lock.owner.process))
     else:
         turn.state.sessions[lock.session].locks.discard(lock.id)
-    for alarm in (Alarm.AGE, Alarm.SILENCE, Alarm.RECALL_STEP, Alarm.REATTACH_END):
+    for alarm in ALARMS:
         turn.deadlines.clear(alarm, lock.id)
     clear, awaited = how in VOLUNTARY, how not in LET_GO
     if lock.recall is not None:

@@ -121,8 +121,9 @@ class Machine:
         turn = self.turn
         turn.now = max(now, turn.now)
         turn.actions = []
-        for alarm, subject in turn.deadlines.due(turn.now):
-            ALARMS[alarm](turn, subject)
+        if (at := turn.deadlines.next()) is not None and at <= turn.now:
+            for alarm, subject in turn.deadlines.due(turn.now):
+                ALARMS[alarm](turn, subject)
         # Only now: one alarm may free what another one, due later but due all the same, forbids to grant.
         requests.settle(turn)
         if not isinstance(event, OF_A_SESSION) or event.session in self.state.sessions:

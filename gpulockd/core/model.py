@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .value import value
@@ -380,5 +380,7 @@ class State:
     lease: Lease = field(default_factory=Lease)
     all_gpus: frozenset[str] = frozenset()
     """The UUIDs of `gpus`: what a request for any GPU is a candidate for."""
+    by_index: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    """The same by index, which a card and the MIG instances in it may share."""
     last_token: int = 0
     journal_fault: str | None = None

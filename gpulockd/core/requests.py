@@ -37,12 +37,25 @@ def acquire(turn: Turn, event: AcquireRequested) -> None:
     if (request := places.take_back(turn, session, event.msgid, wish)) is None:
         request = _new(turn, session, event.msgid, wish)
     request.candidates = uuids
+    if _granted_at_once(turn, request):
+        return
     turn.queue.add(request)
     session.requests[event.msgid] = request.id
     turn.unsettled = True
     settle(turn)
     if request.id in turn.state.requests:
         _wait(turn, session, request)
+
+
+def _granted_at_once(turn: Turn, request: Request) -> bool:
+    """Where nobody waits there is no order to keep, and a request that can be granted never sees the queue."""
+    if turn.queue or turn.state.absent or request.recorded:
+        return False
+    usable = turn.idle & request.candidates
+    if len(usable) < request.wish.count:
+        return False
+    grant(turn, request, choose(turn.state, usable, request.wish.count))
+    return True
 
 
 def _new(turn: Turn, session: Session, msgid: int, wish: Wish) -> Request:
