@@ -80,7 +80,12 @@ locks = every_field(
     level=st.just(Level.NONE),
     stalled=st.just(False),
 )
-quarantines = every_field(Quarantine, holder=owners, culprits=st.lists(every_field(GpuProcess), max_size=3).map(tuple))
+quarantines = every_field(
+    Quarantine,
+    holder=owners,
+    culprits=st.lists(every_field(GpuProcess), max_size=3).map(tuple),
+    awaited=st.just(False),  # the kernel is asked anew
+)
 
 
 requests = every_field(
