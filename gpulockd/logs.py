@@ -26,6 +26,11 @@ def configure(level: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler])
 
 
+def use_level(level: str) -> None:
+    """From here on, lines of `level` (`debug` to `error`) and above."""
+    logging.getLogger().setLevel(level.upper())
+
+
 class _JournalFormat(logging.Formatter):
     """sd-daemon(3): a line that begins with <N> has that syslog priority."""
 

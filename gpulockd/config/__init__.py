@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from .derived import core_settings, host_name, settings
-from .loading import DEFAULT_FILE, Loaded, load
+from .loading import DEFAULT_FILE, Loaded, Source, load
 from .masking import masked_url
 from .model import (
     Config,
@@ -20,9 +20,12 @@ from .model import (
     TimeoutLevels,
 )
 from .problems import ConfigError, Place, Problem
+from .reloading import NEEDS_RESTART, Change, changes, taken_over, told, with_values_of
 
 __all__ = [
     "DEFAULT_FILE",
+    "NEEDS_RESTART",
+    "Change",
     "Config",
     "ConfigError",
     "Daemon",
@@ -35,10 +38,15 @@ __all__ = [
     "Place",
     "Problem",
     "Redis",
+    "Source",
     "TimeoutLevels",
+    "changes",
     "core_settings",
     "host_name",
     "load",
     "masked_url",
     "settings",
+    "taken_over",
+    "told",
+    "with_values_of",
 ]

@@ -143,6 +143,8 @@ class Wish:
     labels: Mapping[str, str] = field(default_factory=dict)
     within: str | None = None
     notify: frozenset[str] = frozenset()
+    levels: Levels | None = None
+    """Those of its lock, as they were when it asked; None: those that hold when it is granted."""
 
 
 @dataclass(slots=True)

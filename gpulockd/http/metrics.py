@@ -36,7 +36,7 @@ class Metrics:
     def __init__(self, poll_interval: float = 0.0) -> None:
         """`poll_interval` is that of the configuration, in seconds."""
         self.tally = Tally()
-        self._poll_interval = poll_interval
+        self.poll_interval = poll_interval
 
     def observe(self, announce: Announce) -> None:
         """A `ports.Observer`."""
@@ -59,7 +59,7 @@ class Metrics:
         yield from _ends(self.tally)
         yield from _trouble(self.tally)
         yield from _latencies(self.tally)
-        yield from _configuration(self.tally, self._poll_interval)
+        yield from _configuration(self.tally, self.poll_interval)
 
 
 class _Scrape(Collector):

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ..core.model import GpuProcess, Lock, LockState, Owner, Process, Quarantine, Recall, Request, Wish
+from ..core.model import GpuProcess, Levels, Lock, LockState, Owner, Process, Quarantine, Recall, Request, Wish
 from ..ports import Ended
 
 Value = str | int | float | None
@@ -28,6 +28,7 @@ HISTORY_COLUMNS = (
 OWNER_FIELDS = ("process", "uid", "gid", "user", "command", "container", "admin")
 WISH_FIELDS = (
     "count", "selectors", "wait_timeout", "max_hold", "priority", "task", "profile", "labels", "within", "notify",
+    "levels",
 )  # fmt: skip
 _WISH, _ENDS_AT, _RECALL = map(LOCK_COLUMNS.index, ("wish", "ends_at", "recall"))
 
@@ -238,11 +239,14 @@ def _wish_values(wish: Wish) -> tuple[Any, ...]:
         dict(wish.labels),
         wish.within,
         tuple(wish.notify),
+        (levels.warning, levels.soft, levels.hard) if (levels := wish.levels) is not None else None,
     )
 
 
 def _wish_text(values: Sequence[Any]) -> str:
-    named = dict(zip(WISH_FIELDS, values, strict=True))
+    named = dict(zip(WISH_FIELDS, values, strict=False))  # an earlier version wrote fewer
+    if levels := named.get("levels"):
+        named["levels"] = [_finite(age) for age in levels]
     named["wait_timeout"], named["max_hold"] = _finite(named["wait_timeout"]), _finite(named["max_hold"])
     named["notify"] = sorted(named["notify"])
     return _encode(named)
@@ -256,6 +260,7 @@ def _read_wish(kept: Mapping[str, Any]) -> Wish:
             "wait_timeout": _endless(kept["wait_timeout"]),
             "max_hold": _endless(kept["max_hold"]),
             "notify": frozenset(kept["notify"]),
+            "levels": Levels(*map(_endless, levels)) if (levels := kept.get("levels")) else None,
         }
     )
 

@@ -41,15 +41,8 @@ class Server:
         self.path = path
         self._sessions = sessions
         self._announce = announce
-        bounds = {
-            "max_wait_time": settings.max_wait_time,
-            "request_bytes": wire.MAX_REQUEST_BYTES,
-            "reply_bytes": wire.MAX_REPLY_BYTES,
-            "requests": settings.max_requests_per_session,
-            "sessions": limits.sessions,
-            "sessions_per_user": limits.sessions_per_user,
-        }
-        context = Context(mailbox, settings, sources, watchers, f"gpulockd {version}", bounds)
+        context = Context(mailbox, settings, sources, watchers, f"gpulockd {version}", _bounds(settings, limits))
+        self._context = context
         self._admission = Admission(context, sessions, watchers, processes, limits, announce, peer=peer)
         self._endpoint: endpoint.Endpoint | None = None
         self._listener: Listener | None = None
@@ -63,6 +56,11 @@ class Server:
         audience = self._endpoint.audience
         self._announce(Announce("server.listening", f"{self.path} is open to {audience}"))
 
+    def use(self, settings: Settings, limits: Limits) -> None:
+        """What arrives from here on is filled in, and whoever connects admitted, by these."""
+        self._context.settings, self._context.limits = settings, _bounds(settings, limits)
+        self._admission.limits = limits
+
     def stop(self) -> None:
         """Ends every connection, and reports none of them closed. May be called more than once."""
         listener, self._listener = self._listener, None
@@ -72,3 +70,15 @@ class Server:
         if opened is not None:
             opened.close()
         self._sessions.disconnect_all()
+
+
+def _bounds(settings: Settings, limits: Limits) -> dict[str, float]:
+    """What `hello` tells of them."""
+    return {
+        "max_wait_time": settings.max_wait_time,
+        "request_bytes": wire.MAX_REQUEST_BYTES,
+        "reply_bytes": wire.MAX_REPLY_BYTES,
+        "requests": settings.max_requests_per_session,
+        "sessions": limits.sessions,
+        "sessions_per_user": limits.sessions_per_user,
+    }
