@@ -105,6 +105,16 @@ class Ended:
     by: str
 
 
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who changes the configuration, as the kernel attests it; without a uid no client: the start, a signal."""
+
+    user: str
+    uid: int | None = None
+    pid: int | None = None
+    command: str = ""
+
+
 class Journal(Protocol):
     def load(self) -> Saved:
         """Everything kept. Raises `StartupRefused` for a file that cannot be trusted."""

@@ -58,6 +58,24 @@ class Unsatisfiable(InvalidRequest):
     code = "unsatisfiable"
 
 
+class BadConfiguration(InvalidRequest):
+    """A configuration that cannot be used. `data["problems"]` has `file`, `line`, `column` and `message` of each."""
+
+    code = "bad-configuration"
+
+
+class RestartNeeded(InvalidRequest):
+    """A configuration that a running daemon cannot take over. `data["changes"]` has what it would change."""
+
+    code = "restart-needed"
+
+
+class ConfigurationUnwritable(GpulockError):
+    """The daemon may not write its own configuration file, `data["file"]`; nothing was changed."""
+
+    code = "configuration-unwritable"
+
+
 class ProtocolError(GpulockError):
     """Bytes that are no message: not MessagePack, not MessagePack-RPC, or over the size limit."""
 

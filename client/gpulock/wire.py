@@ -31,6 +31,8 @@ MAX_REPLY_BYTES = 16 * 1024 * 1024
 """The longest frame a client reads."""
 MAX_TEXT = 1024
 """The longest string in a request, in characters."""
+MAX_CONTENT_BYTES = 60 * 1024
+"""The longest configuration file in a request; it shares the frame with little else."""
 MAX_LABELS = 32
 MAX_GPUS = 1024
 PRIORITIES = range(-10, 11)
@@ -159,6 +161,48 @@ class Undrain(NamedTuple):
     gpu: str | None = None
 
 
+class Reload(NamedTuple):
+    """Has the daemon read its configuration file again."""
+
+    reason: str = ""
+    """Why, for the history."""
+    dry_run: bool = False
+    """Only says what would change."""
+
+
+class ConfigHistory(NamedTuple):
+    """What became of the configuration, the latest first."""
+
+    limit: int = 50
+
+
+class ConfigVersion(NamedTuple):
+    """One configuration, as its file was."""
+
+    version: int | None = None
+    """None: the one in force."""
+
+
+class ConfigApply(NamedTuple):
+    """Puts another content into the daemon's configuration file, and has it read."""
+
+    content: str
+    reason: str = ""
+    dry_run: bool = False
+    restart_later: bool = False
+    """Also one that needs a restart: what does is put off until then."""
+
+
+class ConfigRollback(NamedTuple):
+    """Applies an earlier configuration again."""
+
+    version: int | None = None
+    """None: the last one in force that was another."""
+    reason: str = ""
+    dry_run: bool = False
+    restart_later: bool = False
+
+
 class Nothing(NamedTuple):
     """The parameters of a method that has none."""
 
@@ -180,6 +224,11 @@ METHODS: Mapping[str, type[NamedTuple]] = {
     "revoke": Revoke,
     "drain": Drain,
     "undrain": Undrain,
+    "reload": Reload,
+    "config_history": ConfigHistory,
+    "config_version": ConfigVersion,
+    "config_apply": ConfigApply,
+    "config_rollback": ConfigRollback,
 }
 """Every method and its parameters."""
 
@@ -244,6 +293,22 @@ def _text(value: object) -> str:
     if not value.isprintable() and any(c < " " or "\x7f" <= c <= "\x9f" for c in value):
         raise InvalidRequest(f"{_shown(value)} holds control characters", hint="they end up on terminals")
     return value
+
+
+def _content(value: object) -> str:
+    """A file, which may be longer than any other string, and has lines."""
+    if not isinstance(value, str):
+        raise _wrong(value, "a string")
+    if len(value.encode(errors="surrogatepass")) > MAX_CONTENT_BYTES:
+        raise InvalidRequest(
+            f"a configuration of {len(value)} characters is too long to be sent",
+            hint=f"at most {MAX_CONTENT_BYTES} bytes; put a longer one in its place and reload",
+        )
+    return value
+
+
+def _version(value: object) -> int:
+    return _integer(value, 1, 2**31)
 
 
 def _flag(value: object) -> bool:
@@ -352,5 +417,10 @@ _CHECKS: Mapping[type, Mapping[str, Check]] = {
     Revoke: {"subject": _text, "reason": _text, "grace": _optional(_duration)},
     Drain: {"gpu": _optional(_text), "reason": _text},
     Undrain: {"gpu": _optional(_text)},
+    Reload: {"reason": _text, "dry_run": _flag},
+    ConfigHistory: {"limit": lambda value: _integer(value, 1, 10_000)},
+    ConfigVersion: {"version": _optional(_version)},
+    ConfigApply: {"content": _content, "reason": _text, "dry_run": _flag, "restart_later": _flag},
+    ConfigRollback: {"version": _optional(_version), "reason": _text, "dry_run": _flag, "restart_later": _flag},
     Nothing: {},
 }

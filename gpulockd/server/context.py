@@ -9,7 +9,7 @@ from typing import Protocol
 from gpulock import wire
 
 from ..core.model import Owner, Settings
-from ..ports import Ended, Mailbox
+from ..ports import Author, Ended, Mailbox
 
 
 class Listens(Protocol):
@@ -33,6 +33,30 @@ class Caller(Listens, Protocol):
         ...
 
 
+class Changes(Protocol):
+    """The configuration as it changes. Everything here raises a `GpulockError` for what it refuses."""
+
+    async def reload(self, author: Author, reason: str = "", *, dry_run: bool = False) -> Mapping[str, object]: ...
+
+    async def apply(
+        self, content: bytes, author: Author, reason: str = "", *, dry_run: bool = False, restart_later: bool = False
+    ) -> Mapping[str, object]: ...
+
+    async def rollback(
+        self,
+        version: int | None,
+        author: Author,
+        reason: str = "",
+        *,
+        dry_run: bool = False,
+        restart_later: bool = False,
+    ) -> Mapping[str, object]: ...
+
+    def history(self, limit: int) -> Mapping[str, object]: ...
+
+    async def version(self, number: int | None) -> Mapping[str, object]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Sources:
     """Answers that do not come from the core's state."""
@@ -47,16 +71,18 @@ class Sources:
     """Has the GPUs looked at, unless that was a moment ago: figures of a status are to be of now."""
     daemon: Callable[[], Mapping[str, object]]
     """The `DaemonView` of a status."""
+    changes: Changes
 
 
 class Audience(Protocol):
     def add(self, listener: Listens) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Context:
     mailbox: Mailbox
     settings: Settings
+    """As they hold for what arrives now."""
     sources: Sources
     watchers: Audience
     daemon: str

@@ -11,7 +11,7 @@ import dataclasses
 import enum
 import hashlib
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +33,7 @@ from ..core.events import (
     UndrainRequested,
 )
 from ..core.model import Settings, State, Wish
-from ..ports import Unavailable, View
+from ..ports import Author, Unavailable, View
 from .context import Caller, Context
 
 VERSIONS = (wire.VERSION,)
@@ -136,6 +136,7 @@ def wish(params: wire.Acquire, settings: Settings) -> Wish:
         labels=params.labels,
         within=params.within,
         notify=frozenset(params.notify),
+        levels=settings.levels,
     )
 
 
@@ -235,6 +236,53 @@ def _undrain(context: Context, caller: Caller, msgid: int, params: wire.Undrain)
     context.mailbox.post(UndrainRequested(caller.session, msgid, params.gpu))
 
 
+def _author(caller: Caller) -> Author:
+    owner = caller.owner
+    return Author(owner.user, owner.uid, owner.process.pid, owner.command)
+
+
+def _answering(
+    work: Callable[[Context, Caller, Any], Awaitable[Mapping[str, object]]],
+) -> Callable[[Context, Caller, int, Any], None]:
+    """A method whose answer takes a while and does not come from the core."""
+
+    async def see_through(context: Context, caller: Caller, msgid: int, params: object) -> None:
+        caller.answer(msgid, await work(context, caller, params))
+
+    def perform(context: Context, caller: Caller, msgid: int, params: object) -> None:
+        caller.undertake(msgid, see_through(context, caller, msgid, params))
+
+    return perform
+
+
+async def _reload(context: Context, caller: Caller, params: wire.Reload) -> Mapping[str, object]:
+    return await context.sources.changes.reload(_author(caller), params.reason, dry_run=params.dry_run)
+
+
+async def _config_apply(context: Context, caller: Caller, params: wire.ConfigApply) -> Mapping[str, object]:
+    return await context.sources.changes.apply(
+        params.content.encode(errors="surrogatepass"),
+        _author(caller),
+        params.reason,
+        dry_run=params.dry_run,
+        restart_later=params.restart_later,
+    )
+
+
+async def _config_rollback(context: Context, caller: Caller, params: wire.ConfigRollback) -> Mapping[str, object]:
+    return await context.sources.changes.rollback(
+        params.version, _author(caller), params.reason, dry_run=params.dry_run, restart_later=params.restart_later
+    )
+
+
+async def _config_version(context: Context, _: Caller, params: wire.ConfigVersion) -> Mapping[str, object]:
+    return await context.sources.changes.version(params.version)
+
+
+def _config_history(context: Context, caller: Caller, msgid: int, params: wire.ConfigHistory) -> None:
+    caller.answer(msgid, context.sources.changes.history(params.limit))
+
+
 METHODS: Mapping[str, Method] = {
     "hello": Method(Access.ANYONE, wire.Hello, COMMAND, _hello),
     "acquire": Method(Access.ANYONE, wire.Acquire, WAITING, _acquire),
@@ -252,4 +300,9 @@ METHODS: Mapping[str, Method] = {
     "revoke": Method(Access.ADMINISTRATOR, wire.Revoke, COMMAND, _revoke),
     "drain": Method(Access.ADMINISTRATOR, wire.Drain, COMMAND, _drain),
     "undrain": Method(Access.ADMINISTRATOR, wire.Undrain, COMMAND, _undrain),
+    "reload": Method(Access.ADMINISTRATOR, wire.Reload, COMMAND, _answering(_reload)),
+    "config_history": Method(Access.ANYONE, wire.ConfigHistory, QUESTION, _config_history),
+    "config_version": Method(Access.ADMINISTRATOR, wire.ConfigVersion, QUESTION, _answering(_config_version)),
+    "config_apply": Method(Access.ADMINISTRATOR, wire.ConfigApply, COMMAND, _answering(_config_apply)),
+    "config_rollback": Method(Access.ADMINISTRATOR, wire.ConfigRollback, COMMAND, _answering(_config_rollback)),
 }

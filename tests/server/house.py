@@ -27,6 +27,7 @@ from gpulockd.ports import Ended, View
 from gpulockd.server import Limits, Server as SocketServer, Sessions, Sources, Watchers
 from gpulockd.server.peer import Peer, peer_of
 from tests.support.frames import Frames
+from tests.support.unchanging import Unchanging
 from tests.support.waiting import PATIENCE
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
@@ -128,12 +129,14 @@ class House:
         self.watchers = Watchers(lambda: 1_700_000_000.0)
         self.core = ScriptedCore(self.sessions, settings or Settings(host="test"))
         self.processes = RecordedProcesses()
+        self.changes = Unchanging()
         sources = Sources(
             settings=values,
             history=history,
             fleet=fleet or _no_fleet,
             refresh=self._refresh,
             daemon=lambda: {"pid": os.getpid(), "sessions": len(self.sessions)},
+            changes=self.changes,
         )
         self.refreshed = 0
         self.server = SocketServer(

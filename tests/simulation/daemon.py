@@ -17,6 +17,7 @@ from gpulockd.server import Limits, Sessions, Sources, Watchers
 from gpulockd.server.admission import Admission
 from gpulockd.server.context import Context
 from gpulockd.server.peer import Peer
+from tests.support.unchanging import Unchanging
 
 from .hardware import DriverView, KernelView
 from .loop import SimulatedLoop
@@ -63,7 +64,12 @@ class Daemon:
             announce=self._announce,
         )
         sources = Sources(
-            settings=tuple, history=lambda asked: (), fleet=self._nothing, refresh=self._nothing, daemon=dict
+            settings=tuple,
+            history=lambda asked: (),
+            fleet=self._nothing,
+            refresh=self._nothing,
+            daemon=dict,
+            changes=Unchanging(),
         )
         context = Context(self.engine, host.settings, sources, Watchers(self.wall), "gpulockd", {})
         self.admission = Admission(
