@@ -58,20 +58,26 @@ class Unsatisfiable(InvalidRequest):
     code = "unsatisfiable"
 
 
-class BadConfiguration(InvalidRequest):
+class ConfigurationRefused(GpulockError):
+    """A change of the daemon's configuration that cannot be made; nothing was changed."""
+
+    code = "configuration-refused"
+
+
+class BadConfiguration(ConfigurationRefused):
     """A configuration that cannot be used. `data["problems"]` has `file`, `line`, `column` and `message` of each."""
 
     code = "bad-configuration"
 
 
-class RestartNeeded(InvalidRequest):
+class RestartNeeded(ConfigurationRefused):
     """A configuration that a running daemon cannot take over. `data["changes"]` has what it would change."""
 
     code = "restart-needed"
 
 
-class ConfigurationUnwritable(GpulockError):
-    """The daemon may not write its own configuration file, `data["file"]`; nothing was changed."""
+class ConfigurationUnwritable(ConfigurationRefused):
+    """The daemon may not write its own configuration file, `data["file"]`."""
 
     code = "configuration-unwritable"
 
