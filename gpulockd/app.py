@@ -20,7 +20,7 @@ from gpulock.documents import DaemonView, StatusDocument
 from gpulock.errors import GpulockError
 
 from . import config as configuration, logs
-from .changes import BY_SIGNAL, Changing
+from .changes import BY_SIGNAL, Canaries, Changing
 from .clock import BootClock
 from .config import Config, Loaded
 from .core import views
@@ -41,7 +41,7 @@ from .notify import keep_watchdog_quiet, notify, reloading
 from .ports import Inventory, Leases, Saved, Unavailable
 from .processes import Administrators, LinuxProcesses
 from .server import Server, Sessions, Sources, Watchers
-from .takeover import Takeover, limits, sampling_interval, told
+from .takeover import Takeover, limits, sampling_interval, thresholds, told
 from .version import __version__
 
 log = logs.log
@@ -84,6 +84,7 @@ class Daemon:
     sampler: Sampler
     http: HttpServer
     changing: Changing
+    canaries: Canaries
     beat: Callable[[float], None]
     """Is told how late the engine was."""
 
@@ -103,6 +104,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
         inventory = CountedInventory(open_inventory(config.inventory, host), tally.nvml_failed)
         stack.push_async_callback(inventory.close)
         leases = open_leases(config.redis, config.daemon.state_dir, host)
+        shared = leases.canary if isinstance(leases, RedisLeases) else None
         if leases.kind == RedisLeases.kind:
             leases = TimedLeases(leases, clock, tally.waited_for_redis, tally.polled)
         stack.push_async_callback(leases.close)
@@ -145,6 +147,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
         def announce(event: Announce) -> None:
             for observe in observers:
                 observe(event)
+            canaries.observe(event)
 
         engine = Engine(
             Machine(settings),
@@ -160,9 +163,19 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
         sampler = Sampler(inventory, processes, clock, post, lambda: engine.state)
 
         def take_over(changed: Config) -> None:
-            Takeover(engine.post, server, administrators, sampler, http)(changed)
+            Takeover(engine.post, server, administrators, sampler, http)(changed, canaries.trial(changed))
 
         changing = Changing(loaded, config.daemon.state_dir, clock, take_over, announce)
+        canaries = Canaries(
+            changing,
+            config.daemon.state_dir,
+            clock,
+            announce,
+            lambda: thresholds(changing.running.config.canary),
+            shared,
+        )
+        if shared is not None:
+            shared.watch(canaries.heard, canaries.use_of_redis)
         server = Server(
             str(config.daemon.socket),
             mailbox=engine,
@@ -177,6 +190,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
                 daemon=lambda: dict(daemon_view()),
                 refresh=lambda: sampler.look(max_age=FRESH),
                 changes=changing,
+                canary=canaries,
             ),
             limits=limits(config.daemon),
             version=__version__,
@@ -198,7 +212,19 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
             tally.beat(clock.now(), lag)
 
         yield Daemon(
-            clock, started_at, journal, inventory, leases, processes, engine, server, sampler, http, changing, beat
+            clock,
+            started_at,
+            journal,
+            inventory,
+            leases,
+            processes,
+            engine,
+            server,
+            sampler,
+            http,
+            changing,
+            canaries,
+            beat,
         )
 
 
@@ -224,6 +250,7 @@ async def _serve(loaded: Loaded) -> None:
     async with assembled(loaded) as daemon:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             daemon.changing.begin()
+            await daemon.canaries.begin()
             await _first_events(daemon)
             async with anyio.create_task_group() as tasks:
                 await tasks.start(daemon.engine.run)
@@ -233,6 +260,7 @@ async def _serve(loaded: Loaded) -> None:
                 await daemon.sampler.look(max_age=FRESH)
                 await daemon.http.start()
                 daemon.server.start()
+                tasks.start_soon(daemon.canaries.run)
                 tasks.start_soon(keep_watchdog_quiet, daemon.engine.turned)
                 tasks.start_soon(feel_pulse, daemon.engine.turned, daemon.beat)
                 _spare_the_collector()

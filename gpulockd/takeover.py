@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from . import config as configuration, logs
 from .config import Config
+from .core.canary import Thresholds
 from .core.events import SettingsChanged
 from .core.forms import finite
+from .core.model import Trial
 from .http import HttpServer, MonitorConfig
 from .monitor import Sampler
 from .ports import Post
@@ -28,15 +30,19 @@ class Takeover:
     http: HttpServer
     use_level: Callable[[str], None] = logs.use_level
 
-    def __call__(self, config: Config) -> None:
-        """All of it in one turn of the loop: nobody sees the half of it."""
-        settings = configuration.core_settings(config)
+    def __call__(self, config: Config, trial: Trial | None = None) -> None:
+        """All of it in one turn of the loop: nobody sees the half of it. `trial` is what some have instead."""
+        settings = replace(configuration.core_settings(config), trial=trial)
         self.post(SettingsChanged(settings))
         self.server.use(settings, limits(config.daemon))
         self.administrators.names = config.daemon.admins
         self.sampler.every(sampling_interval(config))
         self.http.use(told(config.gpu_lock_monitor), config.gpu_lock.poll_interval)
         self.use_level(config.daemon.log_level)
+
+
+def thresholds(canary: configuration.Canary) -> Thresholds:
+    return Thresholds(canary.max_timeouts, canary.max_failures, canary.max_redis_cpu, canary.min_requests)
 
 
 def limits(daemon: configuration.Daemon) -> Limits:

@@ -80,6 +80,19 @@ def duration(value: object) -> float:
     return parse_duration(value)
 
 
+def positive_duration(value: object) -> float:
+    seconds = duration(value)
+    if seconds == 0:
+        raise wrong(value, "a duration above 0")
+    return seconds
+
+
+def percent(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 100:
+        raise wrong(value, "a number above 0, up to 100")
+    return float(value)
+
+
 def share(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value) or not 0 <= value <= 1:
         raise wrong(value, "a number from 0 to 1")

@@ -328,6 +328,46 @@ class ConfigVersionDocument(TypedDict):
     """nil: there was no file, and the defaults held."""
 
 
+class OutcomesView(TypedDict):
+    """Of one variant, on the daemon's own host."""
+
+    granted: int
+    timed_out: int
+    failed: int
+
+
+class ThresholdsView(TypedDict):
+    timeouts: float
+    failures: float
+    redis_cpu: float
+    min_requests: int
+
+
+class CanaryView(TypedDict):
+    id: str
+    course: Literal["running", "promoted", "aborted", "rolled-back", "expired"]
+    percent: float
+    time_left: float | None
+    by: str
+    reason: str
+    at: float
+    """Wall clock of its last change, seconds since 1970, for people."""
+    why: str
+    """Why it was ended, where no person did it."""
+    outcomes: dict[str, OutcomesView]
+    """By variant: `stable` and `candidate`."""
+    thresholds: ThresholdsView
+    shared: bool
+    """Whether other hosts know of it as it is."""
+
+
+class CanaryDocument(TypedDict):
+    """Answer of `canary` and of everything that changes it: the one that runs, or the last that did."""
+
+    schema_version: int
+    canary: CanaryView | None
+
+
 class EventView(TypedDict):
     """Parameters of an `event` notification."""
 

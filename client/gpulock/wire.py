@@ -7,6 +7,7 @@ leaving out what stands at its default. Answers are plain maps; their forms are 
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 
@@ -22,6 +23,8 @@ from .checks import (
     msgid as _msgid,
     notifications as _notifications,
     optional as _optional,
+    percent as _percent,
+    positive_duration as _positive_duration,
     share as _share,
     shown as _shown,
     text as _text,
@@ -214,6 +217,30 @@ class ConfigRollback(NamedTuple):
     restart_later: bool = False
 
 
+class CanaryStart(NamedTuple):
+    """Gives a share of the sessions another configuration."""
+
+    content: str
+    percent: float
+    """Of the sessions."""
+    lasts: float = math.inf
+    """Seconds, after which it is taken back."""
+    reason: str = ""
+
+
+class CanaryStage(NamedTuple):
+    """Another share for the canary that runs."""
+
+    percent: float
+    reason: str = ""
+
+
+class CanaryEnd(NamedTuple):
+    """Makes the canary's configuration everybody's, or nobody's."""
+
+    reason: str = ""
+
+
 class Nothing(NamedTuple):
     """The parameters of a method that has none."""
 
@@ -240,6 +267,11 @@ METHODS: Mapping[str, type[NamedTuple]] = {
     "config_version": ConfigVersion,
     "config_apply": ConfigApply,
     "config_rollback": ConfigRollback,
+    "canary": Nothing,
+    "canary_start": CanaryStart,
+    "canary_stage": CanaryStage,
+    "canary_promote": CanaryEnd,
+    "canary_abort": CanaryEnd,
 }
 """Every method and its parameters."""
 
@@ -322,5 +354,8 @@ _CHECKS: Mapping[type, Mapping[str, Check]] = {
     ConfigVersion: {"version": _optional(_version)},
     ConfigApply: {"content": _content, "reason": _text, "dry_run": _flag, "restart_later": _flag},
     ConfigRollback: {"version": _optional(_version), "reason": _text, "dry_run": _flag, "restart_later": _flag},
+    CanaryStart: {"content": _content, "percent": _percent, "lasts": _positive_duration, "reason": _text},
+    CanaryStage: {"percent": _percent, "reason": _text},
+    CanaryEnd: {"reason": _text},
     Nothing: {},
 }

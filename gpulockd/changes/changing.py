@@ -73,7 +73,7 @@ class Changing:
 
         Raises `BadConfiguration` or `ConfigurationUnwritable`, and nothing has changed.
         """
-        return await self._undisturbed(self._reload(author, reason, dry_run=dry_run))
+        return await self.undisturbed(self._reload(author, reason, dry_run=dry_run))
 
     async def apply(
         self, content: bytes, author: Author, reason: str = "", *, dry_run: bool = False, restart_later: bool = False
@@ -82,7 +82,7 @@ class Changing:
 
         Raises `BadConfiguration`, `RestartNeeded` or `ConfigurationUnwritable`, and nothing has changed.
         """
-        return await self._undisturbed(
+        return await self.undisturbed(
             self._replace("apply", content, author, reason, dry_run=dry_run, restart_later=restart_later)
         )
 
@@ -97,7 +97,7 @@ class Changing:
     ) -> Mapping[str, object]:
         """Applies an earlier version again; None: the last that was in force and was another. Raises as `apply`, and
         `InvalidRequest` for one that is not kept."""
-        return await self._undisturbed(
+        return await self.undisturbed(
             self._rollback(version, author, reason, dry_run=dry_run, restart_later=restart_later)
         )
 
@@ -116,6 +116,40 @@ class Changing:
         found, content = await asyncio.to_thread(self._kept, number)
         text = None if content is None else content.decode(errors="replace")
         return {"schema_version": SCHEMA_VERSION, "version": found, "content": text}
+
+    # For what else changes what is in force.
+
+    async def undisturbed(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Runs `work` to its end, one at a time, though whoever asked for it may leave before."""
+        return await asyncio.shield(self.spawn(work))
+
+    def spawn(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
+        """Runs `work` when its turn comes, and nobody waits for it."""
+
+        async def alone() -> Result:
+            async with self._one_at_a_time:
+                return await work
+
+        task = asyncio.get_running_loop().create_task(alone())
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return task
+
+    def refresh(self) -> None:
+        """Has the parts of the daemon look again at what is in force."""
+        self._take_over(self.running.config)
+
+    async def replace(self, how: str, content: bytes, author: Author, reason: str) -> None:
+        """`apply` for whoever is undisturbed already."""
+        await self._replace(how, content, author, reason, dry_run=False, restart_later=False)
+
+    async def note(self, how: str, author: Author, reason: str) -> None:
+        """Adds a line to the history that is about no version."""
+        entry = dataclasses.replace(self._entry(how, author, reason), outcome="applied")
+        try:
+            await asyncio.to_thread(self._versions.note, entry)
+        except OSError as error:
+            log.warning("the history of configurations cannot be written: %s", error)
 
     # One change, from its beginning to its end.
 
@@ -176,7 +210,7 @@ class Changing:
         try:
             kept = await asyncio.to_thread(self._versions.keep, entry, content)
         except OSError as error:
-            raise _unkept(error) from error
+            raise refusals.unkept(error) from error
         assert kept.version is not None, "what is kept has a number"
         return kept.version
 
@@ -193,9 +227,9 @@ class Changing:
         self._announce(
             Announce(
                 "config.reloaded",
-                f"configuration {number} is in force, by {_who(author)} ({how}): {names} changed",
+                f"configuration {number} is in force, by {who(author)} ({how}): {names} changed",
                 Severity.INFO,
-                {"version": number, "how": how, "by": _who(author), "changes": [each.key for each in changed]},
+                {"version": number, "how": how, "by": who(author), "changes": [each.key for each in changed]},
             )
         )
         return {**self._answer("applied", changed), "version": number}
@@ -210,10 +244,10 @@ class Changing:
         try:
             await asyncio.to_thread(self._versions.note, entry)
         except OSError as fault:
-            return _unkept(fault)
+            return refusals.unkept(fault)
         kind = "config.reload-failed" if how == "reload" else "config.refused"
-        said = f"the configuration stays as it is ({how} by {_who(author)}): {error.message}"
-        self._announce(Announce(kind, said, Severity.ERROR, {"how": how, "by": _who(author)}))
+        said = f"the configuration stays as it is ({how} by {who(author)}): {error.message}"
+        self._announce(Announce(kind, said, Severity.ERROR, {"how": how, "by": who(author)}))
         return error
 
     async def _set_aside(self, content: bytes | None) -> None:
@@ -227,7 +261,7 @@ class Changing:
         try:
             await asyncio.to_thread(self._versions.keep, entry, found)
         except OSError as error:
-            raise _unkept(error) from error
+            raise refusals.unkept(error) from error
 
     def _on_disk(self) -> bytes | None:
         try:
@@ -269,20 +303,8 @@ class Changing:
             "changes": [dict(each) for each in configuration.told(changed)],
         }
 
-    async def _undisturbed(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Runs `work` to its end, one at a time, though whoever asked for it may leave before."""
 
-        async def alone() -> Result:
-            async with self._one_at_a_time:
-                return await work
-
-        task = asyncio.get_running_loop().create_task(alone())
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
-        return await asyncio.shield(task)
-
-
-def _who(author: Author) -> str:
+def who(author: Author) -> str:
     if author.uid is None:
         return author.user
     return f"{author.user or 'somebody'} (pid {author.pid}), uid {author.uid}"
@@ -293,10 +315,3 @@ def _told(entry: Entry, current: Entry | None) -> Mapping[str, object]:
     whole = dataclasses.asdict(entry)
     author = whole.pop("author")
     return {**whole, **author, "changes": [dict(each) for each in entry.changes], "current": entry is current}
-
-
-def _unkept(error: OSError) -> ConfigurationUnwritable:
-    return ConfigurationUnwritable(
-        f"the history of configurations cannot be written: {error.strerror or error}",
-        hint="make room in daemon.state_dir; nothing was changed",
-    )

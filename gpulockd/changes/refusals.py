@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gpulock.errors import BadConfiguration, ConfigurationUnwritable, RestartNeeded
+from gpulock.errors import BadConfiguration, ConfigurationRefused, ConfigurationUnwritable, RestartNeeded
 
-from ..config import NEEDS_RESTART, Change, ConfigError, told
+from ..config import CANARY_SETTINGS, NEEDS_RESTART, Change, ConfigError, told
 from .files import Unwritable
 
 
@@ -39,6 +39,21 @@ def needs_restart(changed: Sequence[Change]) -> RestartNeeded:
         f"a running daemon cannot take over {', '.join(each.key for each in waiting)} ({reasons})",
         hint="--restart-later applies the rest now, and these with the next start",
         data={"changes": [dict(each) for each in told(changed)]},
+    )
+
+
+def not_for_a_canary(keys: Sequence[str]) -> ConfigurationRefused:
+    return ConfigurationRefused(
+        f"a canary can try only what acts on single requests, and the candidate changes {', '.join(keys)}",
+        hint=f"it may change {', '.join(CANARY_SETTINGS)} and profiles",
+        data={"settings": list(keys)},
+    )
+
+
+def unkept(error: OSError) -> ConfigurationUnwritable:
+    return ConfigurationUnwritable(
+        f"the state directory cannot be written: {error.strerror or error}",
+        hint="make room in daemon.state_dir; nothing was changed",
     )
 
 

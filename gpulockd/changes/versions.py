@@ -69,13 +69,16 @@ class Versions:
     @property
     def current(self) -> Entry | None:
         """The version in force, or about to be."""
-        return next((entry for entry in reversed(self._entries) if entry.outcome in ("applied", "begun")), None)
+        return next((entry for entry in reversed(self._versions()) if entry.outcome in ("applied", "begun")), None)
 
     def before_current(self) -> Entry | None:
         """The last version that was in force before and had other bytes."""
         current = self.current
-        applied = (entry for entry in reversed(self._entries) if entry.outcome == "applied")
+        applied = (entry for entry in reversed(self._versions()) if entry.outcome == "applied")
         return next((entry for entry in applied if current is not None and entry.digest != current.digest), None)
+
+    def _versions(self) -> list[Entry]:
+        return [entry for entry in self._entries if entry.version is not None]
 
     def entry_of(self, version: int) -> Entry | None:
         return next((entry for entry in reversed(self._entries) if entry.version == version), None)

@@ -9,6 +9,7 @@ from .derived import core_settings, host_name, settings
 from .loading import DEFAULT_FILE, Loaded, Source, load
 from .masking import masked_url
 from .model import (
+    Canary,
     Config,
     Daemon,
     GpuLock,
@@ -20,11 +21,13 @@ from .model import (
     TimeoutLevels,
 )
 from .problems import ConfigError, Place, Problem
-from .reloading import NEEDS_RESTART, Change, changes, taken_over, told, with_values_of
+from .reloading import CANARY_SETTINGS, NEEDS_RESTART, Change, cannot_be_tried, changes, taken_over, told, tried
 
 __all__ = [
+    "CANARY_SETTINGS",
     "DEFAULT_FILE",
     "NEEDS_RESTART",
+    "Canary",
     "Change",
     "Config",
     "ConfigError",
@@ -40,6 +43,7 @@ __all__ = [
     "Redis",
     "Source",
     "TimeoutLevels",
+    "cannot_be_tried",
     "changes",
     "core_settings",
     "host_name",
@@ -48,5 +52,5 @@ __all__ = [
     "settings",
     "taken_over",
     "told",
-    "with_values_of",
+    "tried",
 ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .derived import effective, shown
-from .keys import settings_of, value_of
+from .keys import PROFILES, settings_of, value_of
 from .loading import Loaded
 from .model import Config
 
@@ -27,6 +27,16 @@ NEEDS_RESTART: Mapping[str, str] = {
     "http.port": "it is open",
 }
 """The settings that a running daemon keeps, and why. It takes over every other one."""
+
+
+CANARY_SETTINGS = (
+    "gpu_lock.max_wait_time",
+    "gpu_lock.lock_timeout",
+    "gpu_lock_monitor.timeout_levels.warning",
+    "gpu_lock_monitor.timeout_levels.soft_timeout",
+    "gpu_lock_monitor.timeout_levels.hard_timeout",
+)
+"""With the profiles, the settings that act on one request and no other: these alone can be tried on a share of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +91,17 @@ def _value(config: Config, key: str) -> object:
 
 def _shown(key: str, value: object) -> object:
     return None if value is None else shown(key, value)
+
+
+def tried(running: Config, candidate: Config) -> Config:
+    """`running` with what a canary of `candidate` is about."""
+    config = with_values_of(running, candidate, CANARY_SETTINGS)
+    return config.model_copy(update={PROFILES: candidate.profiles})
+
+
+def cannot_be_tried(changed: Iterable[Change]) -> list[str]:
+    """The settings among these that act on more than one request."""
+    return [each.key for each in changed if each.key not in CANARY_SETTINGS and not each.key.startswith(f"{PROFILES}.")]
 
 
 def told(changed: Iterable[Change]) -> Iterator[Mapping[str, object]]:

@@ -54,6 +54,7 @@ def grant(turn: Turn, request: Request, gpus: tuple[str, ...]) -> Lock:
         user=lock.owner.user,
         task=lock.wish.task,
         waited=turn.now - lock.queued_at,
+        variant=lock.wish.variant,
     )
     return lock
 

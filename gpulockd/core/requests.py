@@ -191,7 +191,13 @@ def _refused_as_circle(turn: Turn, request: Request) -> bool:
         "let go of what you hold first, or ask for all GPUs in one request",
         circle=circles.view(turn.state, circle),
     )
-    turn.announce("request.deadlocked", f"{request.id} is refused: {told}", Severity.WARNING, request=request.id)
+    turn.announce(
+        "request.deadlocked",
+        f"{request.id} is refused: {told}",
+        Severity.WARNING,
+        request=request.id,
+        variant=request.wish.variant,
+    )
     return True
 
 
@@ -259,6 +265,7 @@ def timed_out(turn: Turn, request_id: str) -> None:
         user=owner.user,
         task=request.wish.task,
         waited=waited,
+        variant=request.wish.variant,
     )
 
 
@@ -269,7 +276,10 @@ def _refuse_busy(turn: Turn, request: Request) -> None:
     if not facts["holders"] and _only_the_lease(turn, request):
         code = "lease-unavailable"
     turn.refuse(request.session, request.msgid, code, str(facts["why"]), "wait for it, or gpulockctl status", **facts)
-    turn.announce("request.refused", f"{request.id}: {code}", Severity.DEBUG, request=request.id, code=code)
+    variant = request.wish.variant
+    turn.announce(
+        "request.refused", f"{request.id}: {code}", Severity.DEBUG, request=request.id, code=code, variant=variant
+    )
 
 
 def _only_the_lease(turn: Turn, request: Request) -> bool:

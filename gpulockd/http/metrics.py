@@ -60,6 +60,7 @@ class Metrics:
         yield from _trouble(self.tally)
         yield from _latencies(self.tally)
         yield from _configuration(self.tally, self.poll_interval)
+        yield from _canary(self.tally)
 
 
 class _Scrape(Collector):
@@ -198,6 +199,21 @@ def _configuration(tally: Tally, poll_interval: float) -> Iterator[Metric]:
         "Whether the configuration that was read last is in force.",
         not tally.reload_failed,
     )
+
+
+def _canary(tally: Tally) -> Iterator[Metric]:
+    family = CounterMetricFamily(
+        "gpu_lock_canary_requests",
+        "Requests while a canary ran, by the side that their session was on.",
+        labels=["variant", "outcome"],
+    )
+    for (variant, outcome), count in tally.tried.items():
+        family.add_metric([variant, outcome], count)
+    yield family
+    yield GaugeMetricFamily(
+        "gpu_lock_canary_percent", "The share of the sessions that have a canary's settings.", tally.canary_percent
+    )
+    yield _counters("gpu_lock_canary_ends", "Canaries that came to an end.", "course", tally.canary_ends)
 
 
 def _counter(name: str, documentation: str, count: int) -> Metric:

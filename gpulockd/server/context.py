@@ -25,6 +25,8 @@ class Caller(Listens, Protocol):
 
     session: int
     owner: Owner
+    key: str
+    """What its side of a canary is chosen by: the same for as long as the session lasts, and over a restart."""
 
     def answer(self, msgid: int, result: Mapping[str, object]) -> None: ...
 
@@ -57,6 +59,26 @@ class Changes(Protocol):
     async def version(self, number: int | None) -> Mapping[str, object]: ...
 
 
+class Canary(Protocol):
+    """Another configuration for a share of the sessions. What changes it raises a `GpulockError` where it refuses."""
+
+    def status(self) -> Mapping[str, object]: ...
+
+    async def start(
+        self, content: bytes, percent: float, lasts: float, author: Author, reason: str = ""
+    ) -> Mapping[str, object]: ...
+
+    async def stage(self, percent: float, author: Author, reason: str = "") -> Mapping[str, object]: ...
+
+    async def promote(self, author: Author, reason: str = "") -> Mapping[str, object]: ...
+
+    async def abort(self, author: Author, reason: str = "") -> Mapping[str, object]: ...
+
+    def turned_away(self, variant: str) -> None:
+        """A request of that variant was refused by its settings, and would not have been by the others."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Sources:
     """Answers that do not come from the core's state."""
@@ -72,6 +94,7 @@ class Sources:
     daemon: Callable[[], Mapping[str, object]]
     """The `DaemonView` of a status."""
     changes: Changes
+    canary: Canary
 
 
 class Audience(Protocol):

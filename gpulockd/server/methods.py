@@ -21,6 +21,7 @@ from gpulock.durations import format_duration
 from gpulock.errors import InvalidRequest, JournalUnavailable, LeaseUnavailable
 
 from ..core import views
+from ..core.canary import STABLE
 from ..core.events import (
     AcquireRequested,
     BeatReported,
@@ -32,7 +33,7 @@ from ..core.events import (
     SessionIntroduced,
     UndrainRequested,
 )
-from ..core.model import Settings, State, Wish
+from ..core.model import Settings, State, Trial, Wish
 from ..ports import Author, Unavailable, View
 from .context import Caller, Context
 
@@ -67,6 +68,7 @@ def _hello(context: Context, caller: Caller, msgid: int, params: wire.Hello) -> 
     version = _negotiated(params.versions)
     # A client's key stays: this answer may be the last word of a daemon, and never arrive.
     key = params.reattach or secrets.token_urlsafe(24)
+    caller.key = _digest(key)
     answer = {
         "version": version,
         "daemon": context.daemon,
@@ -81,7 +83,7 @@ def _hello(context: Context, caller: Caller, msgid: int, params: wire.Hello) -> 
         "limits": context.limits,
     }
     reattach = None if params.reattach is None else _digest(params.reattach)
-    context.mailbox.post(SessionIntroduced(caller.session, msgid, params.client, _digest(key), reattach, answer))
+    context.mailbox.post(SessionIntroduced(caller.session, msgid, params.client, caller.key, reattach, answer))
 
 
 def _negotiated(offered: tuple[int, ...]) -> int:
@@ -105,7 +107,24 @@ def _digest(key: str) -> str:
 
 
 def _acquire(context: Context, caller: Caller, msgid: int, params: wire.Acquire) -> None:
-    context.mailbox.post(AcquireRequested(caller.session, msgid, wish(params, context.settings)))
+    settings = context.settings
+    trial = settings.trial
+    wanted = wish(params, settings) if trial is None else _tried(context, caller, params, trial)
+    context.mailbox.post(AcquireRequested(caller.session, msgid, wanted))
+
+
+def _tried(context: Context, caller: Caller, params: wire.Acquire, trial: Trial) -> Wish:
+    """As the session's side of the canary has it. Where only the candidate refuses it, that speaks against it."""
+    variant = trial.variant_of(caller.key)
+    named = f"{trial.id}/{variant}"
+    if variant == STABLE:
+        return dataclasses.replace(wish(params, context.settings), variant=named)
+    try:
+        return dataclasses.replace(wish(params, trial.candidate), variant=named)
+    except InvalidRequest:
+        wish(params, context.settings)  # refused by everybody's settings, it says nothing
+        context.sources.canary.turned_away(named)
+        raise
 
 
 def wish(params: wire.Acquire, settings: Settings) -> Wish:
@@ -279,6 +298,27 @@ async def _config_version(context: Context, _: Caller, params: wire.ConfigVersio
     return await context.sources.changes.version(params.version)
 
 
+def _canary(context: Context, caller: Caller, msgid: int, _params: wire.Nothing) -> None:
+    caller.answer(msgid, context.sources.canary.status())
+
+
+async def _canary_start(context: Context, caller: Caller, params: wire.CanaryStart) -> Mapping[str, object]:
+    content = params.content.encode(errors="surrogatepass")
+    return await context.sources.canary.start(content, params.percent, params.lasts, _author(caller), params.reason)
+
+
+async def _canary_stage(context: Context, caller: Caller, params: wire.CanaryStage) -> Mapping[str, object]:
+    return await context.sources.canary.stage(params.percent, _author(caller), params.reason)
+
+
+async def _canary_promote(context: Context, caller: Caller, params: wire.CanaryEnd) -> Mapping[str, object]:
+    return await context.sources.canary.promote(_author(caller), params.reason)
+
+
+async def _canary_abort(context: Context, caller: Caller, params: wire.CanaryEnd) -> Mapping[str, object]:
+    return await context.sources.canary.abort(_author(caller), params.reason)
+
+
 def _config_history(context: Context, caller: Caller, msgid: int, params: wire.ConfigHistory) -> None:
     caller.answer(msgid, context.sources.changes.history(params.limit))
 
@@ -304,5 +344,10 @@ METHODS: Mapping[str, Method] = {
     "config_history": Method(Access.ANYONE, wire.ConfigHistory, QUESTION, _config_history),
     "config_version": Method(Access.ADMINISTRATOR, wire.ConfigVersion, QUESTION, _answering(_config_version)),
     "config_apply": Method(Access.ADMINISTRATOR, wire.ConfigApply, COMMAND, _answering(_config_apply)),
+    "canary": Method(Access.ANYONE, wire.Nothing, QUESTION, _canary),
+    "canary_start": Method(Access.ADMINISTRATOR, wire.CanaryStart, COMMAND, _answering(_canary_start)),
+    "canary_stage": Method(Access.ADMINISTRATOR, wire.CanaryStage, COMMAND, _answering(_canary_stage)),
+    "canary_promote": Method(Access.ADMINISTRATOR, wire.CanaryEnd, COMMAND, _answering(_canary_promote)),
+    "canary_abort": Method(Access.ADMINISTRATOR, wire.CanaryEnd, COMMAND, _answering(_canary_abort)),
     "config_rollback": Method(Access.ADMINISTRATOR, wire.ConfigRollback, COMMAND, _answering(_config_rollback)),
 }

@@ -39,7 +39,7 @@ class House:
         nobody: Any = None
         self.posted: list[Event] = []
         self.levels: list[str] = []
-        sources = Sources(nobody, nobody, nobody, nobody, nobody, nobody)
+        sources = Sources(*[nobody] * 7)
         self.server = Server(
             "", mailbox=nobody, sessions=Sessions(), watchers=Watchers(lambda: 0.0), processes=nobody,
             settings=Settings(), sources=sources, limits=Limits(), version="", announce=nobody,

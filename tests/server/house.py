@@ -137,6 +137,7 @@ class House:
             refresh=self._refresh,
             daemon=lambda: {"pid": os.getpid(), "sessions": len(self.sessions)},
             changes=self.changes,
+            canary=self.changes,
         )
         self.refreshed = 0
         self.server = SocketServer(

@@ -70,6 +70,7 @@ class Daemon:
             refresh=self._nothing,
             daemon=dict,
             changes=Unchanging(),
+            canary=Unchanging(),
         )
         context = Context(self.engine, host.settings, sources, Watchers(self.wall), "gpulockd", {})
         self.admission = Admission(

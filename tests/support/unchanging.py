@@ -28,6 +28,26 @@ class Unchanging:
     async def version(self, number: int | None) -> Mapping[str, object]:
         return self._note("version", number)
 
+    # And `server.context.Canary`.
+
+    def status(self) -> Mapping[str, object]:
+        return self._note("status")
+
+    async def start(self, *wish: Any) -> Mapping[str, object]:
+        return self._note("start", *wish)
+
+    async def stage(self, *wish: Any) -> Mapping[str, object]:
+        return self._note("stage", *wish)
+
+    async def promote(self, *wish: Any) -> Mapping[str, object]:
+        return self._note("promote", *wish)
+
+    async def abort(self, *wish: Any) -> Mapping[str, object]:
+        return self._note("abort", *wish)
+
+    def turned_away(self, variant: str) -> None:
+        self._note("turned away", variant)
+
     def _note(self, *wish: Any) -> Mapping[str, object]:
         self.asked.append(wish)
         return self.answer

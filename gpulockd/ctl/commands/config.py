@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..arguments import common
-from ..configuring import changes, looks
+from ..configuring import canary, changes, looks
 from ..context import Context
 from ..render.settings import picture
 
@@ -17,6 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(perform=_show)
     changes.configure(actions)
     looks.configure(actions)
+    canary.configure(actions)
     for each in actions.choices.values():
         common(each, argparse.SUPPRESS)
 

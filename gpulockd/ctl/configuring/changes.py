@@ -76,7 +76,7 @@ def _apply(context: Context, arguments: argparse.Namespace) -> int:
     except BadConfiguration as error:
         return where_it_is_bad(error, arguments.file)
     except ConfigurationUnwritable as error:
-        document = _written_here(context, error, content, arguments.reason)
+        document = written_here(context, error, content, arguments.reason)
     context.answer(document, lambda look: changed(document, look))
     return 0
 
@@ -91,7 +91,7 @@ def _rollback(context: Context, arguments: argparse.Namespace) -> int:
         version = error.data.get("version")
         kept = context.ask("config_version", version=version)
         said = f"back to version {version}{': ' + arguments.reason if arguments.reason else ''}"
-        document = _written_here(context, error, kept["content"] or "{}\n", said)
+        document = written_here(context, error, kept["content"] or "{}\n", said)
     context.answer(document, lambda look: changed(document, look))
     return 0
 
@@ -100,7 +100,7 @@ def _options(arguments: argparse.Namespace) -> dict[str, object]:
     return {name: getattr(arguments, name) for name in ("reason", "dry_run", "restart_later")}
 
 
-def _written_here(context: Context, error: ConfigurationUnwritable, content: str, reason: str) -> Any:
+def written_here(context: Context, error: ConfigurationUnwritable, content: str, reason: str) -> Any:
     """The daemon has checked the content and may not write its file. Root may, and has the daemon read it."""
     if os.geteuid() != 0 or "file" not in error.data:
         raise error
