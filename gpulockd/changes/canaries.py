@@ -81,7 +81,7 @@ class Canaries:
         await self._agree()
         if self.trial(self._changing.running.config) is not None:
             self._changing.refresh()
-            self._told("the canary goes on", Severity.INFO)
+            self._told("the canary goes on")
 
     # What a person asks for.
 
@@ -236,7 +236,7 @@ class Canaries:
         course = TRANSITIONS[record.course, Step.ABORT]
         ended = dataclasses.replace(record, course=course, author=author, reason=reason, at=self._clock.wall())
         said = f"canary {record.id}: aborted, by {who(author)}{': ' + reason if reason else ''}"
-        await self._finish(ended, author, said, Severity.INFO)
+        await self._finish(ended, author, said)
         return self.status()
 
     async def _promote(self, author: Author, reason: str) -> Mapping[str, object]:
@@ -255,7 +255,7 @@ class Canaries:
             raise
         course = TRANSITIONS[record.course, Step.PROMOTE]
         ended = dataclasses.replace(record, course=course, author=author, reason=reason, at=self._clock.wall())
-        await self._finish(ended, author, f"canary {record.id}: promoted, by {who(author)}", Severity.INFO)
+        await self._finish(ended, author, f"canary {record.id}: promoted, by {who(author)}")
         return self.status()
 
     async def _end_by_itself(self, step: Step, why: str) -> None:
@@ -263,17 +263,17 @@ class Canaries:
             record = self.record
             if record is not None and (course := TRANSITIONS.get((record.course, step))) is not None:
                 ended = dataclasses.replace(record, course=course, why=why, at=self._clock.wall())
-                await self._finish(ended, BY_ITSELF, f"canary {record.id}: {course}: {why}", Severity.WARNING)
+                await self._finish(ended, BY_ITSELF, f"canary {record.id}: {course}: {why}")
         finally:
             self._ending = False
 
-    async def _finish(self, ended: Record, author: Author, said: str, severity: Severity) -> None:
+    async def _finish(self, ended: Record, author: Author, said: str) -> None:
         """Takes the candidate back here first: the others may not be reached."""
         try:
             await self._settle(dataclasses.replace(ended, pending=self._agreement is not None))
         except OSError as error:
             log.error("that the canary has ended cannot be written down: %s", error)
-        self._told(said, severity)
+        self._told(said)
         await self._changing.note("canary", author, said)
         if self._agreement is not None and self.record is not None:
             try:
@@ -298,7 +298,7 @@ class Canaries:
             await self._settle(changed)
         except OSError as error:
             raise refusals.unkept(error) from error
-        self._told(said, Severity.INFO)
+        self._told(said)
         await self._changing.note("canary", changed.author, f"{said}{': ' + changed.reason if changed.reason else ''}")
 
     async def _settle(self, record: Record) -> None:
@@ -342,7 +342,7 @@ class Canaries:
             log.warning("the canary of the other hosts cannot be written down: %s", error)
         said = f"canary {record.id} is {record.course} at {record.percent:g} %, by another host"
         said += f": {record.why}" if record.why else ""
-        self._told(said, Severity.INFO)
+        self._told(said)
         await self._changing.note("canary", record.author, said)
 
     async def _promoted_elsewhere(self, record: Record) -> None:
@@ -383,10 +383,14 @@ class Canaries:
             raise ConfigurationRefused("no canary runs", hint="gpulockctl config canary FILE --percent 10")
         return self.record
 
-    def _told(self, said: str, severity: Severity) -> None:
+    def _told(self, said: str) -> None:
         assert self.record is not None, "there is one to tell of"
-        data = {"canary": self.record.id, "course": self.record.course.value, "percent": self.record.percent}
-        self._announce(Announce(f"canary.{self.record.course.value}", said, severity, data))
+        course = self.record.course
+        data = {"canary": self.record.id, "course": course.value, "percent": self.record.percent}
+        if course is Course.ROLLED_BACK:
+            self._announce(Announce("canary.rolled-back", said, Severity.WARNING, data))
+        else:
+            self._announce(Announce(f"canary.{course}", said, Severity.INFO, data))
 
 
 def _goes_on_elsewhere(ended: Record, standing: Record) -> bool:

@@ -245,9 +245,12 @@ class Changing:
             await asyncio.to_thread(self._versions.note, entry)
         except OSError as fault:
             return refusals.unkept(fault)
-        kind = "config.reload-failed" if how == "reload" else "config.refused"
         said = f"the configuration stays as it is ({how} by {who(author)}): {error.message}"
-        self._announce(Announce(kind, said, Severity.ERROR, {"how": how, "by": who(author)}))
+        data = {"how": how, "by": who(author)}
+        if how == "reload":
+            self._announce(Announce("config.reload-failed", said, Severity.ERROR, data))
+        else:
+            self._announce(Announce("config.refused", said, Severity.WARNING, data))
         return error
 
     async def _set_aside(self, content: bytes | None) -> None:

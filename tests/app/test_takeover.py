@@ -11,13 +11,14 @@ import pytest
 
 from gpulockd.config import NEEDS_RESTART, Config, Source, core_settings
 from gpulockd.config.keys import SETTINGS
+from gpulockd.core.canary import Thresholds
 from gpulockd.core.events import Event, SettingsChanged
 from gpulockd.core.model import Settings, State
 from gpulockd.http import HttpServer, Metrics
 from gpulockd.monitor import Sampler
 from gpulockd.processes import Administrators
 from gpulockd.server import Limits, Server, Sessions, Sources, Watchers
-from gpulockd.takeover import Takeover
+from gpulockd.takeover import Takeover, thresholds
 from tests.config.core_fields import OTHERS, config_with, fields_of
 
 OTHER_VALUES: dict[str, object] = {
@@ -28,6 +29,10 @@ OTHER_VALUES: dict[str, object] = {
     "daemon.max_sessions": 9,
     "daemon.max_sessions_per_user": 10,
     "daemon.log_level": "error",
+    "canary.max_timeouts": 0.5,
+    "canary.max_failures": 0.6,
+    "canary.max_redis_cpu": 0.7,
+    "canary.min_requests": 7,
 }
 """For each setting that a running daemon takes over, another value than its default."""
 
@@ -68,6 +73,7 @@ class House:
             "monitor": self.http._sources.monitor,
             "poll": self.metrics.poll_interval,
             "level": self.levels[-1],
+            "canary": thresholds(config.canary),  # looked up whenever a canary is judged
         }
 
 
@@ -101,6 +107,11 @@ def test_another_value_acts_on_the_running_daemon(key: str) -> None:
 )
 def test_those_of_the_other_parts(key: str, value: object, part: str, seen: object) -> None:
     assert House().facts(config_with({key: value}))[part] == seen
+
+
+def test_the_bars_of_a_canary_are_looked_up_when_it_is_judged() -> None:
+    config = config_with({key: OTHER_VALUES[key] for key in RELOADABLE if key.startswith("canary.")})
+    assert thresholds(config.canary) == Thresholds(0.5, 0.6, 0.7, 7)
 
 
 def test_profiles_are_taken_over() -> None:
