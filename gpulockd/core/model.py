@@ -146,6 +146,8 @@ class Wish:
     notify: frozenset[str] = frozenset()
     levels: Levels | None = None
     """Those of its lock, as they were when it asked; None: those that hold when it is granted."""
+    default_hold: bool = False
+    """Whether `max_hold` is the daemon's, filled in for a request that named none."""
     variant: str = ""
     """Which side of which canary its values are from: `ID/stable`, `ID/candidate`; empty: there is none."""
 

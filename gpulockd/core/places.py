@@ -76,7 +76,8 @@ def _same(before: Wish, now: Wish) -> bool:
 
 
 def _asked(wish: Wish) -> Wish:
-    return replace(wish, wait_timeout=0.0, max_hold=0.0, levels=None, variant="")
+    max_hold = 0.0 if wish.default_hold else wish.max_hold
+    return replace(wish, wait_timeout=0.0, max_hold=max_hold, levels=None, variant="")
 
 
 def not_back(turn: Turn, request_id: str) -> None:

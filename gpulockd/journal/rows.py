@@ -28,7 +28,7 @@ HISTORY_COLUMNS = (
 OWNER_FIELDS = ("process", "uid", "gid", "user", "command", "container", "admin")
 WISH_FIELDS = (
     "count", "selectors", "wait_timeout", "max_hold", "priority", "task", "profile", "labels", "within", "notify",
-    "levels", "variant",
+    "levels", "default_hold", "variant",
 )  # fmt: skip
 _WISH, _ENDS_AT, _RECALL = map(LOCK_COLUMNS.index, ("wish", "ends_at", "recall"))
 
@@ -240,6 +240,7 @@ def _wish_values(wish: Wish) -> tuple[Any, ...]:
         wish.within,
         tuple(wish.notify),
         (levels.warning, levels.soft, levels.hard) if (levels := wish.levels) is not None else None,
+        wish.default_hold,
         wish.variant,
     )
 

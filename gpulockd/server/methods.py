@@ -156,6 +156,7 @@ def wish(params: wire.Acquire, settings: Settings) -> Wish:
         within=params.within,
         notify=frozenset(params.notify),
         levels=settings.levels,
+        default_hold=params.max_hold is None,
     )
 
 

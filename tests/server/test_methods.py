@@ -71,6 +71,7 @@ def test_acquire_waits_until_the_core_answers(server: Server) -> None:
             labels={"a": "b"},
             notify=frozenset({"lost"}),
             levels=Levels(),
+            default_hold=True,
         )
         assert asked == events.AcquireRequested(1, msgid, expected)
         server.do(lambda: server.core.sessions.answer(1, msgid, {"lock": "L1-1"}))
@@ -82,7 +83,7 @@ class TestWish:
 
     def test_what_the_client_leaves_out_is_the_daemons(self) -> None:
         assert wish(wire.Acquire(), self.settings) == Wish(
-            count=1, wait_timeout=10.0, max_hold=20.0, levels=self.settings.levels
+            count=1, wait_timeout=10.0, max_hold=20.0, levels=self.settings.levels, default_hold=True
         )
 
     def test_what_the_client_says_stands(self) -> None:
@@ -95,7 +96,7 @@ class TestWish:
         film = Settings(max_wait_time=100.0, lock_timeout=200.0, levels=Levels(hard=300.0))
         settings = replace(self.settings, profiles={"film": film})
         levels = settings.under("film").levels
-        expected = Wish(count=1, wait_timeout=100.0, max_hold=200.0, profile="film", levels=levels)
+        expected = Wish(count=1, wait_timeout=100.0, max_hold=200.0, profile="film", levels=levels, default_hold=True)
         assert wish(wire.Acquire(profile="film"), settings) == expected
         assert wish(wire.Acquire(profile="film", max_hold=300.0), settings).max_hold == 300.0
         assert wish(wire.Acquire(profile="film", wait_timeout=1.0), settings).wait_timeout == 1.0
