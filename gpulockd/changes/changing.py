@@ -44,7 +44,7 @@ class Changing:
         take_over: Callable[[Config], None],
         announce: Observer,
     ) -> None:
-        """`take_over` hands a configuration to the parts of the daemon. Raises `OSError` where nothing can be kept."""
+        """`take_over` hands a configuration to the parts of the daemon."""
         self.running = loaded
         """What is in force, and what the file held when it was read last."""
         self._versions = Versions(state_dir)
@@ -55,7 +55,13 @@ class Changing:
         self._under_way: set[asyncio.Task[Any]] = set()
 
     def begin(self) -> None:
-        """Notes what the daemon starts with, unless that is what it ended with. Raises `OSError`."""
+        """Notes what the daemon starts with, unless that is what it ended with. It starts also where it cannot."""
+        try:
+            self._begin()
+        except OSError as error:
+            log.error("the history of configurations cannot be written: %s", error)
+
+    def _begin(self) -> None:
         versions, digest = self._versions, digest_of(self.running.content)
         current = versions.current
         if current is not None and current.version is not None and current.outcome == "begun":
@@ -185,7 +191,7 @@ class Changing:
             await asyncio.to_thread(replace_configuration, self.running.source.path, content or b"{}\n")
         except Unwritable as unwritable:
             refusal = refusals.unwritable(unwritable, self.running.source.path)
-            await asyncio.to_thread(self._versions.settle, number, "refused", refusal.message)
+            await self._settled(number, "refused", refusal.message)
             raise refusal from None
         return await self._in_force(how, number, wanted, changed, author)
 
@@ -217,10 +223,7 @@ class Changing:
     async def _in_force(
         self, how: str, number: int, wanted: Loaded, changed: list[Change], author: Author
     ) -> Mapping[str, object]:
-        try:
-            await asyncio.to_thread(self._versions.settle, number, "applied")
-        except OSError as error:  # it is on the disk as begun; the next start settles it
-            log.warning("that configuration %d is in force cannot be written down: %s", number, error)
+        await self._settled(number, "applied")
         self.running = configuration.taken_over(self.running, wanted)
         self._take_over(self.running.config)
         names = ", ".join(each.key for each in changed) or "no setting"
@@ -233,6 +236,13 @@ class Changing:
             )
         )
         return {**self._answer("applied", changed), "version": number}
+
+    async def _settled(self, number: int, outcome: str, why: str = "") -> None:
+        """Says what became of what was begun. Where that cannot be written, the next start finds out by the file."""
+        try:
+            await asyncio.to_thread(self._versions.settle, number, outcome, why)
+        except OSError as error:
+            log.warning("that configuration %d is %s cannot be written down: %s", number, outcome, error)
 
     async def _refused(
         self, how: str, author: Author, reason: str, error: GpulockError, *, dry_run: bool = False

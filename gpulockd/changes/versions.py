@@ -6,6 +6,7 @@ are bounded in number. What was tried and refused is in the story too, without a
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -56,9 +57,11 @@ class Versions:
     """Reads and writes the directory. Every method may wait for the disk."""
 
     def __init__(self, state_dir: Path) -> None:
-        """Raises `OSError` where it cannot be made. A story that cannot be read is set aside, and a new one begun."""
+        """A story that cannot be read is set aside, and a new one begun. Where nothing can be written, later methods
+        say so: a daemon has to start all the same."""
         self._directory = state_dir / DIRECTORY
-        self._directory.mkdir(mode=0o700, exist_ok=True)
+        with contextlib.suppress(OSError):
+            self._directory.mkdir(mode=0o700, exist_ok=True)
         self._entries = self._read()
 
     @property
@@ -144,11 +147,14 @@ class Versions:
         path = self._directory / STORY
         try:
             return [_entry(each) for each in json.loads(path.read_bytes())["entries"]]
-        except FileNotFoundError:
+        except OSError as error:
+            if not isinstance(error, FileNotFoundError):
+                log.error("the history of configurations cannot be read: %s", error)
             return []
         except (ValueError, KeyError, TypeError) as error:
             aside = path.with_suffix(".unreadable")
-            path.replace(aside)
+            with contextlib.suppress(OSError):
+                path.replace(aside)
             log.error("the history of configurations cannot be read (%s); it is set aside as %s", error, aside)
             return []
 

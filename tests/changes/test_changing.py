@@ -236,6 +236,20 @@ async def test_a_full_disk_changes_nothing(host: Host, monkeypatch: pytest.Monke
     assert (host.wait, host.file.read_bytes()) == (1800, ONE)
 
 
+def test_a_daemon_starts_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("gpulockd.changes.versions.write", full)
+        (tmp_path / "config.yml").write_bytes(ONE)
+        loaded = load(tmp_path / "config.yml", {})
+        changing = Changing(loaded, tmp_path, BootClock(), lambda _: None, lambda _: None)
+        changing.begin()
+    assert changing.history(5)["entries"] == []
+
+
 # What the next daemon makes of it.
 
 

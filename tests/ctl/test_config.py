@@ -31,8 +31,19 @@ def change(outcome: str, *changes: Mapping[str, Any]) -> dict[str, Any]:
 
 def entry(**facts: Any) -> dict[str, Any]:
     plain = {
-        "at": 0.0, "how": "apply", "outcome": "applied", "version": 7, "current": True, "user": "anna", "uid": 1001,
-        "pid": 1, "command": "", "reason": "films", "digest": "", "changes": [CHANGE], "why": "",
+        "at": 0.0,
+        "how": "apply",
+        "outcome": "applied",
+        "version": 7,
+        "current": True,
+        "user": "anna",
+        "uid": 1001,
+        "pid": 1,
+        "command": "",
+        "reason": "films",
+        "digest": "",
+        "changes": [CHANGE],
+        "why": "",
     }
     return {**plain, **facts}
 
@@ -40,8 +51,16 @@ def entry(**facts: Any) -> dict[str, Any]:
 def canary(**facts: Any) -> dict[str, Any]:
     outcomes = {"granted": 97, "timed_out": 2, "failed": 1}
     plain = {
-        "id": "c1", "course": "running", "percent": 10.0, "time_left": 7200.0, "by": "anna", "reason": "films",
-        "at": 0.0, "why": "", "outcomes": {"stable": outcomes, "candidate": outcomes}, "shared": True,
+        "id": "c1",
+        "course": "running",
+        "percent": 10.0,
+        "time_left": 7200.0,
+        "by": "anna",
+        "reason": "films",
+        "at": 0.0,
+        "why": "",
+        "outcomes": {"stable": outcomes, "candidate": outcomes},
+        "shared": True,
         "thresholds": {"timeouts": 0.05, "failures": 0.1, "redis_cpu": 0.8, "min_requests": 50},
     }
     return {"schema_version": 1, "canary": {**plain, **facts}}

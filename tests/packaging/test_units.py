@@ -60,7 +60,7 @@ def host(tmp_path: Path) -> Path:
     for key in ("ExecStart", "ExecReload"):
         (command,) = Unit(UNITS / "gpulockd.service")["Service"][key]
         executable = tmp_path / command.split()[0].lstrip("/")
-        executable.parent.mkdir(parents=True)
+        executable.parent.mkdir(parents=True, exist_ok=True)
         executable.write_text("#!/bin/sh\n")
         executable.chmod(0o755)
     return tmp_path
