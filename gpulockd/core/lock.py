@@ -21,7 +21,7 @@ def grant(turn: Turn, request: Request, gpus: tuple[str, ...]) -> Lock:
     """Makes the lock that answers `request`; the request has left the queue already."""
     session = turn.state.sessions[request.session]
     token = turn.next_token()
-    levels = turn.state.settings.under(request.wish.profile).levels
+    levels = request.wish.levels or turn.state.settings.under(request.wish.profile).levels
     lock = Lock(
         id=f"L{token >> COUNTER_BITS}-{token & (1 << COUNTER_BITS) - 1}",
         token=token,
@@ -57,6 +57,7 @@ def grant(turn: Turn, request: Request, gpus: tuple[str, ...]) -> Lock:
         user=lock.owner.user,
         task=lock.wish.task,
         waited=turn.now - lock.queued_at,
+        variant=lock.wish.variant,
     )
     return lock
 

@@ -240,7 +240,13 @@ def _refused_as_circle(turn: Turn, request: Request) -> bool:
         "let go of what you hold first, or ask for all GPUs in one request",
         circle=circles.view(turn.state, circle),
     )
-    turn.announce("request.deadlocked", f"{request.id} is refused: {told}", Severity.WARNING, request=request.id)
+    turn.announce(
+        "request.deadlocked",
+        f"{request.id} is refused: {told}",
+        Severity.WARNING,
+        request=request.id,
+        variant=request.wish.variant,
+    )
     return True
 
 
@@ -311,6 +317,7 @@ def timed_out(turn: Turn, request_id: str) -> None:
         user=owner.user,
         task=request.wish.task,
         waited=waited,
+        variant=request.wish.variant,
     )
 
 
@@ -326,7 +333,10 @@ def _refuse_busy(turn: Turn, request: Request) -> None:
 
 
 def _announce_refusal(turn: Turn, request: Request, code: str) -> None:
-    turn.announce("request.refused", f"{request.id}: {code}", Severity.DEBUG, request=request.id, code=code)
+    variant = request.wish.variant
+    turn.announce(
+        "request.refused", f"{request.id}: {code}", Severity.DEBUG, request=request.id, code=code, variant=variant
+    )
 
 
 def _only_the_lease(turn: Turn, request: Request) -> bool:

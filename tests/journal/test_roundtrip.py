@@ -63,6 +63,7 @@ wishes = every_field(
     selectors=st.lists(st.text()).map(tuple),
     labels=st.dictionaries(st.text(), st.text()),
     notify=st.frozensets(st.text()),
+    levels=st.none() | every_field(Levels, warning=ENDLESS, soft=ENDLESS, hard=ENDLESS),
 )
 gpus = st.lists(st.text(), unique=True, max_size=5).map(tuple)
 locks = every_field(

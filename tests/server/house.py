@@ -26,6 +26,7 @@ from gpulockd.ports import ALL, DescriptorStore, Ended, History, Saved, Sought, 
 from gpulockd.server import Keeping, Limits, Server as SocketServer, Sessions, Sources, Watchers
 from gpulockd.server.peer import Peer, peer_of
 from tests.support.frames import Frames
+from tests.support.unchanging import Unchanging
 from tests.support.waiting import PATIENCE
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
@@ -158,6 +159,7 @@ class House:
         self.keeping = None if store is None else Keeping(store)
         self.core = ScriptedCore(self.sessions, settings or Settings(host="test"), self.keeping)
         self.processes = RecordedProcesses()
+        self.changes = Unchanging()
         sources = Sources(
             settings=values,
             history=history or ScriptedPast(),
@@ -166,6 +168,8 @@ class House:
             fleet=fleet or _no_fleet,
             refresh=self._refresh,
             daemon=lambda: {"pid": os.getpid(), "sessions": len(self.sessions)},
+            changes=self.changes,
+            canary=self.changes,
         )
         self.refreshed = 0
         self.server = SocketServer(

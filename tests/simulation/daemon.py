@@ -18,6 +18,7 @@ from gpulockd.server.admission import Admission
 from gpulockd.server.buffers import Buffers
 from gpulockd.server.context import Context
 from gpulockd.server.peer import Peer
+from tests.support.unchanging import Unchanging
 
 from .hardware import DriverView, KernelView
 from .loop import SimulatedLoop
@@ -74,6 +75,8 @@ class Daemon:
             fleet=self._nothing,
             refresh=self._nothing,
             daemon=dict,
+            changes=Unchanging(),
+            canary=Unchanging(),
         )
         context = Context(self.engine, host.settings, sources, Watchers(self.wall), Buffers(MIB), "gpulockd", {})
         self.admission = Admission(
