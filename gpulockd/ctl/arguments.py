@@ -55,7 +55,7 @@ def top_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     top.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version and exit")
-    _common(top, None)
+    common(top, None)
     top.add_argument("command", metavar="COMMAND", choices=COMMANDS)
     top.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help=argparse.SUPPRESS)
     return top
@@ -65,7 +65,7 @@ def parser_of(name: str) -> tuple[Command, argparse.ArgumentParser]:
     """A command, and what reads the words behind its name."""
     command = cast(Command, importlib.import_module(f"{__package__}.commands.{name}"))
     parser = argparse.ArgumentParser(prog=f"gpulockctl {name}", description=COMMANDS[name], allow_abbrev=False)
-    _common(parser, argparse.SUPPRESS)  # what stood before the command is not overwritten
+    common(parser, argparse.SUPPRESS)  # what stood before the command is not overwritten
     command.configure(parser)
     return command, parser
 
@@ -98,7 +98,8 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def _common(parser: argparse.ArgumentParser, default: str | None) -> None:
+def common(parser: argparse.ArgumentParser, default: str | None) -> None:
+    """The options that every command has, and every action of one."""
     absent: Any = default
     parser.add_argument("--socket", metavar="PATH", default=absent, help="where the daemon listens")
     parser.add_argument(

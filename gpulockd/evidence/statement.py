@@ -45,7 +45,7 @@ class Statement:
 
 def written(statement: Statement) -> str:
     """As a comment, which no text in it can end."""
-    text = json.dumps(asdict(statement), indent=1).replace("--", r"-\u002d").replace(">", r"\u003e")
+    text = json.dumps(asdict(statement), indent=1).replace(">", r"\u003e")
     return f"<!-- evidence: {text} -->"
 
 
