@@ -22,6 +22,10 @@ LENGTHS = (DAY, QUARTER, HOUR)
 LEAST_ARRANGEMENTS = 500
 """Fewer ways to have been before or after than that, and no difference could be told from chance."""
 _WEEKEND = (5, 6)
+_TOO_FEW = (
+    "there are too few hours with locks on either side of the change that are alike: workdays are compared with "
+    "workdays, mornings with mornings; ask again later, or for more days with --before and --after"
+)
 
 Direction: TypeAlias = Literal["up", "down", "not more than noise"]
 Advice: TypeAlias = Literal["keep", "roll back", "undecided"]
@@ -99,7 +103,7 @@ def compare(
         if arrangements(_blocks(spans, _locks, _one)) >= LEAST_ARRANGEMENTS:
             break
     else:
-        raise TooLittle("there are too few hours with locks on either side of the change; ask again later")
+        raise TooLittle(_TOO_FEW)
     moved = _moved(spans, history.knows_timeouts)
     advice, why = _advice(moved)
     sides = [[span for span in spans if span.after is side] for side in (False, True)]
