@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
-from ..statistics import Estimate
+from ..statistics import Estimate, quantile
 
 _LEFT, _PLOT, _RIGHT, _TOP, _BOTTOM = 130, 440, 110, 44, 34
 _ROW, _HEIGHT = 28, 220
 _STEPS = 5
+_SEEN = 0.95
+"""The share of the most spread values that a chart of shares is wide enough for."""
 _COLOURS = ("#8c959f", "#bf8700", "#8250df", "#1f6feb", "#1a7f37", "#cf222e")
 _STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #24292f }
@@ -50,8 +52,8 @@ def bar_chart(title: str, unit: str, bars: Sequence[Bar]) -> str:
 
 
 def share_chart(title: str, unit: str, values: Mapping[str, Sequence[float]]) -> str:
-    """For each name a line: which share of its values is at most so large."""
-    most = _rounded_up(max((max(each) for each in values.values() if each), default=1.0))
+    """For each name a line: which share of its values is at most so large. The largest few lie beyond the edge."""
+    most = _rounded_up(max((quantile(each, _SEEN) for each in values.values()), default=1.0))
     bottom = _TOP + _HEIGHT
 
     def point(value: float, share: float) -> str:
@@ -64,11 +66,11 @@ def share_chart(title: str, unit: str, values: Mapping[str, Sequence[float]]) ->
         parts.append(f'<text class="axis" x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{share:.0%}</text>')
     for index, (name, each) in enumerate(values.items()):
         colour = _COLOURS[index % len(_COLOURS)]
-        ordered = sorted(each)
+        seen = sorted(value for value in each if value <= most)
         points = [point(0, 0)]
-        for place, value in enumerate(ordered):
-            points += [point(value, place / len(ordered)), point(value, (place + 1) / len(ordered))]
-        points.append(point(most, 1))
+        for place, value in enumerate(seen):
+            points += [point(value, place / len(each)), point(value, (place + 1) / len(each))]
+        points.append(point(most, len(seen) / max(1, len(each))))
         parts.append(f'<polyline class="line" stroke="{colour}" points="{" ".join(points)}"/>')
         y = _TOP + 18 * index + 10
         parts.append(f'<rect fill="{colour}" x="{_LEFT + _PLOT + 12}" y="{y - 9}" width="10" height="10"/>')

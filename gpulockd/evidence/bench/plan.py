@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from .tasks import Mix, mean_hold, mean_pause
 from .variants import Variant
 
-ROUNDS = 6
+ROUNDS = 8
 """So many rounds a run aims at: intervals are made of the differences between rounds."""
 LEAST_ROUNDS = 3
 _UPKEEP = 3.0

@@ -112,8 +112,9 @@ def plots(report: Report) -> dict[str, tuple[str, str]]:
 
 def text(report: Report, images: Mapping[str, str], raw: str) -> str:
     parts = [_head(report), _verdicts(report), _figures(report)]
-    parts += [f"![{title}]({path})\n" for path, title in images.items()]
-    return "\n".join([*parts, _variants(report), _method(report, raw)])
+    parts += [f"![{title}]({path})" for path, title in images.items()]
+    parts += [_variants(report), _method(report, raw)]
+    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
 def _head(report: Report) -> str:
@@ -151,7 +152,7 @@ def _verdicts(report: Report) -> str:
             continue
         cells = [_judged(each) for each in report.judgements[tried.name]]
         rows.append((tried.name, f"**{tried.verdict}**", *cells))
-    bars = "\n".join(f"- *{bar.name}*: {bar.text};" for bar in BARS)
+    bars = "\n".join(f"- *{bar.name}*: {bar.text}" for bar in BARS)
     if not rows:
         return f"## The bars\n\nThere is but one variant, so there is nothing to compare.\n\n{bars}\n"
     head = ("variant", "verdict", *(bar.name for bar in BARS))
