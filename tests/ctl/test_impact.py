@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 
+import gpulock
 from gpulock.errors import InvalidRequest
 from gpulockd.ctl.__main__ import main
 from gpulockd.ctl.configuring import impact
 from tests.evidence.past import CHANGE, END, simulated
+from tests.support.daemon import Daemon
+from tests.support.waiting import wait_until
 
 from .conftest import Golden
 from .peer import Peer
@@ -145,3 +148,14 @@ def test_what_is_no_moment_is_told(run: Run, capsys: pytest.CaptureFixture[str])
         run("--at", "yesterday")
     assert end.value.code == 2
     assert "2026-11-20T14:00, or 3d for ago" in capsys.readouterr().err
+
+
+@pytest.mark.system
+def test_a_daemon_as_it_is_can_be_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever of the parameters it knows."""
+    with Daemon(tmp_path) as daemon:
+        with gpulock.acquire(socket=daemon.socket):
+            pass
+        wait_until(lambda: daemon.call("history")["locks"], "history has the lock")
+        assert main(["config", "impact", "--socket", daemon.socket, "--at", "1h"]) == 1
+    assert "there is no history before the change" in capsys.readouterr().err
