@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NoReturn
@@ -20,6 +19,7 @@ from .render.status import picture
 from .render.text import Text
 from .render.ticking import later
 from .screen import Screen
+from .unwinding import ended_by_signal
 
 if TYPE_CHECKING:
     import gpulock
@@ -36,7 +36,7 @@ def watch(context: Context) -> int:
     if context.as_json or not context.look.terminal:
         _stream(context)
     else:
-        with contextlib.suppress(KeyboardInterrupt), _ended_by_signal(), Screen(context.out) as screen:
+        with contextlib.suppress(KeyboardInterrupt), ended_by_signal(), Screen(context.out) as screen:
             _Watch(context, screen).run()
     return 0
 
@@ -107,18 +107,3 @@ class _Watch:
             notice = f"As it was {passed:.0f}s ago: {away.message}. Trying again."
             lines = [*Text(notice, "bad").wrap(look.width), *picture(self._status, look)]
         self._screen.draw(lines, look)
-
-
-@contextlib.contextmanager
-def _ended_by_signal() -> Iterator[None]:
-    """SIGTERM and SIGHUP unwind like Ctrl-C does: the terminal must be given back."""
-
-    def leave(number: int, _: object) -> NoReturn:
-        raise SystemExit(128 + number)
-
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, action in before.items():
-            signal.signal(number, action)

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
+import math
 import shlex
-import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING
 
 from ..arguments import duration, positive
 from ..context import Context
+from ..unwinding import ended_by_signal
 
 if TYPE_CHECKING:
     from ...evidence.bench.plan import Plan
     from ...evidence.bench.report import Report
-    from ...evidence.bench.variants import Variant
 
 USAGE, CANNOT, NOTHING_PASSED = 2, 69, 1
-_ALONE = 600.0
-"""Seconds that a command may take when it is tried alone."""
-Read = TypeVar("Read")
+SCALE = 0.05
+"""At which a run of five minutes has enough short tasks to tell variants apart."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -54,9 +52,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--time-scale",
         metavar="X",
         type=_share,
-        help="multiplies every time, to be done sooner (0.05; with --command 1)",
+        help=f"multiplies every time, to be done sooner ({SCALE:g}; with --command 1)",
     )
-    parser.add_argument("--duration", metavar="TIME", type=duration, default=300.0, help="the longest it takes (5m)")
+    parser.add_argument("--duration", metavar="TIME", type=_bounded, default=300.0, help="the longest it takes (5m)")
     parser.add_argument("--rounds", metavar="N", type=positive, help="how often each variant is measured (what fits)")
     parser.add_argument("--tasks", metavar="N", type=positive, help="tasks of a worker in a round (what fits)")
     parser.add_argument("--seed", metavar="N", type=int, default=1, help="of tasks, pauses and order (1)")
@@ -72,7 +70,7 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
     from ...evidence.bench.variants import BadVariant
 
     try:
-        with _ended_by_signal():
+        with ended_by_signal():
             report = _measured(arguments)
         if arguments.output:
             _write(report, arguments.output)
@@ -98,35 +96,31 @@ def _measured(arguments: argparse.Namespace) -> Report:
 
     surroundings = look_around(_command_line(arguments))
     program = None if arguments.redis else find_redis()
-    plan, left_out = _plan(arguments, has_redis=bool(arguments.redis or program))
-    for each in left_out:
-        print(f"gpulockctl bench: {each}", file=sys.stderr)
-    with workplace() as directory, redis_of(arguments.redis, program, directory) as redis:
-        progress = Progress(sys.stderr, plan.duration)
-        try:
+    with workplace() as directory:
+        plan, left_out = _plan(arguments, directory, has_redis=bool(arguments.redis or program))
+        for each in left_out:
+            print(f"gpulockctl bench: {each}", file=sys.stderr)
+        with redis_of(arguments.redis, program, directory) as redis, Progress(sys.stderr, plan.duration) as progress:
             run = Runner(plan, redis, directory, progress).run()
-        finally:
-            progress.close()
     return Report(plan, run, surroundings, left_out)
 
 
-def _plan(arguments: argparse.Namespace, *, has_redis: bool) -> tuple[Plan, list[str]]:
+def _plan(arguments: argparse.Namespace, directory: Path, *, has_redis: bool) -> tuple[Plan, Sequence[str]]:
     """With what has to be left out, and why. Raises `BadVariant`, `BadMix` and `ServerFailed`."""
     from ...evidence.bench.plan import Plan
     from ...evidence.bench.servers import run_once
-    from ...evidence.bench.tasks import parse_mix
-    from ...evidence.bench.variants import DEFAULTS, parse_variant
+    from ...evidence.bench.tasks import BadMix, parse_mix
+    from ...evidence.bench.variants import DEFAULTS, choose, parse_variant
 
     wanted = [parse_variant(text) for text in arguments.variant or DEFAULTS]
-    variants, left_out = _possible(wanted, has_redis=has_redis)
-    baseline = _baseline(arguments.baseline, wanted, variants)
-    command = tuple(shlex.split(arguments.job)) if arguments.job else ()
-    scale = arguments.time_scale or (1.0 if command else 0.05)
+    chosen = choose(wanted, arguments.baseline, has_redis=has_redis)
+    command = _words(arguments.job) if arguments.job else ()
+    scale = arguments.time_scale or (1.0 if command else SCALE)
     if command and scale != 1:
-        raise _bad("--time-scale cannot shorten a command of your own")
+        raise BadMix("--time-scale cannot shorten a command of your own")
     plan = Plan(
-        variants=variants,
-        baseline=baseline,
+        variants=chosen.variants,
+        baseline=chosen.baseline,
         mix={} if command else parse_mix(arguments.mix or f"{arguments.scenario or 'short'}=1"),
         workers=arguments.workers,
         gpus=arguments.gpus,
@@ -137,36 +131,19 @@ def _plan(arguments: argparse.Namespace, *, has_redis: bool) -> tuple[Plan, list
         rounds=arguments.rounds,
         each=arguments.tasks,
         command=command,
-        hold=run_once(list(command), _ALONE) if command else 0.0,
+        hold=run_once(command, directory / "command.log", arguments.duration) if command else 0.0,
     )
-    return plan, left_out
+    return plan, chosen.left_out
 
 
-def _possible(wanted: Sequence[Variant], *, has_redis: bool) -> tuple[list[Variant], list[str]]:
-    names = [variant.name for variant in wanted]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise _bad(f"two variants are called {min(twice)}")
-    if has_redis:
-        return list(wanted), []
-    why = "it polls a Redis, and there is none: give --redis URL, or install redis-server or valkey-server"
-    possible = [variant for variant in wanted if variant.way == "daemon"]
-    if not possible:
-        raise _bad(f"nothing can be measured: {why}")
-    left_out = [f"{variant.name} is left out: {why}" for variant in wanted if variant.way == "polling"]
-    return possible, [*left_out, "Redis is not measured: there is none"]
+def _words(command: str) -> tuple[str, ...]:
+    """As a shell splits them. Raises `BadMix`."""
+    from ...evidence.bench.tasks import BadMix
 
-
-def _baseline(name: str | None, wanted: Sequence[Variant], possible: Sequence[Variant]) -> str:
-    if name is not None and name not in {variant.name for variant in wanted}:
-        raise _bad(f"there is no variant {name!r} to compare with")
-    names = [variant.name for variant in possible]
-    return name if name in names else names[0]
-
-
-def _bad(message: str) -> ValueError:
-    from ...evidence.bench.variants import BadVariant
-
-    return BadVariant(message)
+    try:
+        return tuple(shlex.split(command))
+    except ValueError as error:
+        raise BadMix(f"--command {command!r}: {error}") from None
 
 
 def _write(report: Report, where: Path) -> None:
@@ -177,7 +154,7 @@ def _write(report: Report, where: Path) -> None:
 
 
 def _command_line(arguments: argparse.Namespace) -> str:
-    """What was typed, without what could be a secret and without where the report went."""
+    """What was typed, but for the URL of Redis, which may have a password, and the folder of the report."""
     words = ["gpulockctl", "bench"]
     names = ("baseline", "scenario", "mix", "workers", "gpus", "load", "time_scale", "rounds", "tasks", "seed")
     parser = argparse.ArgumentParser()
@@ -203,6 +180,13 @@ def _explained(message: str, status: int) -> int:
     return status
 
 
+def _bounded(text: str) -> float:
+    seconds = duration(text)
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} has to be longer than 0, and to end")
+    return seconds
+
+
 def _share(text: str) -> float:
     try:
         value = float(text)
@@ -211,18 +195,3 @@ def _share(text: str) -> float:
     if not 0.001 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0.001 to 1")
     return value
-
-
-@contextlib.contextmanager
-def _ended_by_signal() -> Iterator[None]:
-    """SIGTERM and SIGHUP unwind like Ctrl-C does: nothing that was started may be left."""
-
-    def leave(number: int, _: object) -> NoReturn:
-        raise SystemExit(128 + number)
-
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, action in before.items():
-            signal.signal(number, action)

@@ -1,4 +1,4 @@
-"""The workers of one block: started together, begun together, listened to, and ended whatever happens."""
+"""The workers: given their tasks block by block, begun together, listened to, and ended whatever happens."""
 
 from __future__ import annotations
 
@@ -32,24 +32,22 @@ class OutOfTime(Exception):
 
 
 class Crew:
-    """A process for each list of tasks. Up and ready when it is entered; all have ended when it is left."""
+    """So many processes, which all have ended when it is left. A block is a `prepare` and a `run`."""
 
-    def __init__(self, tasks: Sequence[Sequence[Task]], order: Mapping[str, Any], log: Path) -> None:
-        """`order` is what all are told besides their tasks: see `worker.main`."""
-        self._tasks, self._order, self._log = tasks, order, log
+    def __init__(self, count: int, log: Path) -> None:
+        """What the workers complain of goes into `log`."""
+        self._count, self._log = count, log
         self._workers: list[subprocess.Popen[str]] = []
         self._begun: dict[int, bytes] = {}
         """Of each worker's output, by its descriptor, the line that has not ended yet."""
+        self._tasks = 0
 
     def __enter__(self) -> Self:
-        """Raises `WorkerFailed`."""
-        self._log.unlink(missing_ok=True)
         try:
-            for mine in self._tasks:
-                worker = processes.start(_COMMAND, self._log, talks=True)
-                self._workers.append(worker)
-                _tell(worker, json.dumps({**self._order, "tasks": mine}))
-            self._wait()
+            for _ in range(self._count):
+                self._workers.append(
+                    processes.start(_COMMAND, self._log, talks=True)
+                )  # those that have started are to be ended
         except BaseException:
             self._end()
             raise
@@ -60,6 +58,21 @@ class Crew:
     ) -> None:
         self._end()
 
+    def prepare(self, tasks: Sequence[Sequence[Task]], order: Mapping[str, Any]) -> None:
+        """Gives each worker its tasks, and waits until all are connected. `order` is what they are told besides.
+
+        See `worker.main`. Raises `WorkerFailed`.
+        """
+        self._tasks = sum(map(len, tasks))
+        for worker, mine in zip(self._workers, tasks, strict=True):
+            _tell(worker, json.dumps({**order, "tasks": mine}))
+        try:
+            for line, _ in self._lines(time.monotonic() + READY_WITHIN, self._count):
+                if line != "ready":
+                    raise WorkerFailed(f"a worker said {line!r} before it was ready")
+        except OutOfTime:
+            raise WorkerFailed(f"the workers were not up within {READY_WITHIN:.0f} s") from None
+
     def run(self, deadline: float, heard: Callable[[], None]) -> tuple[float, list[Outcome]]:
         """Begins, and returns the seconds that it took and how each task went; `heard` is told of each.
 
@@ -69,19 +82,11 @@ class Crew:
         for worker in self._workers:
             _tell(worker, "go")
         outcomes, last = [], began
-        for line, heard_at in self._lines(deadline, sum(map(len, self._tasks))):
+        for line, heard_at in self._lines(deadline, self._tasks):
             outcomes.append(Outcome(**json.loads(line)))
             last = heard_at
             heard()
         return last - began, outcomes
-
-    def _wait(self) -> None:
-        try:
-            for line, _ in self._lines(time.monotonic() + READY_WITHIN, len(self._workers)):
-                if line != "ready":
-                    raise WorkerFailed(f"a worker said {line!r} before it was ready")
-        except OutOfTime:
-            raise WorkerFailed(f"the workers were not up within {READY_WITHIN:.0f} s") from None
 
     def _end(self) -> None:
         for worker in self._workers:
@@ -107,9 +112,7 @@ class Crew:
                         count -= 1
                         yield line.decode(), now
                     if not received:
-                        selector.unregister(key.fileobj)
-                        if key.data.wait():
-                            raise WorkerFailed(f"a worker ended with {key.data.returncode}: {self._said()}")
+                        raise WorkerFailed(f"a worker ended with {key.data.wait()}: {self._said()}")
 
     def _said(self) -> str:
         return processes.last_words(self._log) or "it said nothing"

@@ -12,8 +12,8 @@ from .variants import Variant
 ROUNDS = 8
 """So many rounds a run aims at: intervals are made of the differences between rounds."""
 LEAST_ROUNDS = 3
-_UPKEEP = 3.0
-"""Seconds that a block takes besides its tasks: processes start and end."""
+_UPKEEP = 1.5
+"""Seconds that a block takes besides its tasks: a daemon starts and ends."""
 
 
 @dataclass(frozen=True, slots=True)

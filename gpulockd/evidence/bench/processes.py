@@ -15,6 +15,8 @@ from gpulock import kernel
 
 STOPS_WITHIN = 5.0
 """Seconds for a server to end in good order."""
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""They wait while a process is made: an exception in what Python calls at a fork is printed, and lost."""
 _NOT_FOR_THEM = ("GPULOCK", "GPU_LOCK_", "NOTIFY_SOCKET", "LISTEN_", "WATCHDOG_")
 
 
@@ -27,18 +29,35 @@ def start(
     Ctrl-C on the terminal reaches the benchmark alone, which ends what it started.
     """
     ours = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_FOR_THEM)}
-    with log.open("a") as errors:
-        output: int | IO[str] = subprocess.PIPE if talks else errors
-        return subprocess.Popen(
-            command,
-            env={**ours, **(environment or {})},
-            stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
-            stdout=output,
-            stderr=errors,
-            text=True,
-            process_group=0,
-            preexec_fn=functools.partial(kernel.die_with_parent, os.getpid()),  # noqa: PLW1509  # no lock is taken
-        )
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        with log.open("a") as errors:
+            output: int | IO[str] = subprocess.PIPE if talks else errors
+            process = subprocess.Popen(
+                command,
+                env={**ours, **(environment or {})},
+                stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
+                stdout=output,
+                stderr=errors,
+                text=True,
+                process_group=0,
+                preexec_fn=functools.partial(_begin, os.getpid(), before),  # noqa: PLW1509  # no lock is taken
+            )
+    except BaseException:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        raise
+    try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)  # what has come meanwhile is heard of here
+    except BaseException:
+        kill(process)
+        raise
+    return process
+
+
+def _begin(parent: int, mask: set[int | signal.Signals]) -> None:
+    """In the new process: the kernel kills it when the one that started it ends, even by SIGKILL."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    kernel.die_with_parent(parent)
 
 
 def stop(process: subprocess.Popen[str]) -> None:

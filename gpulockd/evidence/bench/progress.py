@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TextIO
+from types import TracebackType
+from typing import Self, TextIO
 
 from gpulock.durations import format_duration
 
@@ -33,7 +34,12 @@ class Progress:
         self._done += 1
         self._draw()
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Clears the line."""
         if self._on_terminal:
             self._out.write("\r\x1b[K")

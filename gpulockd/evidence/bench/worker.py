@@ -1,7 +1,7 @@
 """A worker of the benchmark: a process that does tasks, one after the other, and tells how each went.
 
-python -m gpulockd.evidence.bench.worker    reads its order from standard input, one line of JSON, and says `ready`;
-at the next line it begins, and writes a line of JSON for each task.
+python -m gpulockd.evidence.bench.worker    reads an order from standard input, one line of JSON, and says `ready`; at
+the next line it begins, and writes a line of JSON for each task. Then it reads the next order.
 """
 
 from __future__ import annotations
@@ -134,25 +134,28 @@ def _run(command: Sequence[str], environment: Mapping[str, str]) -> str:
         env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        preexec_fn=functools.partial(kernel.die_with_parent, os.getpid()),  # no lock is taken
+        preexec_fn=functools.partial(kernel.die_with_parent, os.getpid()),
         check=False,
     )
     return f"{command[0]} ended with {done.returncode}" if done.returncode else ""
 
 
 def main() -> None:
-    order = json.loads(sys.stdin.readline())
-    lock: Lock
+    while line := sys.stdin.readline():
+        order = json.loads(line)
+        lock = _lock(order)
+        lock.open()
+        print("ready", flush=True)
+        if not sys.stdin.readline():
+            return
+        for fields in order["tasks"]:
+            print(json.dumps(asdict(work(lock, Task(*fields), order["command"]))), flush=True)
+
+
+def _lock(order: Mapping[str, Any]) -> Lock:
     if order["way"] == "daemon":
-        lock = Pushed(order["socket"])
-    else:
-        lock = Polled(order["redis"], order["keys"], order["settings"])
-    lock.open()
-    print("ready", flush=True)
-    if not sys.stdin.readline():
-        return
-    for fields in order["tasks"]:
-        print(json.dumps(asdict(work(lock, Task(*fields), order["command"]))), flush=True)
+        return Pushed(order["socket"])
+    return Polled(order["redis"], order["keys"], order["settings"])
 
 
 if __name__ == "__main__":

@@ -21,14 +21,13 @@ class Clock:
 
 def shown(out: io.StringIO) -> str:
     clock = Clock()
-    progress = Progress(out, 100.0, clock)
-    progress.block(0, "poll-2", 2)
-    progress.task()
-    clock.now = 50.0
-    progress.block(0, "push", 2)
-    progress.block(1, "push", 2)
-    progress.task()
-    progress.close()
+    with Progress(out, 100.0, clock) as progress:
+        progress.block(0, "poll-2", 2)
+        progress.task()
+        clock.now = 50.0
+        progress.block(0, "push", 2)
+        progress.block(1, "push", 2)
+        progress.task()
     return out.getvalue()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -17,7 +18,7 @@ import psutil
 import pytest
 
 from gpulockd.ctl.__main__ import main
-from gpulockd.evidence.bench import servers
+from gpulockd.evidence.bench import processes as bench_processes, servers
 from gpulockd.evidence.bench.crew import Crew, OutOfTime, WorkerFailed
 from gpulockd.evidence.bench.tasks import Task
 from tests.support import processes
@@ -142,8 +143,9 @@ def test_without_redis_polling_is_left_out_aloud(
     ("arguments", "why"),
     [
         (["--variant", "pull"], "no variant that is known"),
-        (["--variant", "push", "--variant", "push"], "two variants are called push"),
         (["--baseline", "nobody"], "no variant 'nobody'"),
+        (["--duration", "forever"], "to end"),
+        (["--command", "echo 'open"], "No closing quotation"),
         (["--mix", "brief=1"], "no kind of task"),
         (["--command", "true", "--time-scale", "0.1"], "cannot shorten a command"),
         (["--load", "2"], "not a number from 0.001 to 1"),
@@ -183,14 +185,16 @@ def test_redis_is_measured_without_its_measuring() -> None:
                 client.incr("x")
             client.eval("redis.call('get', 'x') redis.call('get', 'x')", 0)
         redis.close()
-    assert (loads[0].requests, loads[0].commands) == (0, 0)
-    introduced = loads[1].requests - 11  # what a client says of itself when it connects
-    assert 0 <= introduced <= 3
+    assert loads[0].requests <= 1
+    assert loads[0].commands == 0
+    coming_and_going = loads[1].requests - 11  # a client says what it is when it connects
+    assert 0 <= coming_and_going <= 8
     assert loads[1].commands >= 13  # what a script calls is counted one by one
     assert loads[1].cpu > 0
 
 
-def crew(place: Path, hold: float, url: str) -> Crew:
+def polling(place: Path, url: str) -> dict[str, Any]:
+    """The order of workers that try often and give up soon."""
     settings = {
         "gpu_lock.poll_interval": 0.01,
         "gpu_lock.max_poll_interval": 0.02,
@@ -198,26 +202,46 @@ def crew(place: Path, hold: float, url: str) -> Crew:
         "gpu_lock.max_wait_time": 0.3,
         "gpu_lock.lock_timeout": 60,
     }
-    order = {"way": "polling", "redis": url, "keys": ["lock"], "settings": settings, "command": []}
-    return Crew([[Task("short", 0.0, hold)], [Task("short", 0.0, hold)]], order, place / "log")
+    return {"way": "polling", "redis": url, "keys": ["lock"], "settings": settings, "command": []}
+
+
+def two_tasks(hold: float) -> list[list[Task]]:
+    return [[Task("short", 0.0, hold)], [Task("short", 0.0, hold)]]
 
 
 @pytest.mark.system
 @pytest.mark.redis
-def test_who_waits_for_too_long_gives_up_and_nobody_outlives_the_run(place: Path) -> None:
+def test_who_waits_for_too_long_gives_up_and_nobody_outlives_the_crew(place: Path) -> None:
     with Valkey() as redis:
-        with crew(place, 0.6, redis.url) as workers:
-            took, outcomes = workers.run(time.monotonic() + 30, lambda: None)
-        assert sorted(each.how for each in outcomes) == ["done", "timeout"]
-        assert took >= 0.6
-        waited = next(each.waited for each in outcomes if each.how == "timeout")
-        assert 0.3 <= waited < 5
-        with pytest.raises(OutOfTime), crew(place, 60.0, redis.url) as workers:
-            workers.run(time.monotonic() + 0.2, lambda: None)
-        assert all(worker.returncode is not None for worker in workers._workers)
+        with Crew(2, place / "log") as crew:
+            crew.prepare(two_tasks(2.0), polling(place, redis.url))
+            took, outcomes = crew.run(time.monotonic() + 30, lambda: None)
+            assert sorted(each.how for each in outcomes) == ["done", "timeout"]
+            assert took >= 2.0
+            waited = next(each.waited for each in outcomes if each.how == "timeout")
+            assert 0.3 <= waited < 2.0
+            crew.prepare(two_tasks(60.0), polling(place, redis.url))
+            with pytest.raises(OutOfTime):
+                crew.run(time.monotonic() + 0.2, lambda: None)
+        assert all(worker.returncode is not None for worker in crew._workers)
 
 
 @pytest.mark.system
 def test_a_worker_that_cannot_begin_says_why(place: Path) -> None:
-    with pytest.raises(WorkerFailed, match="ConnectionError"), crew(place, 1.0, f"unix://{place}/nobody"):
-        pass
+    with Crew(2, place / "log") as crew, pytest.raises(WorkerFailed, match="ConnectionError"):
+        crew.prepare(two_tasks(1.0), polling(place, f"unix://{place}/nobody"))
+
+
+def test_ctrl_c_while_a_process_is_made_is_heard_and_the_process_has_ended(place: Path) -> None:
+    """Python loses an exception that a signal raises in what it calls at a fork."""
+    in_time = [True]
+
+    def interrupt() -> None:
+        if in_time:
+            in_time.clear()
+            signal.raise_signal(signal.SIGINT)
+
+    os.register_at_fork(after_in_parent=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        bench_processes.start(["sleep", "60"], place / "log")
+    assert not [each for each in psutil.Process().children() if each.cmdline() == ["sleep", "60"]]

@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from gpulockd.config.keys import SETTINGS
-from gpulockd.evidence.bench.variants import DAEMON, DEFAULTS, DURATIONS, POLLING, BadVariant, Variant, parse_variant
+from gpulockd.evidence.bench.variants import (
+    DAEMON,
+    DEFAULTS,
+    DURATIONS,
+    POLLING,
+    BadVariant,
+    Variant,
+    choose,
+    parse_variant,
+)
 
 
 def test_variants_are_read() -> None:
@@ -52,3 +61,26 @@ def test_the_older_way_ran_with_what_the_settings_are_today() -> None:
     """Their names and defaults are those of the configuration, which this room does not import."""
     assert {*DURATIONS, *POLLING, *DAEMON} <= set(SETTINGS)
     assert {key: SETTINGS[key].default for key in POLLING} == POLLING
+
+
+ALL = [parse_variant(name) for name in ("poll-2", "push", "fair=max_overtakes=0")]
+
+
+def test_the_first_variant_is_the_baseline_unless_another_is_named() -> None:
+    assert choose(ALL, None, has_redis=True) == (ALL, "poll-2", [])
+    assert choose(ALL, "push", has_redis=True).baseline == "push"
+
+
+def test_without_redis_nobody_polls() -> None:
+    chosen = choose(ALL, "poll-2", has_redis=False)
+    assert (chosen.variants, chosen.baseline) == (ALL[1:], "push")
+    assert [each.split(":")[0] for each in chosen.left_out] == ["poll-2 is left out", "Redis is not measured"]
+
+
+def test_what_cannot_be_chosen_is_told() -> None:
+    with pytest.raises(BadVariant, match="two variants are called push"):
+        choose([ALL[1], ALL[1]], None, has_redis=True)
+    with pytest.raises(BadVariant, match="no variant 'nobody'"):
+        choose(ALL, "nobody", has_redis=True)
+    with pytest.raises(BadVariant, match="nothing can be measured"):
+        choose(ALL[:1], None, has_redis=False)
