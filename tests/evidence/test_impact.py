@@ -4,33 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from gpulockd.evidence.impact import DAY, HOUR, QUARTER, Impact, TooLittle, compare
+from gpulockd.evidence.impact import DAY, HOUR, QUARTER, TooLittle
 from gpulockd.evidence.recorded import BadHistory, Record, Recorded, read
 
-from .past import CHANGE, END, shuffled, simulated
+from .calibration import directions, found_in, impact
+from .past import CHANGE, simulated
 
 HISTORIES = 200
 AT_MOST_BY_CHANCE = 18
 """Of so many histories, 10 are expected to be called changed that are not; more than this is less than 1 % probable."""
 
 
-def impact(history: Recorded, **options: float) -> Impact:
-    return compare(history, **{"at": CHANGE, "before": 7 * DAY, "after": 7 * DAY, "now": END, **options})
-
-
-def directions(found: Impact) -> dict[str, str]:
-    return {each.name: each.direction for each in found.moved if each.direction != "not more than noise"}
-
-
 @pytest.mark.slow
 def test_waits_that_are_a_fifth_longer_are_found_and_in_shuffled_history_nothing_is() -> None:
-    found = noise = 0
-    for seed in range(HISTORIES):
-        history = simulated(seed, worse=1.2)
-        found += directions(impact(history)).get("wait") == "up"
-        noise += bool(directions(impact(shuffled(history, seed))))
-    assert found >= 0.95 * HISTORIES
-    assert noise <= AT_MOST_BY_CHANCE
+    found = found_in(range(HISTORIES))
+    assert found.planted >= 0.95 * HISTORIES
+    assert found.by_chance <= AT_MOST_BY_CHANCE
 
 
 def test_nothing_is_found_where_nothing_was_changed_though_hours_and_days_hang_together() -> None:

@@ -201,9 +201,9 @@ def _range(estimate: Estimate | None, factor: float = 1) -> str:
 
 
 def _variants(report: Report) -> str:
-    """As an example, since these settings are not claimed to be in force."""
+    """Under a title that says that these settings are not claimed to be in force: the audit reads it too."""
     rows = [(f"`{variant.name}`", variant.described) for variant in report.plan.variants]
-    return f"## What was compared, for example\n\n{table(('variant', 'what it is'), rows)}\n"
+    return f"## The settings proposed\n\n{table(('variant', 'what it is'), rows)}\n"
 
 
 def _method(report: Report, raw: str) -> str:
