@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from gpulockd.config.keys import SETTINGS
@@ -15,6 +17,7 @@ from gpulockd.evidence.bench.variants import (
     choose,
     parse_variant,
 )
+from tests.docs.markdown import ROOT
 
 
 def test_variants_are_read() -> None:
@@ -84,3 +87,10 @@ def test_what_cannot_be_chosen_is_told() -> None:
         choose(ALL, "nobody", has_redis=True)
     with pytest.raises(BadVariant, match="nothing can be measured"):
         choose(ALL[:1], None, has_redis=False)
+
+
+def test_those_that_people_are_told_to_type_are_understood() -> None:
+    told = re.findall(r"--variant (\S+)", (ROOT / "docs" / "operations.md").read_text())
+    assert len(told) >= 4
+    for text in told:
+        parse_variant(text)
