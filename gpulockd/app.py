@@ -17,29 +17,32 @@ from typing import cast
 import anyio
 
 from gpulock.documents import DaemonView, StatusDocument
+from gpulock.errors import UnknownGpu
 
 from . import config as configuration, logs
 from .clock import BootClock
 from .config import Config, Loaded
 from .core import views
-from .core.actions import Announce
+from .core.actions import Announce, Refused
 from .core.events import Event, GpusDiscovered, Restored
 from .core.forms import finite
 from .core.machine import Machine
 from .core.model import GpuState, LeaseState
+from .core.placement import find
 from .engine import Engine
+from .fdstore import SystemdStore
 from .http import HttpServer, Metrics, MonitorConfig
 from .inventory.nvidia import NvmlInventory
 from .inventory.simulated import SimulatedInventory
-from .journal import SqliteJournal
+from .journal import Bounds, SqliteJournal
 from .leases.identity import Identity
 from .leases.local import LocalLeases
 from .leases.redis import RedisLeases
 from .monitor import CountedInventory, Sampler, TimedJournal, TimedLeases, feel_pulse
-from .notify import keep_watchdog_quiet, notify
+from .notify import keep_watchdog_quiet, notify, notify_address
 from .ports import Inventory, Leases, Saved, Unavailable
 from .processes import LinuxProcesses
-from .server import Limits, Server, Sessions, Sources, Watchers
+from .server import Keeping, Limits, Server, Sessions, Sources, Watchers
 from .version import __version__
 
 log = logs.log
@@ -48,6 +51,7 @@ FIRST_CLAIM_PATIENCE = 3.0
 """Seconds that clients wait at the door for the first answer about the leases, so that none is refused for it."""
 GARBAGE = 50_000
 """Objects made and not freed since the collector last looked at them, after which it looks again."""
+MIB = 2**20
 FRESH = 1.0
 """Seconds for which a sample of the GPUs is good enough for somebody who asks."""
 
@@ -85,6 +89,7 @@ class Daemon:
     processes: LinuxProcesses
     engine: Engine
     server: Server
+    store: SystemdStore | None
     sampler: Sampler
     http: HttpServer
     beat: Callable[[float], None]
@@ -101,7 +106,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
     metrics = Metrics(config.gpu_lock.poll_interval)
     tally = metrics.tally
     async with contextlib.AsyncExitStack() as stack:
-        journal = SqliteJournal(config.daemon.state_dir, clock)
+        journal = SqliteJournal(config.daemon.state_dir, clock, Bounds(config.history.max_age, config.history.max_rows))
         stack.callback(journal.close)
         inventory = CountedInventory(open_inventory(config.inventory, host), tally.nvml_failed)
         stack.push_async_callback(inventory.close)
@@ -124,10 +129,24 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
                 "socket": server.path,
                 "sessions": len(engine.state.sessions),
                 "journal": engine.state.journal_fault or "ok",
+                "monitor": configuration.monitor_state(config.gpu_lock_monitor),
             }
 
         def status() -> StatusDocument:
             return cast(StatusDocument, {**views.status(engine.state, clock.now()), "daemon": daemon_view()})
+
+        def gpu(name: str) -> str:
+            """The UUID that a name means; what looks like one may be that of a GPU of the past. Raises `UnknownGpu`."""
+            try:
+                return find(engine.state, name).uuid
+            except Refused as refused:
+                if "-" in name:
+                    return name
+                raise UnknownGpu(refused.refusal.message, hint=refused.refusal.hint) from None
+
+        def gpu_index(uuid: str) -> int | None:
+            known = engine.state.gpus.get(uuid)
+            return None if known is None else known.identity.index
 
         def own_snapshot(snapshot: Mapping[str, object]) -> Mapping[str, object]:
             """What this host tells the fleet of itself."""
@@ -142,7 +161,12 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
         stack.callback(processes.close)
         settings = configuration.core_settings(config)
         sessions, watchers = Sessions(), Watchers(clock.wall)
-        observers = (logs.observe, metrics.observe, watchers.observe)
+        store = SystemdStore.offered(notify_address(os.environ), os.environ)
+        keeping = None
+        if store is not None:
+            stack.callback(store.close)
+            keeping = Keeping(store)
+        observers = [logs.Log(gpu_index).observe, metrics.observe, watchers.observe]
 
         def announce(event: Announce) -> None:
             for observe in observers:
@@ -157,6 +181,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
             processes=processes,
             clients=sessions,
             announce=announce,
+            safekeeping=keeping,
             introduce=own_snapshot,
         )
         sampler = Sampler(inventory, processes, clock, post, lambda: engine.state)
@@ -169,14 +194,21 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
             settings=settings,
             sources=Sources(
                 settings=lambda: [dict(setting) for setting in configuration.settings(loaded)],
-                history=lambda asked: journal.history(asked.limit, asked.gpu, asked.user, asked.task),
+                history=journal,
+                gpu=gpu,
+                wall=clock.wall,
                 fleet=fleet,
                 daemon=lambda: dict(daemon_view()),
                 refresh=lambda: sampler.look(max_age=FRESH),
             ),
-            limits=Limits(config.daemon.max_sessions, config.daemon.max_sessions_per_user),
+            limits=Limits(
+                config.daemon.max_sessions,
+                config.daemon.max_sessions_per_user,
+                config.daemon.max_buffered_mib_per_user * MIB,
+            ),
             version=__version__,
             announce=announce,
+            keeping=keeping,
         )
         stack.callback(server.stop)
         http = HttpServer(
@@ -189,11 +221,14 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
             names=(host, socket.gethostname()),
         )
         stack.push_async_callback(http.stop)
+        observers.append(http.observe)
 
         def beat(lag: float) -> None:
             tally.beat(clock.now(), lag)
 
-        yield Daemon(clock, started_at, journal, inventory, leases, processes, engine, server, sampler, http, beat)
+        yield Daemon(
+            clock, started_at, journal, inventory, leases, processes, engine, server, store, sampler, http, beat
+        )
 
 
 def _told(section: configuration.GpuLockMonitor) -> MonitorConfig:
@@ -257,8 +292,9 @@ async def _first_events(daemon: Daemon) -> None:
     owners = {lock.owner.process for lock in saved.locks} | {request.owner.process for request in saved.requests}
     alive = frozenset(process for process in owners if daemon.processes.alive(process))
     daemon.engine.post(GpusDiscovered(gpus))
+    ended = daemon.server.adopt(saved)
     daemon.engine.post(
-        Restored(saved.locks, saved.quarantines, saved.drains, saved.highest_token, alive, saved.requests)
+        Restored(saved.locks, saved.quarantines, saved.drains, saved.highest_token, alive, saved.requests, ended)
     )
 
 
@@ -300,7 +336,10 @@ async def _stop(daemon: Daemon) -> None:
     """Locks outlive the daemon: they are in the journal, and their owners come back for them. Only the leases of free
     GPUs go: on one in quarantine somebody may still be."""
     state = daemon.engine.state
+    await daemon.server.part(daemon.engine.turned)
     daemon.engine.stop()
+    if daemon.store is not None:
+        await daemon.store.settle()
     daemon.server.stop()
     await daemon.http.stop()
     free = [gpu for gpu in state.gpus.values() if gpu.state is GpuState.FREE]

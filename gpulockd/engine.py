@@ -16,8 +16,9 @@ comes in the same turn, and so does the grant to the next in the queue.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import anyio.abc
@@ -38,6 +39,7 @@ from .core.actions import (
     Refused,
     RenewLeases,
     RequestLeft,
+    RequestUnmet,
     Signal,
     Unwatch,
     Watch,
@@ -57,12 +59,14 @@ from .core.events import (
 )
 from .core.machine import Machine
 from .core.model import Process, State
-from .ports import Clients, Clock, Inventory, Journal, Leases, Observer, Processes, Unavailable, View
+from .ports import Clients, Clock, Inventory, Journal, Leases, Observer, Processes, Safekeeping, Unavailable, View
 
 log = logging.getLogger(__name__)
 
 JOURNAL_RETRY = 1.0
 """Seconds between two attempts to write a journal that failed."""
+WATCH_RETRY = 1.0
+"""Seconds between two attempts to watch a process, for want of a descriptor."""
 
 
 class Question(NamedTuple):
@@ -80,8 +84,11 @@ class Outcome(NamedTuple):
     recorded: bool
     """Whether the same event led to a record."""
     bound: bool
-    """Whether they have to wait for the journal to have it. That a request waits no more is no such record: a restart
-    would ask it back for nothing, and a client whose wait has ended must not hang on a full disk."""
+    """Whether they have to wait for the journal to have it. That a request waits no more, or got no lock, is no such
+    record: a restart would ask it back for nothing, and a client whose wait has ended must not hang on a full disk."""
+
+
+UNBINDING = (RequestLeft, RequestUnmet)
 
 
 class Engine:
@@ -98,6 +105,7 @@ class Engine:
         processes: Processes,
         clients: Clients,
         announce: Observer,
+        safekeeping: Safekeeping | None = None,
         introduce: Callable[[Mapping[str, object]], Mapping[str, object]] = lambda snapshot: snapshot,
     ) -> None:
         """`introduce` adds to a host's snapshot what the core does not know: pid, version."""
@@ -108,6 +116,7 @@ class Engine:
         self._inventory = inventory
         self._processes = processes
         self._clients = clients
+        self._safekeeping = safekeeping
         self._introduce = introduce
         self._inbox: list[Event | Question] = []
         self._unwritten: list[Record] = []
@@ -201,7 +210,12 @@ class Engine:
     def _turn(self) -> None:
         inbox, self._inbox = self._inbox, []
         now = self._clock.now()
-        self._conclude([self._outcome_of(item, now) for item in inbox])
+        outcomes = [self._outcome_of(item, now) for item in inbox]
+        if self._safekeeping is not None:
+            self._safekeeping.brace(_answered(outcomes))
+        self._conclude(outcomes)
+        if self._safekeeping is not None and not self._unwritten:
+            self._safekeeping.settled()
         self._set_timer()
         self._turned.set()
 
@@ -215,7 +229,7 @@ class Engine:
             if isinstance(action, RECORDS):
                 self._unwritten.append(action)
                 recorded = True
-                bound = bound or type(action) is not RequestLeft
+                bound = bound or type(action) not in UNBINDING
             else:
                 effects.append(action)
         return Outcome(effects, recorded, bound)
@@ -319,12 +333,19 @@ class Engine:
     def _watch(self, action: Watch) -> None:
         try:
             alive = self._processes.watch(action.process)
-        except OSError as error:  # no descriptor left: the end of its grace will end its lock
-            log.error("pid %d cannot be watched: %s", action.process.pid, error)
+        except OSError as error:  # no descriptor left
+            if action.process not in self._unwatched:
+                log.error("pid %d cannot be watched yet: %s", action.process.pid, error)
             self._unwatched.append(action.process)
+            self._loop.call_later(WATCH_RETRY, self._run, functools.partial(self._watch_again, action))
             return
         if not alive:
             self.post(ProcessExited(action.process))
+
+    def _watch_again(self, action: Watch) -> None:
+        if action.process in self._unwatched:
+            self._unwatched.remove(action.process)
+            self._watch(action)
 
     def _unwatch(self, action: Unwatch) -> None:
         if action.process in self._unwatched:
@@ -368,3 +389,10 @@ class Engine:
             self.post(RenewalFailed(sent_at, str(error), error.reason))
         else:
             self.post(LeasesRenewed(sent_at, renewed.kept, renewed.lost))
+
+
+def _answered(outcomes: Sequence[Outcome]) -> Iterator[int]:
+    """The sessions whose requests are answered."""
+    return (
+        effect.session for outcome in outcomes for effect in outcome.effects if isinstance(effect, (Answer, Refuse))
+    )

@@ -33,7 +33,7 @@ class LockEnded:
     lock: Lock
     at: float
     how: str
-    """`released`, `disconnected`, `died`, `abandoned`, or the reason of the recall."""
+    """`released`, `disconnected`, `died`, `cut-off`, `abandoned`, or the reason of the recall."""
     by: str = ""
     """Who ended it, where that was not its holder."""
 
@@ -53,6 +53,17 @@ class RequestLeft:
 
 
 @value
+class RequestUnmet:
+    """A request ended without a lock; or so many alike did, none of which had waited, and this was the last."""
+
+    request: Request
+    at: float
+    how: str
+    """`timeout`, `cancelled`, `withdrawn`, `deadlock`, `busy`, `refused`."""
+    times: int = 1
+
+
+@value
 class QuarantineSet:
     gpu: str
     quarantine: Quarantine | None
@@ -65,8 +76,8 @@ class DrainSet:
     by: str
 
 
-Record = LockGranted | LockChanged | LockEnded | RequestWaits | RequestLeft | QuarantineSet | DrainSet
-RECORDS = (LockGranted, LockChanged, LockEnded, RequestWaits, RequestLeft, QuarantineSet, DrainSet)
+Record = LockGranted | LockChanged | LockEnded | RequestWaits | RequestLeft | RequestUnmet | QuarantineSet | DrainSet
+RECORDS = (LockGranted, LockChanged, LockEnded, RequestWaits, RequestLeft, RequestUnmet, QuarantineSet, DrainSet)
 
 
 # Effects: what the outside is asked to do.
@@ -102,7 +113,8 @@ class Answer:
 @value
 class Refuse:
     session: int
-    msgid: int
+    msgid: int | None
+    """None: of a release that was not to be answered."""
     refusal: Refusal
 
 

@@ -7,6 +7,7 @@ from .events import GpusDiscovered, GpusSampled
 from .model import Gpu, Sample
 from .placement import regate, strangers
 from .turn import Turn
+from .usage import note_usage
 
 
 def discovered(turn: Turn, event: GpusDiscovered) -> None:
@@ -31,6 +32,7 @@ def sampled(turn: Turn, event: GpusSampled) -> None:
             _tell_health(turn, gpu, sample)
         _tell_strangers(turn, gpu, known)
         regate(turn, gpu)
+    note_usage(turn, event.samples)
 
 
 def _note_tenants(turn: Turn, gpu: Gpu, sample: Sample) -> None:
@@ -65,6 +67,7 @@ def _tell_strangers(turn: Turn, gpu: Gpu, known: set[int]) -> None:
                 f"pid {process.pid} ({process.user or 'unknown user'}) uses GPU {gpu.identity.index} without a lock",
                 Severity.WARNING,
                 gpu=gpu.uuid,
+                lock=gpu.lock,
                 pid=process.pid,
                 command=process.command,
             )

@@ -95,6 +95,9 @@ class Quarantine:
     holder: Owner
     reason: str
     culprits: tuple[GpuProcess, ...] = ()
+    awaited: bool = False
+    """Whether its holder may live and has not let go: where the driver cannot tell who is on the GPU, only the end of
+    that very process makes it clear. No journal keeps this: a later daemon asks the kernel again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +233,22 @@ class Recall:
     """Why its holder could not be ended."""
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the driver saw of a lock's GPUs while it was held. Each look speaks for the time since the one before."""
+
+    seen_until: float
+    """When it was last asked."""
+    watched: float = 0.0
+    """Seconds of its GPUs for which their load is known, added up over them."""
+    idle: float = 0.0
+    """Those of them in which a GPU did nothing."""
+    peak_memory: int | None = None
+    """The most bytes in use on its GPUs, together, at one look."""
+    foreign: tuple[GpuProcess, ...] = ()
+    """Processes that were met on them without ever having had a lock: the first few."""
+
+
 @dataclass(slots=True)
 class Lock:
     id: str
@@ -237,7 +256,8 @@ class Lock:
     gpus: tuple[str, ...]
     owner: Owner
     session: int | None
-    """None: its connection was lost with an earlier daemon; the owner may reattach."""
+    """None: its connection was lost with an earlier daemon; the owner may reattach. As the journal gives it back, it is
+    that of the earlier daemon."""
     reattach: str | None
     """Digest of the key that proves a reattaching session."""
     wish: Wish
@@ -256,6 +276,8 @@ class Lock:
     beat_at: float | None = None
     progress: float | None = None
     note: str = ""
+    usage: Usage | None = None
+    """None: nobody has looked at its GPUs since it was granted."""
 
 
 @dataclass(slots=True)
@@ -326,6 +348,8 @@ class Settings:
     foreign_waits: bool = False
     """Whether a GPU that a process uses without ever having had a lock on it is kept back, or granted all the same."""
     max_requests_per_session: int = 1024
+    max_requests_per_user: int = 4096
+    max_locks_per_user: int = 1024
     lease_ttl: float = math.inf
     """Infinite where the lease is a kernel lock on this host."""
     on_loss_revoke: bool = False

@@ -12,9 +12,10 @@ from gpulockd.core.actions import Announce, Notify, Record, Refusal
 from gpulockd.core.events import Event, GpusDiscovered, LeaseFreed, Restored
 from gpulockd.core.model import GpuState, LeaseHolder
 from gpulockd.engine import Engine
-from gpulockd.ports import Claimed, Ended, Post, Renewed, Saved, Unavailable
+from gpulockd.ports import Claimed, History, Post, Renewed, Saved, Unavailable
 from gpulockd.server import Limits, Sessions, Sources, Watchers
 from gpulockd.server.admission import Admission
+from gpulockd.server.buffers import Buffers
 from gpulockd.server.context import Context
 from gpulockd.server.peer import Peer
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 OPERATION_TIMEOUT = 1.0
 """Seconds: `redis.operation_timeout`."""
+
+
+MIB = 2**20
 
 
 class Killed(BaseException):
@@ -63,9 +67,15 @@ class Daemon:
             announce=self._announce,
         )
         sources = Sources(
-            settings=tuple, history=lambda asked: (), fleet=self._nothing, refresh=self._nothing, daemon=dict
+            settings=tuple,
+            history=cast(History, None),  # nobody asks for it here
+            gpu=str,
+            wall=self.wall,
+            fleet=self._nothing,
+            refresh=self._nothing,
+            daemon=dict,
         )
-        context = Context(self.engine, host.settings, sources, Watchers(self.wall), "gpulockd", {})
+        context = Context(self.engine, host.settings, sources, Watchers(self.wall), Buffers(MIB), "gpulockd", {})
         self.admission = Admission(
             context, self.sessions, Watchers(self.wall), self.kernel, Limits(), self._announce, peer=_peer
         )
@@ -144,6 +154,7 @@ class Daemon:
         wanted = {session.owner.process for session in state.sessions.values()}
         wanted |= {lock.owner.process for lock in state.locks.values()}
         wanted |= {request.owner.process for request in state.absent.values()}
+        wanted |= {entry.holder.process for gpu in state.gpus.values() if (entry := gpu.quarantine) and entry.awaited}
         return sorted(process.pid for process in self.kernel.watched if process not in wanted)
 
     def kill(self, why: str) -> None:
@@ -264,9 +275,6 @@ class DiskView:
         host.disk.epoch = max(host.disk.epoch, epoch)
         if self._daemon.world.strikes("crash after commit"):
             self._daemon.die_here("after it wrote an epoch down")
-
-    def history(self, limit: int, gpu: str | None, user: str | None, task: str | None) -> list[Ended]:
-        return []
 
     def close(self) -> None:
         """Nothing to close."""

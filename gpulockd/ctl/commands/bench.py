@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..arguments import duration, positive
 from ..context import Context
-from ..unwinding import ended_by_signal
+from ..live import ended_by_signal
 
 if TYPE_CHECKING:
     from ...evidence.bench.plan import Plan

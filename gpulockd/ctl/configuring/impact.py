@@ -11,15 +11,14 @@ import json
 import sys
 import time
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpulock.durations import parse_duration
 from gpulock.errors import InvalidRequest, UnknownMethod
 
 from ..arguments import duration
 from ..context import Context
+from ..moments import ago
 from ..render.impact import picture
 
 if TYPE_CHECKING:
@@ -53,18 +52,9 @@ def configure(actions: Actions) -> None:
 
 
 def moment(text: str) -> float:
-    """Seconds since 1970. A date and a time are local ones, unless they say otherwise."""
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        pass
-    try:
-        ago = parse_duration(text)
-    except InvalidRequest:
-        raise argparse.ArgumentTypeError(f"{text!r} is no moment: 2026-11-20T14:00, or 3d for ago") from None
-    if ago > time.time():
-        raise argparse.ArgumentTypeError(f"{text!r} is too long ago")
-    return time.time() - ago
+    """Seconds since 1970."""
+    now = time.time()
+    return now - ago(text, now)
 
 
 def _impact(context: Context, arguments: argparse.Namespace) -> int:
@@ -89,8 +79,8 @@ def _impact(context: Context, arguments: argparse.Namespace) -> int:
     return 0 if found.advice == "keep" else NOT_KEPT
 
 
-def recorded(context: Context, file: str | None, ago: float) -> Recorded:
-    """History from `ago` seconds ago on. Raises `GpulockError`: `InvalidRequest` for a file that has none."""
+def recorded(context: Context, file: str | None, since: float) -> Recorded:
+    """History from `since` seconds ago on. Raises `GpulockError`: `InvalidRequest` for a file that has none."""
     from ...evidence.recorded import BadHistory, read
 
     if file is not None:
@@ -102,16 +92,16 @@ def recorded(context: Context, file: str | None, ago: float) -> Recorded:
             hint = "write it with: gpulockctl history --limit 10000 --json"
             raise InvalidRequest(f"{file} holds no history: {error}", hint=hint) from None
     with context.client() as client:
-        return read(_pages(client, ago))
+        return read(_pages(client, since))
 
 
-def _pages(client: gpulock.Client, ago: float) -> list[Mapping[str, Any]]:
+def _pages(client: gpulock.Client, since: float) -> list[Mapping[str, Any]]:
     """Answers, the latest first, until one is not full. An older daemon tells of its last locks only, in one."""
     pages: list[Mapping[str, Any]] = []
     until: dict[str, float] = {}
     try:
         while len(pages) < _PAGES:
-            pages.append(client.call("history", limit=PAGE, requests=True, since=ago, **until))
+            pages.append(client.call("history", limit=PAGE, requests=True, since=since, **until))
             ends = [lock["ended_at"] for lock in pages[-1]["locks"]]
             if len(ends) < PAGE:
                 break
