@@ -89,7 +89,7 @@ def recorded(context: Context, file: str | None, since: float) -> Recorded:
         except OSError as error:
             raise InvalidRequest(f"{file} cannot be read: {error.strerror or error}") from None
         except (BadHistory, ValueError, RecursionError) as error:
-            hint = "write it with: gpulockctl history --limit 10000 --json"
+            hint = "write it with: gpulockctl history --requests --limit 10000 --json"
             raise InvalidRequest(f"{file} holds no history: {error}", hint=hint) from None
     with context.client() as client:
         return read(_pages(client, since))

@@ -44,10 +44,10 @@ class Redis:
         self.url, self.namespace, self.shared = url, namespace, shared
         try:
             self._client = redis.Redis.from_url(url, socket_timeout=_ANSWERS_WITHIN)
-            about = self._info("server")
-            self.version = str(about.get("valkey_version") or about["redis_version"])
-        except (redis.RedisError, OSError, ValueError) as error:
-            raise ServerFailed(f"Redis does not answer: {error}") from error
+        except ValueError as error:
+            raise ServerFailed(f"this is no Redis URL: {error}") from error
+        about = self._info("server")
+        self.version = str(about.get("valkey_version") or about["redis_version"])
 
     def keys(self, gpus: int) -> list[str]:
         """Of the polled locks."""
@@ -55,7 +55,7 @@ class Redis:
 
     @contextlib.contextmanager
     def measured(self, into: list[Load]) -> Iterator[None]:
-        """Adds what it bore meanwhile."""
+        """Adds what it bore meanwhile. Raises `ServerFailed`."""
         before = self._totals()
         yield
         after = self._totals()
@@ -71,12 +71,13 @@ class Redis:
         return loads[0].cpu / (time.monotonic() - began)
 
     def clear(self) -> None:
-        """Removes what the benchmark left in it, and nothing else."""
-        for key in self._client.scan_iter(f"{self.namespace}*", count=1000):
-            self._client.delete(key)
+        """Removes what the benchmark left in it, and nothing else. Raises `ServerFailed`."""
+        with _answering():
+            for key in self._client.scan_iter(f"{self.namespace}*", count=1000):
+                self._client.delete(key)
 
     def close(self) -> None:
-        with contextlib.suppress(redis.RedisError):
+        with contextlib.suppress(ServerFailed):
             self.clear()
         self._client.close()
 
@@ -87,8 +88,17 @@ class Redis:
         return float(stats["total_reads_processed"]), float(stats["total_commands_processed"]), used
 
     def _info(self, section: str) -> dict[str, Any]:
-        answer: dict[str, Any] = self._client.info(section)
+        with _answering():
+            answer: dict[str, Any] = self._client.info(section)
         return answer
+
+
+@contextlib.contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except (redis.RedisError, OSError) as error:
+        raise ServerFailed(f"Redis does not answer: {error}") from error
 
 
 class OwnRedis:

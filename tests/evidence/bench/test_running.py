@@ -174,6 +174,7 @@ def test_a_run_that_is_too_short_says_so(capsys: pytest.CaptureFixture[str]) -> 
     assert "1 s are too short for 3 rounds" in capsys.readouterr().err
 
 
+@pytest.mark.redis
 def test_redis_is_measured_without_its_measuring() -> None:
     with Valkey() as server:
         redis = servers.Redis(server.url, "ours", shared=True)
@@ -191,6 +192,20 @@ def test_redis_is_measured_without_its_measuring() -> None:
     assert 0 <= coming_and_going <= 8
     assert loads[1].commands >= 13  # what a script calls is counted one by one
     assert loads[1].cpu > 0
+
+
+@pytest.mark.redis
+def test_a_redis_that_goes_away_is_told_of() -> None:
+    with Valkey() as server:
+        redis = servers.Redis(server.url, "ours", shared=True)
+        server.kill()
+        with pytest.raises(servers.ServerFailed, match="Redis does not answer"):
+            redis.idle_cpu(0)
+        with pytest.raises(servers.ServerFailed, match="Redis does not answer"):
+            redis.clear()
+        redis.close()
+    with pytest.raises(servers.ServerFailed, match="no Redis URL"):
+        servers.Redis("htp://nowhere", "ours", shared=True)
 
 
 def polling(place: Path, url: str) -> dict[str, Any]:
