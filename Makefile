@@ -20,7 +20,7 @@ SECONDS ?= 0
 BENCH_ARGS ?=
 STORM_ROUNDS ?= 500
 
-.PHONY: help install demo test soak fuzz lint format storm gpu-check bench bench-quick wheels constraints debian-tools clean
+.PHONY: help install demo test soak fuzz lint format storm gpu-check bench bench-quick bench-settings wheels constraints debian-tools clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -78,6 +78,11 @@ bench: $(BENCH_VENV)/.installed ## the lock beside what people would use instead
 
 bench-quick: $(BENCH_VENV)/.installed ## two minutes of it, with generous bars; fails where the speed was lost
 	$(BENCH_VENV)/bin/python -m bench --quick $(BENCH_ARGS)
+
+bench-settings: install ## polling against the daemon, twice, into docs/ (twenty minutes, on a quiet machine)
+	$(BIN)/gpulockctl bench --duration 10m --output docs/settings-benchmark.md
+	again=$$(mktemp -d); $(BIN)/gpulockctl bench --duration 10m --seed 2 --output $$again/again.md \
+	    && cp $$again/again/figures.json docs/settings-benchmark/again.json; rm -rf $$again
 
 # Who is compared with is no dependency of the tests, so it has an environment of its own.
 $(BENCH_VENV)/.installed: bench/constraints.txt pyproject.toml client/pyproject.toml

@@ -17,5 +17,6 @@ COMMANDS: Mapping[str, str] = {
     "undrain": "take a drain back (administrators)",
     "config": "the daemon's settings: show, reload, change, and take back",
     "audit": "hold documents against configuration and code",
+    "bench": "measure settings side by side, with real workers",
     "doctor": "check this installation, daemon up or down",
 }

@@ -172,7 +172,7 @@ def test_an_error_cannot_steer_the_terminal(peer: Peer, ctl: Ctl) -> None:
 
 def test_no_daemon_is_69_and_says_what_to_type(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "nothing.sock"
-    for name in set(COMMANDS) - {"doctor", "audit", "top"}:
+    for name in set(COMMANDS) - {"doctor", "audit", "bench", "top"}:
         subject = ["0"] if name in ("why", "describe", "revoke") else []
         assert main([name, *subject, "--socket", str(path)]) == 69, name
         out, err = capsys.readouterr()

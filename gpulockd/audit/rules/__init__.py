@@ -9,6 +9,7 @@ from .. import suppressions
 from ..findings import Finding
 from ..project import Project
 from . import (
+    benchmarks,
     code,
     commands,
     contradictions,
@@ -30,6 +31,7 @@ _FAMILIES = (
     values,
     keys,
     suggestions,
+    benchmarks,
     evidence,
     headers,
     links,
