@@ -61,7 +61,8 @@ def _either(words: dict[str, float] | dict[str, tuple[Kind, float]]) -> str:
     return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
 
 
-_UNIT = rf"(?:{_either(_UNITS)})(?![A-Za-z_])"
+# 五分之一 is a fifth, and no five minutes.
+_UNIT = rf"(?:{_either(_UNITS)})(?![A-Za-z_]|之[一二三四五六七八九十百\d])"
 _DIGITS = r"[-+−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?"
 # Bare digits may not be a part of something else: a version, an address, a name, a date.
 _PART = re.compile(

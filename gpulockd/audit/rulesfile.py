@@ -57,6 +57,8 @@ class RulesFile(BaseModel):
     docs: list[str] = []
     exclude: list[str] = []
     """Patterns of paths of documents that are left out."""
+    editions: list[list[str]] = []
+    """Documents that say the same in several languages: the first of each list is the one that the others follow."""
     off: list[str] = []
     """Rules that are not applied."""
     units: dict[str, str] = {}

@@ -13,6 +13,7 @@ from . import (
     commands,
     contradictions,
     deployment,
+    editions,
     evidence,
     headers,
     keys,
@@ -39,6 +40,7 @@ _FAMILIES = (
     variables,
     contradictions,
     deployment,
+    editions,
     live,
 )
 

@@ -1,0 +1,204 @@
+"""Two editions of one document: what differs is found in its place, and what a translator may do is not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from gpulockd.audit import Finding
+
+from .marked import Mark, Workshop, marks
+
+RULES = "editions: [[docs/guide.md, docs/guide.zh.md]]\n"
+
+ENGLISH = """\
+# Guide
+
+[中文](guide.zh.md)
+
+A task waits for 30 minutes at most (`max_wait_time`). Version 1.2.3 needs Linux 5.3, two processes, and one GPU in
+twenty; half an hour later, on March 1, 2025, it ends with 124.
+
+## Settings of the lock
+
+See [the values](#the-values) and [operations](operations.md#redis). `gpulockctl why 2` tells what stands in the way.
+
+- It has `poll_interval`, and `GPU_LOCK_POLL_INTERVAL=2`.
+- `release()` gives it back within 10 s, by SIGTERM.
+
+### The values
+
+| key | value | meaning |
+|---|---|---|
+| `poll_interval` | 2 s | the pause |
+| `max_wait_time` | 30 min | up to 3 times |
+
+## In use
+
+```console
+# look first
+$ gpulock -w 30m -- python train.py   # wait
+$ gpulockctl status --watch
+```
+
+```yaml
+# the configuration
+gpu_lock:
+  poll_interval: 2
+  max_poll_interval: 10
+```
+
+```python
+# take it
+print("taken")  # and say so
+```
+
+```mermaid
+flowchart LR
+    a["a worker"] -->|asks| b
+```
+"""
+
+CHINESE = """\
+# 使用指南
+
+[English](guide.md)
+
+任务最多等待 30 分钟（`max_wait_time`）。1.2.3 版需要 Linux 5.3、两个进程，以及每二十块 GPU 中的一块；
+半小时之后，即 2025 年 3 月 1 日，它以 124 结束。
+
+## 一、锁的设置
+
+参见[具体的值](#2-具体的值)和[运维](operations.md#redis)。用 `gpulockctl why 2` 查看原因。
+
+- 它有 `poll_interval`，以及 `GPU_LOCK_POLL_INTERVAL=2`；`poll_interval` 很重要。
+- `release()` 在 10 秒内归还，借助 SIGTERM。
+
+### 2. 具体的值
+
+| 配置项 | 值 | 含义 |
+|:---|---|---|
+| `poll_interval` | 2 秒 | 间隔 |
+| `max_wait_time` | 30 分钟 | 最多 3 次 |
+
+## 使用
+
+```console
+# 先看一看
+$ gpulock -w 30m -- python train.py   # 等待
+$ gpulockctl status --watch
+```
+
+```yaml
+# 配置
+gpu_lock: {poll_interval: 2, max_poll_interval: 10}
+```
+
+```python
+# 取锁
+print("已取得")  # 说出来
+```
+
+```mermaid
+flowchart LR
+    a["工作进程"] -->|请求| b
+```
+"""
+
+PLANTED: dict[str, tuple[str, str, str]] = {
+    "a number in a paragraph": ("edition-value", "它以 124 结束", "它以 «125» 结束"),
+    "a version": ("edition-value", "1.2.3 版", "«1.2.4» 版"),
+    "a time, in another unit": ("edition-value", "最多等待 30 分钟", "最多等待 «3 小时»"),
+    "a time in words": ("edition-value", "半小时之后", "«两小时»之后"),
+    "a number in a cell": ("edition-value", "最多 3 次", "最多 «4 次»"),
+    "a value in a cell": ("edition-value", "| 2 秒 |", "| «3 秒» |"),
+    "a value in backticks": ("edition-value", "`GPU_LOCK_POLL_INTERVAL=2`", "`«GPU_LOCK_POLL_INTERVAL=5»`"),
+    "a value in a block": ("edition-value", "poll_interval: 2,", "poll_interval: «5»,"),
+    "a key in a block": ("edition-key", "2, max_poll_interval", "2, «fallback_timeout»"),
+    "a key in a cell": ("edition-key", "| `max_wait_time` |", "| `«lock_timeout»` |"),
+    "a command": ("edition-command", "`gpulockctl why 2`", "`«gpulockctl why 3»`"),
+    "an option in a block": ("edition-command", "$ gpulockctl status --watch", "«$ gpulockctl status --fleet»"),
+    "a command that is not there": ("edition-command", "$ gpulockctl status --watch\n", ""),
+    "a name": ("edition-name", "`release()`", "`«relase()»`"),
+    "a line of a program": ("edition-block", 'print("已取得")', '«printed("已取得")»'),
+    "an arrow": ("edition-block", 'a["工作进程"] -->', '«a["工作进程"] ---»'),
+    "a link": ("edition-link", "[运维](operations.md#redis)", "«[运维](operations.md#http)»"),
+    "a heading's level": ("edition-section", "### 2. 具体的值", "#### «2. 具体的值»"),
+    "a section more": ("edition-section", "## 使用\n", "## «另外»\n\n没有。\n\n## 使用\n"),
+    "a row more": ("edition-table", "| `poll_interval` | 2", "| «`ttl`» | | |\n| `poll_interval` | 2"),
+    "a column more": ("edition-table", "| 配置项 | 值 | 含义 |\n|:---|", "| «配置项» | 值 | 含义 | 备注 |\n|:---|---|"),
+    "a table less": ("edition-table", CHINESE[CHINESE.index("| 配置项") : CHINESE.index("## 使用")], ""),
+    "a block less": ("edition-block", CHINESE[CHINESE.index("```mermaid") :], ""),
+}
+
+
+@pytest.fixture
+def tree(workshop: Workshop) -> Workshop:
+    workshop.write("docs/operations.md", "# Operations\n\n## Redis\n\n## HTTP\n")
+    workshop.write("docs/guide.md", ENGLISH)
+    return workshop
+
+
+def compared(tree: Workshop, chinese: str) -> Sequence[Finding]:
+    tree.write("docs/guide.zh.md", chinese)
+    return [each for each in tree.audit("docs", rules=RULES).findings if each.rule.startswith("edition-")]
+
+
+def test_a_translation_is_no_finding(tree: Workshop) -> None:
+    assert [f"{each.place} {each.message}" for each in compared(tree, CHINESE)] == []
+
+
+@pytest.mark.parametrize(("rule", "right", "wrong"), PLANTED.values(), ids=PLANTED)
+def test_what_differs_is_found_where_it_stands(tree: Workshop, rule: str, right: str, wrong: str) -> None:
+    assert CHINESE.count(right) == 1
+    text, expected = marks(CHINESE.replace(right, wrong))
+    found = compared(tree, text)
+    assert {each.rule for each in found} == {rule}
+    there = [each for each in found if each.place.file == "docs/guide.zh.md"]
+    assert [Mark(each.place.line, each.place.column) for each in there] == expected
+    assert all(each.place.file == "docs/guide.md" for each in found if each not in there)
+
+
+def test_a_finding_tells_what_the_other_edition_says_and_where(tree: Workshop) -> None:
+    (finding,) = compared(tree, CHINESE.replace("它以 124", "它以 125"))
+    assert str(finding.place) == "docs/guide.zh.md:6:27"
+    assert finding.message == "125 stands here, but the other edition has 124 (docs/guide.md:6:60)"
+    (finding,) = compared(tree, CHINESE.replace("$ gpulockctl status --watch\n", ""))
+    assert str(finding.place) == "docs/guide.md:27:1"
+    assert finding.message == (
+        "“$ gpulockctl status --watch” stands here, but the other edition does not have it (docs/guide.zh.md:25:1)"
+    )
+
+
+def test_nothing_is_put_right_by_comparing_alone(tree: Workshop) -> None:
+    findings = compared(tree, CHINESE.replace("poll_interval: 2,", "poll_interval: 5,"))
+    assert [each.edit for each in findings] == [None]
+    tree.write("docs/guide.zh.md", CHINESE.replace("poll_interval: 2,", "poll_interval: 5,"))
+    edits = [each.edit.text for each in tree.audit("docs", rules=RULES).findings if each.edit]
+    assert edits == ["2"], "the configuration knows which of the two is right"
+
+
+def test_paragraphs_that_a_translator_joined_are_compared_together(tree: Workshop) -> None:
+    joined = CHINESE.replace("查看原因。\n\n- 它有", "查看原因。它有").replace("很重要。\n- ", "很重要。")
+    assert joined != CHINESE
+    assert compared(tree, joined) == []
+    assert [each.rule for each in compared(tree, joined.replace("10 秒", "11 秒"))] == ["edition-value"]
+
+
+def test_an_edition_that_is_not_there(tree: Workshop) -> None:
+    (finding,) = [each for each in tree.audit("docs", rules=RULES).findings if each.rule.startswith("edition-")]
+    assert (finding.rule, str(finding.place)) == ("edition-missing", "docs/guide.md:1:1")
+
+
+def test_editions_are_those_that_are_listed(tree: Workshop) -> None:
+    tree.write("docs/guide.zh.md", "# 摘要\n\n见英文版。\n")
+    assert tree.audit("docs").findings == []
+
+
+def test_three_editions_are_compared_with_the_first(tree: Workshop) -> None:
+    tree.write("docs/guide.zh.md", CHINESE)
+    tree.write("docs/guide.de.md", ENGLISH.replace("ends with 124", "endet mit 125"))
+    rules = "editions: [[docs/guide.md, docs/guide.zh.md, docs/guide.de.md]]\n"
+    found = [each for each in tree.audit("docs", rules=rules).findings if each.rule.startswith("edition-")]
+    assert [each.place.file for each in found] == ["docs/guide.de.md"]
