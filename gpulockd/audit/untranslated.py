@@ -60,6 +60,7 @@ _COMMENTS = {
     "--": frozenset(("sql", "lua")),
     "%%": frozenset(("mermaid",)),
 }
+_TECHNICAL = re.compile(r"(?<![A-Za-z0-9_.-])[A-Z]{2,}\d+(?![A-Za-z0-9_-])")
 _QUOTED = re.compile(r"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'")
 _FOREIGN = re.compile(r"[^\W\d_a-zA-Z]")
 _LABEL = re.compile(r"\[[^\]\n]*\]|\|[^|\n]*\||\([^)\n]*\)|\{[^}\n]*\}|:[^\n:]*$|\b(?:subgraph|title|Note)\b[^\n]*")
@@ -85,7 +86,7 @@ class Number(NamedTuple):
 
 class Name(NamedTuple):
     text: str
-    """What stands in backticks, its white space made one space."""
+    """Its white space made one space."""
     place: Place
 
 
@@ -139,11 +140,13 @@ def _in_words(passage: Passage, text: str) -> Iterator[Number]:
 
 
 def names_in(passage: Passage) -> Iterator[Name]:
-    """Of what stands in backticks, all that no translator would touch: it is written in ASCII."""
+    """What no translator changes: what stands in backticks, as far as it is ASCII, and words such as SIGUSR1."""
     for code in passage.codes:
         text = " ".join(code.text.split())
         if text.isascii() and text:
             yield Name(text, passage.source.place(passage.offset(code.start + 1)))
+    for word in _TECHNICAL.finditer(passage.prose):
+        yield Name(word.group(), passage.source.place(passage.offset(word.start())))
 
 
 class Line(NamedTuple):
