@@ -11,6 +11,7 @@ from ..findings import Finding
 from ..passage import Passage
 from ..project import Project
 from ..roles import of_place
+from ..sections import Section, sections_of
 from ..truths import Truths
 from ..typed import Word, lines_of
 
@@ -24,7 +25,7 @@ RULES: Mapping[str, str] = {
 _METHODS = "GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS"
 _CODE = re.compile(rf"(?:(?P<method>{_METHODS})\s+)?(?P<path>/[\w./{{}}:<>-]*)(?:\?\S*)?")
 _URL = re.compile(
-    r"https?://(?P<host>localhost|127\.0\.0\.1|\[::1\]|0\.0\.0\.0)(?::(?P<port>\d+))?(?P<path>/[\w./{}:-]*)?(?![\w@])"
+    r"(?:https?://|(?<![\w./:@-])(?=[\w.]+:\d))(?P<host>localhost|127\.0\.0\.1|\[::1\]|0\.0\.0\.0)(?::(?P<port>\d+))?(?P<path>/[\w./{}:-]*)?(?![\w@])"
 )
 _METRIC_ENDINGS = ("", "_total", "_bucket", "_sum", "_count", "_created", "_info")
 _QUERIES = frozenset(("promql", "prometheus", "yaml", "yml", "json", "text", ""))
@@ -41,6 +42,7 @@ def check(project: Project) -> Iterator[Finding]:
             yield from _metrics(document, truths)
         if truths.alerts is not None:
             yield from _alerts(document, truths.alerts)
+            yield from _runbooks(sections_of(document), truths.alerts)
 
 
 def _routes(document: Document, truths: Truths) -> Iterator[Finding]:
@@ -162,13 +164,24 @@ def _alerts(document: Document, alerts: frozenset[str]) -> Iterator[Finding]:
         for place, header in enumerate(table.header):
             for row in table.rows if _ALERT_HEADER.search(header.words) else ():
                 for code in row[place].codes:
-                    yield from _alert(row[place], code.start, code.text, alerts)
+                    yield from _alert(row[place], code.start + 1, code.text, alerts)
     for passage in document.passages:
         for code in passage.codes:
             if _ALERT_PROSE.search(passage.content, max(0, code.start - 20), code.start) and re.fullmatch(
                 r"[A-Z]\w+", code.text
             ):
-                yield from _alert(passage, code.start, code.text, alerts)
+                yield from _alert(passage, code.start + 1, code.text, alerts)
+
+
+def _runbooks(section: Section, alerts: frozenset[str]) -> Iterator[Finding]:
+    """Where most sections of a chapter are called as alerts are, each of them is meant as one."""
+    titles = [inner.heading.passage for inner in section.inner if inner.heading]
+    known = [title for title in titles if title.content.strip() in alerts]
+    for title in titles if len(known) * 2 > len(titles) else ():
+        if re.fullmatch(r"[A-Z]\w+", title.content):
+            yield from _alert(title, 0, title.content, alerts)
+    for inner in section.inner:
+        yield from _runbooks(inner, alerts)
 
 
 def _alert(passage: Passage, at: int, name: str, alerts: frozenset[str]) -> Iterator[Finding]:
@@ -176,7 +189,7 @@ def _alert(passage: Passage, at: int, name: str, alerts: frozenset[str]) -> Iter
         near = get_close_matches(name, alerts, n=1)
         yield Finding(
             "alert-unknown",
-            passage.source.place(passage.offset(at + 1)),
+            passage.source.place(passage.offset(at)),
             f"the alert {name} is named",
             "no rule file has it",
             hint=f"did you mean {near[0]}?" if near else "",
