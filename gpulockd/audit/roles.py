@@ -14,7 +14,7 @@ Role = Literal["claim", "suggestion", "example", "history"]
 Column = Literal["key", "value", "default", "unit", "suggestion", "history", ""]
 
 CURRENT = re.compile(
-    r"\b(?:current(?:ly)?|in force|in effect|effective|actual|production|today)\b"
+    r"\b(?:current(?:ly)?|now|in force|in effect|effective|actual|production|today)\b"
     r"|当前|现值|现行|目前|现在|实际|生效|线上|生产",
     re.IGNORECASE,
 )

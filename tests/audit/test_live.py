@@ -17,7 +17,7 @@ from tests.support.daemon import Daemon
 from tests.support.waiting import PATIENCE
 
 from .marked import Workshop
-from .test_documents import ROOT, clean
+from .test_documents import OTHERS, OURS, ROOT, clean
 
 CTL = (sys.executable, "-m", "gpulockd.ctl", "audit")
 
@@ -45,7 +45,7 @@ def test_the_running_daemon_is_asked(workshop: Workshop, capsys: pytest.CaptureF
 def test_a_hundred_files_of_a_thousand_lines(workshop: Workshop, tmp_path: Path) -> None:
     """A terminal shows how far it is. The bound is for a machine whose cores others use too: a quiet one needs less."""
     ours = [path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))]
-    lines = "\n".join([*ours, clean("en"), clean("zh")]).splitlines()
+    lines = "\n".join([*ours, *(clean(name) for name in (*OURS, *OTHERS))]).splitlines()
     for number in range(100):
         begin = number * 10 % len(lines)
         workshop.write(f"docs/{number}.md", "\n".join((lines[begin:] + lines)[:1000]))

@@ -38,7 +38,8 @@ _STATUS_COLUMN = re.compile(
     r"\b(?:status|state|progress|verified|verification|done)\b|状态|进度|验证|完成", re.IGNORECASE
 )
 _CONDITION = re.compile(
-    r"\b(?:if|when|once|until|must|should|can|could|may|would|after)\b|如果|若|当(?!前)|需|应该|应当|可以|可能|预计|预期",
+    r"\b(?:if|when|once|until|must|should|can|could|may|would|after)\b|如果|若|当(?!前)|需|应该|应当|可以|可能|预计|预期"
+    r"|\b(?:goals?|targets?|aims?|plans?|hopes?)\b|目标|计划|希望|力争",
     re.IGNORECASE,
 )
 _QUOTES = ('"', "“", "‘", "「", "『", "'", "《")
