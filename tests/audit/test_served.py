@@ -15,6 +15,8 @@ $ curl http://127.0.0.1:9090/api/v1/query
 $ curl https://example.org/api/v2
 ```
 
+`GET /-/org/:scope/user` is another server's.
+
 `/health`, `GET /metrics`, `«/api/v2/status»`, `GET «/healthz»`, `/etc/gpulockd/config.yml`, `/metrics?x`，访问
 http://localhost:8788«/status» 查看。
 """,

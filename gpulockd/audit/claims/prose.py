@@ -38,7 +38,7 @@ _SUPPOSES = re.compile(
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"[.!?;](?=\s|$)|[。！？；;]|\n\s*\n")
-_CLAUSE_BREAK = re.compile(r"[,;:()，；：（）、]|\s[–—-]\s")
+_CLAUSE_BREAK = re.compile(r"[,;:()，；：（）、。]|[.!?](?=\s)|\s[–—-]\s")
 _NUMBERS = re.compile(r"(?<![A-Za-z0-9_.,/:-])(?=[-+−\dA-Za-z])|(?<![\w.,/:-])(?=[半一二三四五六七八九十])")
 
 FAR = 500
@@ -122,8 +122,11 @@ def _behind(text: str, mention: Mention) -> Found | None:
     if linking is None or not linking.group().strip("`*_ ()"):
         # "`poll_interval` 2 s" and "`poll_interval` (2 s)": only with a unit, or brackets, it is the value.
         found = quantity_at(text, at)
-        return found if found and (found.quantity.kind or "(" in text[mention.end : at]) else None
-    return quantity_at(text, at)
+        found = found if found and (found.quantity.kind or "(" in text[mention.end : at]) else None
+    else:
+        found = quantity_at(text, at)
+    # "`port` (0: off)" explains what a value would mean.
+    return None if found and re.match(r"\s*[:=]", text[found.end : found.end + 3]) else found
 
 
 def _ahead(text: str, mention: Mention) -> Found | None:

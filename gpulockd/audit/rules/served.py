@@ -48,11 +48,11 @@ def check(project: Project) -> Iterator[Finding]:
 def _routes(document: Document, truths: Truths) -> Iterator[Finding]:
     """In backticks, what begins as a route does; in URLs, whatever is asked of this host."""
     source, routes = document.source, truths.routes or {}
-    tops = {path.strip("/").split("/")[0] for path in routes} - {""}
+    tops = {_top(path) for path in routes} - {""}
     for passage in document.passages:
         for code in passage.codes:
             match = _CODE.fullmatch(code.text)
-            if match and (match["method"] or (match["path"].strip("/").split("/")[0] in tops)):
+            if match and (_is_meant(match["path"], tops, routes) if match["method"] else _top(match["path"]) in tops):
                 at = passage.offset(passage.content.find(code.text, code.start))
                 yield from _route(document, at + match.start("path"), match["path"], match["method"], routes)
     posting = {
@@ -71,6 +71,15 @@ def _routes(document: Document, truths: Truths) -> Iterator[Finding]:
         for match in _URL.finditer(passage.content):
             if match["path"] and match["path"] != "/" and _is_ours(match["port"], truths):
                 yield from _route(document, passage.offset(match.start("path")), match["path"], None, routes)
+
+
+def _top(path: str) -> str:
+    return path.strip("/").split("/")[0]
+
+
+def _is_meant(path: str, tops: set[str], routes: Mapping[str, frozenset[str]]) -> bool:
+    """Behind a method, what is nearly a route is one, too; other paths may be another server's."""
+    return _top(path) in tops or bool(get_close_matches(path, routes, n=1))
 
 
 def _method_of(words: Sequence[Word]) -> str:
