@@ -73,7 +73,10 @@ def tree(workshop: Workshop) -> Workshop:
 
 def planted(name: str) -> tuple[str, list[Mark]]:
     """The document with its errors, and where they are."""
-    text = (HERE / name).read_text()
+    return planted_in((HERE / name).read_text())
+
+
+def planted_in(text: str) -> tuple[str, list[Mark]]:
     found: list[Mark] = []
     lines = []
     for number, line in enumerate(text.split("\n"), 1):
@@ -89,7 +92,12 @@ def planted(name: str) -> tuple[str, list[Mark]]:
 
 
 def clean(name: str) -> str:
-    return PLANTED.sub(lambda match: match.group(2), (HERE / name).read_text())
+    return without((HERE / name).read_text())
+
+
+def without(text: str) -> str:
+    """The document as it would be right."""
+    return PLANTED.sub(lambda match: match.group(2), text)
 
 
 def findings(tree: Workshop, text: str, name: str = "") -> list[Finding]:
