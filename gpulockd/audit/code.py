@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,6 +30,20 @@ class Module:
         """All texts in it, for modules that look their names up themselves (`__getattr__`)."""
         texts = (node.value for node in ast.walk(self.tree) if isinstance(node, ast.Constant))
         return frozenset(word for text in texts if isinstance(text, str) for word in text.split())
+
+    @cached_property
+    def mentions(self) -> frozenset[str]:
+        """Every word that its code has: names, attributes, arguments, and those within texts."""
+        found: set[str] = set()
+        for node in ast.walk(self.tree):
+            match node:
+                case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name) | ast.keyword(arg=str(name)):
+                    found.add(name)
+                case ast.Constant(value=str(text)):
+                    found.update(re.findall(r"[\w-]+", text))
+                case _:
+                    pass
+        return frozenset(found)
 
 
 class Code:

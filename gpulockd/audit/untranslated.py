@@ -67,6 +67,10 @@ _LABEL = re.compile(r"\[[^\]\n]*\]|\|[^|\n]*\||\([^)\n]*\)|\{[^}\n]*\}|:[^\n:]*$
 """What people read in a diagram, and may be translated."""
 
 
+MANY_PAIRS = 250_000
+"""More that differ are not compared with each other: the paragraphs have nothing to do with one another."""
+
+
 class Number(NamedTuple):
     value: float
     """In the base unit of its kind."""
@@ -190,11 +194,28 @@ def _without_comment(line: str, mark: str | None, start: int) -> str:
 
 def left_over(ones: Sequence[Number], others: Sequence[Number]) -> tuple[list[Number], list[Number]]:
     """What of each is not said by the other. A loose one may be what a firm one means, and is missed by nobody."""
-    mine, theirs = list(ones), list(others)
-    for loose in ((False, False), (False, True), (True, False)):
+    mine, theirs = _without_the_same(ones, others)
+    few = len(mine) * len(theirs) <= MANY_PAIRS
+    for loose in ((False, False), (False, True), (True, False)) if few else ():
         for one in [each for each in mine if each.loose is loose[0]]:
             match = next((each for each in theirs if each.loose is loose[1] and one.is_said_by(each)), None)
             if match:
                 mine.remove(one)
                 theirs.remove(match)
     return [each for each in mine if not each.loose], [each for each in theirs if not each.loose]
+
+
+def _without_the_same(ones: Sequence[Number], others: Sequence[Number]) -> tuple[list[Number], list[Number]]:
+    """Nearly all are written alike on both sides, and are found so at once, however many they are."""
+    there: dict[tuple[str, float, bool], list[Number]] = {}
+    for other in reversed(others):
+        there.setdefault((other.kind, other.value, other.loose), []).append(other)
+    mine = []
+    for one in ones:
+        same = there.get((one.kind, one.value, one.loose))
+        if same:
+            same.pop()
+        else:
+            mine.append(one)
+    left = {id(each) for rest in there.values() for each in rest}
+    return mine, [other for other in others if id(other) in left]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gpulockd.audit import Finding
+from gpulockd.audit import Finding, fix
 
 from .marked import Mark, Workshop
 
@@ -40,8 +40,8 @@ profile: generic
 units: {ttl: s, attempts: "", max_entries: ""}
 names: {cache TTL: cache.ttl, 缓存时间: cache.ttl}
 variable_prefix: STOCK_
-routes: {/items: [POST], "/items/{id}": [GET, PUT]}
-metrics: [stock_requests_total, stock_cache_hits_total]
+routes_in: [src/stock/api.py]
+metrics_in: [src/stock/*.py]
 metric_prefixes: [stock_]
 packages: [src/stock]
 programs: {stockctl: [src/stock/cli.py]}
@@ -51,6 +51,19 @@ STOCK_FILES = {
     "docs/docs/design.md": "# The design\n",
     "src/stock/__init__.py": "",
     "src/stock/cache.py": "class Cache:\n    def get(self): ...\n",
+    "src/stock/api.py": """\
+from fastapi import FastAPI
+from prometheus_client import Counter
+app = FastAPI()
+requests = Counter("stock_requests_total", "Requests.")
+hits = Counter("stock_cache_hits", "Counts that the cache had.")
+@app.post("/items")
+def add(): ...
+@app.get("/items/{id}")
+def show(id, attempts=3, backoff_ms=250): ...
+@app.put("/items/{id}")
+def change(id): ...
+""",
     "src/stock/cli.py": """\
 import argparse
 parser = argparse.ArgumentParser()
@@ -100,15 +113,26 @@ def without(text: str) -> str:
     return PLANTED.sub(lambda match: match.group(2), text)
 
 
+def tree_of(tree: Workshop, name: str) -> Workshop:
+    """With what the document is about."""
+    for file, content in STOCK_FILES.items() if name in OTHERS else ():
+        tree.write(file, content)
+    return tree
+
+
+def rules_for(name: str) -> str:
+    return STOCK_RULES if name in OTHERS else "alerts: [monitoring/alerts.yml]\n"
+
+
 def findings(tree: Workshop, text: str, name: str = "") -> list[Finding]:
-    rules = "alerts: [monitoring/alerts.yml]\n"
-    if name in OTHERS:
-        rules = STOCK_RULES
-        for file, content in STOCK_FILES.items():
-            tree.write(file, content)
-    tree.write("docs/guide.md", text)
-    found = tree.audit("docs/guide.md", rules=rules).findings
+    tree_of(tree, name).write("docs/guide.md", text)
+    found = tree.audit("docs/guide.md", rules=rules_for(name)).findings
     return [each for each in found if each.rule != "key-undocumented"]
+
+
+def corrected(tree: Workshop, name: str) -> int:
+    outcome = tree.audit("docs/guide.md", rules=rules_for(name))
+    return fix([each.edit for each in outcome.findings if each.edit], outcome.sources)
 
 
 @pytest.mark.parametrize("name", [*OURS, *OTHERS])
@@ -147,3 +171,20 @@ def test_a_document_of_eight_hundred_lines(tree: Workshop, name: str) -> None:
     moved = [Mark(mark.line + (lines + 1 if mark.line > first else 0), mark.column) for mark in expected]
     found = findings(tree, whole.replace("\n", "\r\n"))
     assert sorted({Mark(each.place.line, each.place.column) for each in found}) == sorted(moved)
+
+
+@pytest.mark.parametrize("name", [*OURS, *OTHERS])
+def test_what_is_put_right_is_what_was_wrong(tree: Workshop, name: str) -> None:
+    """No other line changes, and nothing more the second time."""
+    text, expected = planted(name)
+    tree_of(tree, name).write("docs/guide.md", text)
+    made = corrected(tree, name)
+    fixed = (tree.root / "docs/guide.md").read_text()
+    wrong = {mark.line for mark in expected}
+    lines = zip(text.split("\n"), fixed.split("\n"), strict=True)
+    changed = [number for number, (before, after) in enumerate(lines, 1) if before != after]
+    assert set(changed) <= wrong
+    assert len(changed) <= made <= len(expected)
+    assert corrected(tree, name) == 0
+    assert (tree.root / "docs/guide.md").read_text() == fixed
+    assert len(findings(tree, fixed, name)) <= len(findings(tree, text, name)) - made

@@ -47,7 +47,7 @@ PLANTED: dict[str, tuple[str, str]] = {
     ),
     "suggestion-columns": (
         (
-            "| «parameter¦parameter» | current | suggested«¦ | gain | risk | verified» |\n|---|---|---«¦|---|---|---»|\n"
+            "| «parameter¦setting» | current | suggested«¦ | gain | risk | verified» |\n|---|---|---«¦|---|---|---»|\n"
             "| `poll_interval` | 2 | 1 «¦| faster | load | no »|\n"
         ),
         (
@@ -147,7 +147,7 @@ OF_EDITIONS = {rule for rule in RULES if rule.startswith("edition-")}
 OF_FILES = {
     *("file-unreadable", "file-outside"),  # test_command.py
     *("key-undocumented", "key-hidden", "key-foreign", "files-disagree", "default-differs"),  # test_keys.py
-    *("code-default-differs", "settings-refused"),  # test_code.py
+    *("key-unread", "code-default-differs", "settings-refused"),  # test_code.py
     *("deployment-differs", "live-differs", "live-metric-missing"),  # test_deployment.py, test_live.py
 }
 """About configurations, code and daemons, whatever the language."""

@@ -14,6 +14,7 @@ import pytest
 from gpulockd.ctl.__main__ import main
 from tests.support import processes
 from tests.support.daemon import Daemon
+from tests.support.valkey import free_port
 from tests.support.waiting import PATIENCE
 
 from .marked import Workshop
@@ -39,6 +40,23 @@ def test_the_running_daemon_is_asked(workshop: Workshop, capsys: pytest.CaptureF
     )
     assert "the running daemon has 3600" in told["gpu_lock.lock_timeout is forever here"]
     assert main(["audit", "--live", "--socket", daemon.socket, *arguments]) == 69
+
+
+@pytest.mark.system
+def test_the_metrics_of_the_running_daemon_are_those_of_the_documents(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """This project's own documents, with its own daemon: only what the daemon was given for this test differs."""
+    given: dict[str, object] = {"http.port": free_port(), "gpu_lock.poll_interval": 5}
+    with Daemon(workshop.root / "d", settings=given) as daemon:
+        arguments = ["--rules", str(ROOT / "audit.yml"), "--root", str(ROOT), "--socket", daemon.socket, "--json"]
+        assert main(["audit", "--live", *arguments]) == 1
+    out, err = capsys.readouterr()
+    findings = json.loads(out)["findings"]
+    assert err == ""
+    assert {each["rule"] for each in findings} == {"live-differs"}
+    keys = {"daemon.socket", "daemon.state_dir", "inventory.simulate", *given}
+    assert {each["says"].split()[0] for each in findings} == keys
 
 
 @pytest.mark.slow

@@ -106,6 +106,7 @@ class Gpulockd:
             bindings=(*_BINDINGS, *bindings_of(rules)),
             refuses=_refuses,
             is_complete=(root / _MODEL).is_file(),
+            declared_in="gpulockd.config.model",
             packages=tuple(name for name in ("gpulockd", "client/gpulock") if (root / name).is_dir()),
         )
 

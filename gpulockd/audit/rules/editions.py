@@ -11,7 +11,7 @@ from difflib import SequenceMatcher
 from urllib.parse import unquote
 
 from .. import yamltext
-from ..alignment import aligned
+from ..alignment import MANY_PAIRS, aligned
 from ..document import Block, Document, Table
 from ..findings import Finding
 from ..passage import Passage
@@ -234,7 +234,8 @@ def _counted(tree: yamltext.Tree) -> Iterator[tuple[yamltext.Leaf, int]]:
 
 def _lines(one: Block, other: Block) -> Iterator[Finding]:
     mine, theirs = lines_in(one), lines_in(other)
-    matcher = SequenceMatcher(None, [line.text for line in mine], [line.text for line in theirs], autojunk=False)
+    is_short = len(mine) * len(theirs) <= MANY_PAIRS  # else what is frequent is passed over, or it takes for ever
+    matcher = SequenceMatcher(None, [line.text for line in mine], [line.text for line in theirs], autojunk=not is_short)
     for tag, first, last, its_first, its_last in matcher.get_opcodes():
         if tag == "equal":
             continue
