@@ -18,6 +18,7 @@ Known: TypeAlias = bool | None
 class Module:
     name: str
     path: Path
+    content: bytes = field(repr=False)
     tree: ast.Module = field(repr=False)
 
     @cached_property
@@ -31,9 +32,12 @@ class Module:
         texts = (node.value for node in ast.walk(self.tree) if isinstance(node, ast.Constant))
         return frozenset(word for text in texts if isinstance(text, str) for word in text.split())
 
+    def says(self, word: str) -> bool:
+        """Whether its code has the word: as a name, an attribute, an argument, or in a text; comments do not count."""
+        return word.encode() in self.content and word in self._said
+
     @cached_property
-    def mentions(self) -> frozenset[str]:
-        """Every word that its code has: names, attributes, arguments, and those within texts."""
+    def _said(self) -> frozenset[str]:
         found: set[str] = set()
         for node in ast.walk(self.tree):
             match node:
@@ -60,7 +64,8 @@ class Code:
                 parts = [package.name, *path.relative_to(package).with_suffix("").parts]
                 name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
                 try:
-                    found[name] = Module(name, path, ast.parse(path.read_bytes()))
+                    content = path.read_bytes()
+                    found[name] = Module(name, path, content, ast.parse(content))
                 except (OSError, SyntaxError, ValueError):
                     continue
         return found

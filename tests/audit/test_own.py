@@ -184,6 +184,8 @@ def changed_settings(truths: Truths) -> Iterator[tuple[str, str]]:
 def test_every_value_of_the_configuration_that_is_changed_is_noticed(truths: Truths, tmp_path: Path) -> None:
     """By the defaults of the code; and where no code is known, by both editions of the guide."""
     file = tmp_path / "config.yml"
+    (tmp_path / "gpulockd" / "config").mkdir(parents=True)
+    (tmp_path / "gpulockd" / "config" / "model.py").touch()
     own = {"generic": PROFILES["generic"]}
     guides = []
     for edition in EDITIONS:
@@ -192,7 +194,7 @@ def test_every_value_of_the_configuration_that_is_changed_is_noticed(truths: Tru
         guides[-1].write_text(chapter)
     for key, text in changed_settings(truths):
         file.write_text(text)
-        findings = audit(Request(ROOT, [file], guides, None, PROFILES)).findings
+        findings = audit(Request(tmp_path, [file], guides, None, PROFILES)).findings
         assert told_of(findings, key, "default-differs"), key
         findings = audit(Request(tmp_path, [file], guides, None, own)).findings
         told = [each for each in findings if each.rule == "value-in-table" and each.says.startswith(f"{key} is")]

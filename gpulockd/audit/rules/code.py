@@ -56,9 +56,10 @@ def _unread(code: Code, truths: Truths) -> Iterator[Finding]:
     """By the last part of each key. One of a word that is frequent is found in code that means something else."""
     declaring = f"{truths.declared_in}."
     readers = [module for name, module in code.modules.items() if not f"{name}.".startswith(declaring)]
-    words: frozenset[str] = frozenset().union(*(module.mentions for module in readers))
-    last = {key: key.rpartition(".")[2] for key in truths.values}
-    named = {key: bool({name, name.replace("-", "_")} & words) for key, name in last.items()}
+    named = {}
+    for key in truths.values:
+        last = key.rpartition(".")[2]
+        named[key] = any(module.says(name) for module in readers for name in {last, last.replace("-", "_")})
     for key, is_named in named.items() if sum(named.values()) * 2 > len(named) else ():
         for setting in truths.values[key] if not is_named else ():
             place = setting.place or Place(setting.origin)
