@@ -32,7 +32,7 @@ _UNITS: dict[str, tuple[Kind, float]] = {
 _WORDS: dict[str, float] = {
     word: number
     for number, words in {
-        0.5: "half a|half an|半",
+        0.5: "half a|half an|half|半",
         1: "a|an|one|一",
         2: "two|两|二",
         3: "three|三",

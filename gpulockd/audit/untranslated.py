@@ -23,18 +23,18 @@ _WORDS: dict[str, float] = {
     for number, words in {
         0: "zero|零",
         0.5: "half|半",
-        1: "one|once|single|first|january|一",
-        2: "two|twice|second|february|二|两",
-        3: "three|third|march|三",
-        4: "four|april|四",
+        1: "one|once|single|first|january|jan|一",
+        2: "two|twice|second|february|feb|二|两",
+        3: "three|third|march|mar|三",
+        4: "four|april|apr|四",
         5: "five|may|五",
-        6: "six|june|六",
-        7: "seven|july|七",
-        8: "eight|august|八",
-        9: "nine|september|九",
-        10: "ten|october|十",
-        11: "eleven|november|十一",
-        12: "twelve|dozen|december|十二",
+        6: "six|june|jun|六",
+        7: "seven|july|jul|七",
+        8: "eight|august|aug|八",
+        9: "nine|september|sep|九",
+        10: "ten|october|oct|十",
+        11: "eleven|november|nov|十一",
+        12: "twelve|dozen|december|dec|十二",
         15: "fifteen|十五",
         20: "twenty|二十",
         30: "thirty|三十",
@@ -52,7 +52,9 @@ _WORDS: dict[str, float] = {
 """Each may be a number, and then says the same as figures in another edition; but none has to be one."""
 _LATIN = "|".join(sorted(filter(str.isascii, _WORDS), key=len, reverse=True))
 _OTHER = "|".join(sorted((word for word in _WORDS if not word.isascii()), key=len, reverse=True))
-_WORD = re.compile(rf"\b(?:{_LATIN})\b|{_OTHER}", re.IGNORECASE)
+_WORD = re.compile(rf"\b(?:{_LATIN}|an?)\b|{_OTHER}", re.IGNORECASE)
+_NUMERALS = frozenset("-几数第一二两三四五六七八九十百千")
+"""What makes the word behind it a part of something else: twenty-five, 二十五, 一两分钟, 几十秒."""
 _SPOKEN_TIMES = {"quarter of an hour": 900.0, "一刻钟": 900.0, "三刻钟": 2700.0, "半天": 43_200.0}
 _COMMENTS = {
     "#": SHELLS | {"yaml", "yml", "python", "py", "ini", "toml", "dockerfile", "redis", "promql"},
@@ -139,8 +141,10 @@ def _in_words(passage: Passage, text: str) -> Iterator[Number]:
         if quantity and quantity.quantity.kind == "time" and quantity.end > found.end():
             said = text[quantity.start : quantity.end]
             value, kind, alone = quantity.quantity
-            yield Number(value, kind, alone, said, place, loose=word in _ONE)
-        yield Number(_WORDS[word], "", _WORDS[word], found.group(), place, loose=True)
+            is_part = text[max(0, found.start() - 1) : found.start()] in _NUMERALS
+            yield Number(value, kind, alone, said, place, loose=word in _ONE or is_part)
+        if word in _WORDS:
+            yield Number(_WORDS[word], "", _WORDS[word], found.group(), place, loose=True)
 
 
 def names_in(passage: Passage) -> Iterator[Name]:

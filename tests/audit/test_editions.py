@@ -196,6 +196,34 @@ def test_editions_are_those_that_are_listed(tree: Workshop) -> None:
     assert tree.audit("docs").findings == []
 
 
+LIBERTIES = {
+    "a minute, half an hour": ("Wait a minute, or half an hour; in one second.", "等 1 分钟，或 30 分钟；1 秒之内。"),
+    "the last half hour": ("20 in the last half hour, two days ago.", "最近半小时 20 个，2 天前。"),
+    "figures and words": (
+        "Two of the 3 hosts, the first and the 2nd, four-core.",
+        "3 台主机中的 2 台，第 1 台和第二台，4 核。",
+    ),
+    "roughly": ("In a minute or two, or within tens of seconds.", "一两分钟或几十秒之内。"),
+    "composed": ("After twenty-five minutes.", "二十五分钟之后。"),
+    "a fifth": ("A fifth of 15 s is 3 s.", "15 秒的五分之一是 3 秒。"),
+    "thousands": ("10,000 requests, 1.5 million bytes, 2,000 seeds.", "1 万个请求、150 万字节、2000 个种子。"),
+    "dates": ("On 5 Nov 2025, and on 2025-11-05.", "2025 年 11 月 5 日，以及 2025-11-05。"),
+    "widths": ("At 80 % after 10 s (twice).", "１０秒之后达到８０％（两次）。"),
+    "numbering": ("## 1. First\n\n## 2. Second", "## 一、第一\n\n## 二、第二"),
+    "code as words": ("It sets CUDA_VISIBLE_DEVICES.", "它设置 `CUDA_VISIBLE_DEVICES`。"),
+    "units": ("30 minutes, 1h30m, 500 ms, 64 KiB.", "1800 秒、1 小时 30 分钟、0.5 秒、64 KiB。"),
+    "versions": ("From 5.3 to 6.18, 1.2.3 and Python 3.", "从 5.3 到 6.18、1.2.3，以及 Python 3。"),
+    "three times as fast": ("It is 3x as fast, 3 times.", "速度是 3 倍，3 次。"),
+    "the web": ("See [Redis](https://redis.io/docs).", "参见 [Redis](https://redis.com.cn/docs)。"),
+}
+
+
+@pytest.mark.parametrize(("english", "chinese"), LIBERTIES.values(), ids=LIBERTIES)
+def test_what_a_translator_may_do(tree: Workshop, english: str, chinese: str) -> None:
+    tree.write("docs/guide.md", f"# Guide\n\n{english}\n")
+    assert [each.message for each in compared(tree, f"# 指南\n\n{chinese}\n")] == []
+
+
 def test_three_editions_are_compared_with_the_first(tree: Workshop) -> None:
     tree.write("docs/guide.zh.md", CHINESE)
     tree.write("docs/guide.de.md", ENGLISH.replace("ends with 124", "endet mit 125"))
