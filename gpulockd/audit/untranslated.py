@@ -123,7 +123,7 @@ def numbers_in(passage: Passage) -> Iterator[Number]:
 def _plain(digits: str) -> float:
     """Of a version, which has several points, each part counts a thousandth of the one before it."""
     parts = digits.replace(",", "").split(".")
-    return float(".".join(parts)) if len(parts) < 3 else sum(int(part) / 1e3**at for at, part in enumerate(parts))
+    return float(".".join(parts)) if len(parts) < 3 else sum(float(part) / 1e3**at for at, part in enumerate(parts))
 
 
 def _spoken_times(passage: Passage, text: str) -> Iterator[Number]:

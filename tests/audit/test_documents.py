@@ -155,7 +155,7 @@ def test_nothing_is_found_in_the_same_document_without_them(tree: Workshop, name
 
 def test_they_have_errors_of_most_kinds(tree: Workshop) -> None:
     kinds = {each.rule for name in (*OURS, *OTHERS) for each in findings(tree, planted(name)[0], name)}
-    assert len(kinds) >= 18
+    assert len(kinds) >= 22
 
 
 @pytest.mark.parametrize("name", GUIDES)

@@ -200,8 +200,8 @@ LIBERTIES = {
     "a minute, half an hour": ("Wait a minute, or half an hour; in one second.", "等 1 分钟，或 30 分钟；1 秒之内。"),
     "the last half hour": ("20 in the last half hour, two days ago.", "最近半小时 20 个，2 天前。"),
     "figures and words": (
-        "Two of the 3 hosts, the first and the 2nd, four-core.",
-        "3 台主机中的 2 台，第 1 台和第二台，4 核。",
+        "Two of 3 hosts, the first and the 2nd, four-core.",
+        "3 台中的 2 台，第 1 台和第二台，4 核。",
     ),
     "roughly": ("In a minute or two, or within tens of seconds.", "一两分钟或几十秒之内。"),
     "composed": ("After twenty-five minutes.", "二十五分钟之后。"),

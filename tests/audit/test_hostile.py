@@ -51,6 +51,7 @@ EDITIONS = {
     ),
     "levels that jump": ("###### a\n\n# b\n\n### c\n", "# a\n\n###### b\n\n## c\n"),
     "nothing at all": ("", "# x\n"),
+    "digits": ("1" * 10_000 + " and 1.2." + "3" * 10_000, "2"),
 }
 
 
