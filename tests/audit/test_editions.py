@@ -191,6 +191,12 @@ def test_an_edition_that_is_not_there(tree: Workshop) -> None:
     assert (finding.rule, str(finding.place)) == ("edition-missing", "docs/guide.md:1:1")
 
 
+def test_one_edition_alone_is_not_compared(tree: Workshop) -> None:
+    tree.write("docs/guide.zh.md", "# 摘要\n")
+    assert [each.rule for each in tree.audit("docs/guide.md", rules=RULES).findings] == []
+    assert [each.rule for each in tree.audit("docs/operations.md", rules=RULES).findings] == []
+
+
 def test_editions_are_those_that_are_listed(tree: Workshop) -> None:
     tree.write("docs/guide.zh.md", "# 摘要\n\n见英文版。\n")
     assert tree.audit("docs").findings == []

@@ -22,7 +22,7 @@ from ..typed import SHELLS
 from ..untranslated import Line, Name, left_over, lines_in, names_in, numbers_in
 
 RULES: Mapping[str, str] = {
-    "edition-missing": "an edition of a document that is not among the documents",
+    "edition-missing": "an edition of a document that is not there",
     "edition-section": "a heading that another edition does not have, or has on another level",
     "edition-table": "a table, a row or a column that another edition does not have",
     "edition-value": "a number or a value that another edition has differently, or not at all",
@@ -37,11 +37,11 @@ RULES: Mapping[str, str] = {
 def check(project: Project) -> Iterator[Finding]:
     by_name = {audited.source.name: audited.document for audited in project.documents}
     for names in project.rules.editions:
-        for name in names:
-            if name not in by_name:
-                first = Place(names[0] if name != names[0] else names[-1])
-                yield Finding("edition-missing", first, f"{name} is an edition of it", "it is not among the documents")
         present = [by_name[name] for name in names if name in by_name]
+        for name in names if present else ():
+            if not (project.root / name).is_file():
+                place = present[0].source.place(0)
+                yield Finding("edition-missing", place, f"{name} is an edition of this", "it is not there")
         for other in present[1:]:
             yield from _Comparison(present[0], other, project).findings()
 
@@ -50,7 +50,7 @@ class _Comparison:
     """Of two editions. A finding stands in the second, unless only the first has what it is about."""
 
     def __init__(self, one: Document, other: Document, project: Project) -> None:
-        self._documents = (one, other)
+        self._whole = sections_of(one), sections_of(other)
         self._truths = project.truths
         self._originals = {str(project.root / name): names[0] for names in project.rules.editions for name in names}
         """What each edition is one of."""
@@ -62,7 +62,7 @@ class _Comparison:
         """The cells whose names a finding has told of, by file and offset."""
 
     def findings(self) -> Iterator[Finding]:
-        yield from self._section(*(sections_of(document) for document in self._documents))
+        yield from self._section(*self._whole)
 
     def _section(self, one: Section, other: Section) -> Iterator[Finding]:
         if one.level != other.level:
@@ -75,9 +75,8 @@ class _Comparison:
             )
         if one.heading and other.heading:
             yield from self._numbers([one.heading.passage], [other.heading.passage])
-        pairs = zip(one.paragraphs, other.paragraphs, strict=False)
         if len(one.paragraphs) == len(other.paragraphs):
-            for mine, theirs in pairs:
+            for mine, theirs in zip(one.paragraphs, other.paragraphs, strict=True):
                 yield from self._numbers([mine], [theirs])
         else:
             yield from self._numbers(one.paragraphs, other.paragraphs)
