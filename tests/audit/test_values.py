@@ -62,6 +62,13 @@ gpu_lock:
   poll_interval: 9
 ```
 
+Now, for instance:
+
+```yaml
+gpu_lock:
+  poll_interval: 9
+```
+
 ## 优化建议
 
 ```yaml
