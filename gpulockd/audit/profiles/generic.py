@@ -23,6 +23,10 @@ _UNIT_ENDINGS = {
     "_mins": "min",
     "_hours": "h",
     "_days": "d",
+    "_bytes": "B",
+    "_kib": "KiB",
+    "_mib": "MiB",
+    "_gib": "GiB",
 }
 
 
@@ -146,7 +150,13 @@ def unit_of(key: str, rules: RulesFile) -> str | None:
     name = key.rpartition(".")[2]
     if (unit := rules.units.get(key, rules.units.get(name))) is not None:
         return unit
-    return next((unit for ending, unit in _UNIT_ENDINGS.items() if name.lower().endswith(ending)), None)
+    return unit_by_name(name)
+
+
+def unit_by_name(name: str) -> str | None:
+    """What the name of a key says: `wait_seconds`, `max_buffered_mib_per_user`."""
+    words = f"{name.lower()}_"
+    return next((unit for ending, unit in _UNIT_ENDINGS.items() if f"{ending}_" in words), None)
 
 
 def _variables(values: dict[str, list[Setting]], rules: RulesFile) -> dict[str, str | None] | None:
