@@ -81,7 +81,7 @@ class ScriptedCore:
         if (reaction := self.script.get(type(event))) is not None:
             reaction(event)
         elif not isinstance(event, (SessionOpened, SessionClosed, DeadlineReached)):
-            self.sessions.answer(event.session, event.msgid, {})  # type: ignore[union-attr]
+            self.sessions.answer(event.session, event.msgid, {})  # type: ignore[union-attr,arg-type]
 
     def _look(self, session: int, msgid: int, view: View) -> None:
         try:
