@@ -17,21 +17,21 @@ from typing import cast
 import anyio
 
 from gpulock.documents import DaemonView, StatusDocument
-from gpulock.errors import UnknownGpu
+from gpulock.errors import GpulockError, UnknownGpu
 
 from . import config as configuration, logs
+from .changes import BY_SIGNAL, Canaries, Changing
 from .clock import BootClock
 from .config import Config, Loaded
 from .core import views
 from .core.actions import Announce, Refused
 from .core.events import Event, GpusDiscovered, Restored
-from .core.forms import finite
 from .core.machine import Machine
 from .core.model import GpuState, LeaseState
 from .core.placement import find
 from .engine import Engine
 from .fdstore import SystemdStore
-from .http import HttpServer, Metrics, MonitorConfig
+from .http import HttpServer, Metrics
 from .inventory.nvidia import NvmlInventory
 from .inventory.simulated import SimulatedInventory
 from .journal import Bounds, SqliteJournal
@@ -39,10 +39,11 @@ from .leases.identity import Identity
 from .leases.local import LocalLeases
 from .leases.redis import RedisLeases
 from .monitor import CountedInventory, Sampler, TimedJournal, TimedLeases, feel_pulse
-from .notify import keep_watchdog_quiet, notify, notify_address
+from .notify import keep_watchdog_quiet, notify, notify_address, reloading
 from .ports import Inventory, Leases, Saved, Unavailable
-from .processes import LinuxProcesses
-from .server import Keeping, Limits, Server, Sessions, Sources, Watchers
+from .processes import Administrators, LinuxProcesses
+from .server import Keeping, Server, Sessions, Sources, Watchers
+from .takeover import Takeover, limits, sampling_interval, thresholds, told
 from .version import __version__
 
 log = logs.log
@@ -51,7 +52,6 @@ FIRST_CLAIM_PATIENCE = 3.0
 """Seconds that clients wait at the door for the first answer about the leases, so that none is refused for it."""
 GARBAGE = 50_000
 """Objects made and not freed since the collector last looked at them, after which it looks again."""
-MIB = 2**20
 FRESH = 1.0
 """Seconds for which a sample of the GPUs is good enough for somebody who asks."""
 
@@ -71,12 +71,6 @@ def open_leases(section: configuration.Redis, state_dir: Path, host: str) -> Lea
     )
 
 
-def is_administrator(admins: tuple[str | int, ...]) -> Callable[[int, str], bool]:
-    """Root, the daemon's own user, and whoever the configuration names."""
-    own = os.geteuid()
-    return lambda uid, user: uid in (0, own) or user in admins or uid in admins
-
-
 @dataclass(slots=True)
 class Daemon:
     """A daemon whose parts are made and joined, and of which nothing runs yet."""
@@ -92,6 +86,8 @@ class Daemon:
     store: SystemdStore | None
     sampler: Sampler
     http: HttpServer
+    changing: Changing
+    canaries: Canaries
     beat: Callable[[float], None]
     """Is told how late the engine was."""
 
@@ -111,6 +107,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
         inventory = CountedInventory(open_inventory(config.inventory, host), tally.nvml_failed)
         stack.push_async_callback(inventory.close)
         leases = open_leases(config.redis, config.daemon.state_dir, host)
+        shared = leases.canary if isinstance(leases, RedisLeases) else None
         if leases.kind == RedisLeases.kind:
             leases = TimedLeases(leases, clock, tally.waited_for_redis, tally.polled)
         stack.push_async_callback(leases.close)
@@ -157,7 +154,8 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
             others = [snapshot for snapshot in await leases.fleet() if snapshot["host"] != host]
             return [{**own_snapshot(views.snapshot(engine.state, clock.now())), "age": 0.0}, *others]
 
-        processes = LinuxProcesses(post, clock, is_administrator(config.daemon.admins))
+        administrators = Administrators(config.daemon.admins)
+        processes = LinuxProcesses(post, clock, administrators)
         stack.callback(processes.close)
         settings = configuration.core_settings(config)
         sessions, watchers = Sessions(), Watchers(clock.wall)
@@ -171,6 +169,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
         def announce(event: Announce) -> None:
             for observe in observers:
                 observe(event)
+            canaries.observe(event)
 
         engine = Engine(
             Machine(settings),
@@ -185,6 +184,21 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
             introduce=own_snapshot,
         )
         sampler = Sampler(inventory, processes, clock, post, lambda: engine.state)
+
+        def take_over(changed: Config) -> None:
+            Takeover(engine.post, server, administrators, sampler, http)(changed, canaries.trial(changed))
+
+        changing = Changing(loaded, config.daemon.state_dir, clock, take_over, announce)
+        canaries = Canaries(
+            changing,
+            config.daemon.state_dir,
+            clock,
+            announce,
+            lambda: thresholds(changing.running.config.canary),
+            shared,
+        )
+        if shared is not None:
+            shared.watch(canaries.heard, canaries.use_of_redis)
         server = Server(
             str(config.daemon.socket),
             mailbox=engine,
@@ -193,19 +207,17 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
             processes=processes,
             settings=settings,
             sources=Sources(
-                settings=lambda: [dict(setting) for setting in configuration.settings(loaded)],
+                settings=lambda: [dict(setting) for setting in configuration.settings(changing.running)],
                 history=journal,
                 gpu=gpu,
                 wall=clock.wall,
                 fleet=fleet,
                 daemon=lambda: dict(daemon_view()),
                 refresh=lambda: sampler.look(max_age=FRESH),
+                changes=changing,
+                canary=canaries,
             ),
-            limits=Limits(
-                config.daemon.max_sessions,
-                config.daemon.max_sessions_per_user,
-                config.daemon.max_buffered_mib_per_user * MIB,
-            ),
+            limits=limits(config.daemon),
             version=__version__,
             announce=announce,
             keeping=keeping,
@@ -217,7 +229,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
             status=status,
             metrics=metrics,
             history=journal.history,
-            monitor=_told(config.gpu_lock_monitor),
+            monitor=told(config.gpu_lock_monitor),
             names=(host, socket.gethostname()),
         )
         stack.push_async_callback(http.stop)
@@ -227,14 +239,21 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
             tally.beat(clock.now(), lag)
 
         yield Daemon(
-            clock, started_at, journal, inventory, leases, processes, engine, server, store, sampler, http, beat
+            clock,
+            started_at,
+            journal,
+            inventory,
+            leases,
+            processes,
+            engine,
+            server,
+            store,
+            sampler,
+            http,
+            changing,
+            canaries,
+            beat,
         )
-
-
-def _told(section: configuration.GpuLockMonitor) -> MonitorConfig:
-    """The settings of the monitor as HTTP shows them: null for `forever`."""
-    levels = {level: finite(seconds) for level, seconds in section.timeout_levels}
-    return cast(MonitorConfig, {**section.model_dump(), "timeout_levels": levels})
 
 
 async def serve(loaded: Loaded) -> None:
@@ -255,34 +274,40 @@ def _unwrapped(error: BaseException) -> BaseException:
     return error
 
 
-def _sampling_interval(config: Config) -> float:
-    """Seconds between two looks at every GPU. Strangers that are waited for are looked for as often as orphans."""
-    interval, inventory = config.gpu_lock_monitor.monitor_interval, config.inventory
-    return min(interval, inventory.quarantine_recheck) if inventory.foreign == "wait" else interval
-
-
 async def _serve(loaded: Loaded) -> None:
     async with assembled(loaded) as daemon:
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            daemon.changing.begin()
+            await daemon.canaries.begin()
             await _first_events(daemon)
             async with anyio.create_task_group() as tasks:
                 await tasks.start(daemon.engine.run)
                 tasks.start_soon(daemon.leases.listen, daemon.engine.post)
-                tasks.start_soon(daemon.sampler.run, _sampling_interval(loaded.config))
+                tasks.start_soon(daemon.sampler.run, sampling_interval(loaded.config))
                 await _first_claim(daemon.engine)
                 await daemon.sampler.look(max_age=FRESH)
                 await daemon.http.start()
                 daemon.server.start()
+                tasks.start_soon(daemon.canaries.run)
                 tasks.start_soon(keep_watchdog_quiet, daemon.engine.turned)
                 tasks.start_soon(feel_pulse, daemon.engine.turned, daemon.beat)
                 _spare_the_collector()
                 _ready(daemon)
                 async for received in signals:
+                    if received == signal.SIGHUP:
+                        tasks.start_soon(_reload, daemon.changing)
+                        continue
                     log.info("%s: stopping", signal.Signals(received).name)
                     break
                 notify("STOPPING=1")
                 await _stop(daemon)
                 tasks.cancel_scope.cancel()
+
+
+async def _reload(changing: Changing) -> None:
+    """At a signal's word, which nobody waits for an answer to: the log has it."""
+    with reloading(), contextlib.suppress(GpulockError):
+        await changing.reload(BY_SIGNAL)
 
 
 async def _first_events(daemon: Daemon) -> None:

@@ -25,7 +25,6 @@ import anyio.abc
 
 from .core import views
 from .core.actions import (
-    RECORDS,
     Announce,
     Answer,
     ClaimLeases,
@@ -77,16 +76,10 @@ class Question(NamedTuple):
     view: View
 
 
-class Outcome(NamedTuple):
-    """What the core wants done about one event, records apart."""
-
-    effects: Sequence[Effect]
-    recorded: bool
-    """Whether the same event led to a record."""
-    bound: bool
-    """Whether they have to wait for the journal to have it. That a request waits no more, or got no lock, is no such
-    record: a restart would ask it back for nothing, and a client whose wait has ended must not hang on a full disk."""
-
+Outcome = tuple[Sequence[Effect], bool]
+"""What the core wants done about one event, records apart; and whether that has to wait for the journal to have a
+record of the same event. That a request waits no more, or got no lock, is no such record: a restart would ask it
+back for nothing, and a client whose wait has ended must not hang on a full disk."""
 
 UNBINDING = (RequestLeft, RequestUnmet)
 
@@ -209,11 +202,11 @@ class Engine:
 
     def _turn(self) -> None:
         inbox, self._inbox = self._inbox, []
-        now = self._clock.now()
+        now, before = self._clock.now(), len(self._unwritten)
         outcomes = [self._outcome_of(item, now) for item in inbox]
         if self._safekeeping is not None:
             self._safekeeping.brace(_answered(outcomes))
-        self._conclude(outcomes)
+        self._conclude(outcomes, recorded=len(self._unwritten) > before)
         if self._safekeeping is not None and not self._unwritten:
             self._safekeeping.settled()
         self._set_timer()
@@ -222,17 +215,16 @@ class Engine:
     def _outcome_of(self, item: Event | Question, now: float) -> Outcome:
         """Asks the core, and puts records where they wait to be written."""
         if isinstance(item, Question):
-            return Outcome((self._answer_to(item, now),), recorded=False, bound=False)
+            return (self._answer_to(item, now),), False
         effects: list[Effect] = []
-        recorded = bound = False
+        bound = False
         for action in self._machine.handle(item, now):
-            if isinstance(action, RECORDS):
+            if isinstance(action, Record):
                 self._unwritten.append(action)
-                recorded = True
                 bound = bound or type(action) not in UNBINDING
             else:
                 effects.append(action)
-        return Outcome(effects, recorded, bound)
+        return effects, bound
 
     def _answer_to(self, question: Question, now: float) -> Effect:
         try:
@@ -240,14 +232,12 @@ class Engine:
         except Refused as refused:
             return Refuse(question.session, question.msgid, refused.refusal)
 
-    def _conclude(self, outcomes: Sequence[Outcome]) -> None:
+    def _conclude(self, outcomes: Sequence[Outcome], *, recorded: bool) -> None:
         """Commits, then performs. A turn that recorded nothing waits for no journal."""
-        written = True
-        if any(outcome.recorded for outcome in outcomes):
-            written = self._write()
-            if written:
-                self._perform_held_back()
-        for effects, _, bound in outcomes:
+        written = not recorded or self._write()
+        if recorded and written:
+            self._perform_held_back()
+        for effects, bound in outcomes:
             if bound and not written:
                 self._hold_back(effects)
             else:
@@ -393,6 +383,4 @@ class Engine:
 
 def _answered(outcomes: Sequence[Outcome]) -> Iterator[int]:
     """The sessions whose requests are answered."""
-    return (
-        effect.session for outcome in outcomes for effect in outcome.effects if isinstance(effect, (Answer, Refuse))
-    )
+    return (effect.session for effects, _ in outcomes for effect in effects if isinstance(effect, (Answer, Refuse)))

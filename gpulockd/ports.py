@@ -187,6 +187,16 @@ WITH_ITS_HOLDER = ("released", "disconnected", "died")
 """The ends of a lock that nobody but its holder had a hand in."""
 
 
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who changes the configuration, as the kernel attests it; without a uid no client: the start, a signal."""
+
+    user: str
+    uid: int | None = None
+    pid: int | None = None
+    command: str = ""
+
+
 class Journal(Protocol):
     def load(self) -> Saved:
         """Everything kept. Raises `StartupRefused` for a file that cannot be trusted."""
@@ -272,6 +282,29 @@ class Leases(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the hosts that share a store have agreed on about a canary."""
+
+    document: bytes
+    revision: int
+    left: float
+    """Seconds that it lasts; infinite for as long as any host speaks of it."""
+    ours: bool = False
+    """Whether it is what was put just now."""
+
+
+class SharedCanary(Protocol):
+    """Where several hosts agree on one canary. Every operation raises `Unavailable` when no clear answer came."""
+
+    async def put(self, change: str, based_on: int, document: bytes, lasts: float, endless: bool) -> Standing:
+        """Puts `document` in the place of the revision `based_on`, unless there is a later one by now; then that is
+        returned. `change` names the change: put twice, it is one."""
+        ...
+
+    async def standing(self) -> Standing | None: ...
 
 
 class Inventory(Protocol):

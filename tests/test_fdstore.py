@@ -15,10 +15,13 @@ from gpulockd.fdstore import PAUSE, SystemdStore
 from tests.support.pid_one import PidOne
 from tests.support.waiting import eventually
 
+MANY = 100 + int(Path("/proc/sys/net/unix/max_dgram_qlen").read_text())
+"""Messages: more than PID 1's queue holds."""
+
 
 @pytest.fixture
 async def manager(tmp_path: Path) -> AsyncIterator[PidOne]:
-    with PidOne(tmp_path, limit=500) as manager:
+    with PidOne(tmp_path, limit=MANY) as manager:
         yield manager
 
 
@@ -84,13 +87,13 @@ async def test_a_manager_that_does_not_read_stops_nobody(manager: PidOne, store:
     with ours, theirs:
         manager.stall()
         sent: list[int] = []
-        for number in range(400):
+        for number in range(MANY):
             store.keep(f"client-{number}.{number}", theirs.fileno(), partial(sent.append, number))
         await asyncio.sleep(2 * PAUSE)  # the loop runs
-        assert len(sent) < 400
+        assert len(sent) < MANY
         manager.go_on()
-        await eventually(lambda: len(manager.names) == 400)
-        assert sent == list(range(400)), "in order"
+        await eventually(lambda: len(manager.names) == MANY)
+        assert sent == list(range(MANY)), "in order"
 
 
 async def test_settling_waits_until_everything_was_read(manager: PidOne, store: SystemdStore) -> None:

@@ -58,6 +58,30 @@ class Unsatisfiable(InvalidRequest):
     code = "unsatisfiable"
 
 
+class ConfigurationRefused(GpulockError):
+    """A change of the daemon's configuration that cannot be made; nothing was changed."""
+
+    code = "configuration-refused"
+
+
+class BadConfiguration(ConfigurationRefused):
+    """A configuration that cannot be used. `data["problems"]` has `file`, `line`, `column` and `message` of each."""
+
+    code = "bad-configuration"
+
+
+class RestartNeeded(ConfigurationRefused):
+    """A configuration that a running daemon cannot take over. `data["changes"]` has what it would change."""
+
+    code = "restart-needed"
+
+
+class ConfigurationUnwritable(ConfigurationRefused):
+    """The daemon may not write its own configuration file, `data["file"]`."""
+
+    code = "configuration-unwritable"
+
+
 class ProtocolError(GpulockError):
     """Bytes that are no message: not MessagePack, not MessagePack-RPC, or over the size limit."""
 

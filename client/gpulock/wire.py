@@ -11,14 +11,33 @@ import math
 import os
 from collections.abc import Mapping
 
-from .durations import parse_duration
+from . import checks
+from .checks import (
+    array as _list,
+    content as _content,
+    duration as _duration,
+    flag as _flag,
+    gpus as _gpus,
+    integer as _integer,
+    labels as _labels,
+    msgid as _msgid,
+    notifications as _notifications,
+    optional as _optional,
+    percent as _percent,
+    positive_duration as _positive_duration,
+    share as _share,
+    shown as _shown,
+    text as _text,
+    version as _version,
+)
 from .errors import InvalidRequest
 from .record import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any, TypeAlias, TypeVar
+    from typing import Any, TypeVar
+
+    from .checks import Check
 
     Message = TypeVar("Message", bound=tuple[Any, ...])
 
@@ -29,14 +48,12 @@ MAX_REQUEST_BYTES = 64 * 1024
 """The longest frame the daemon reads."""
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 """The longest frame a client reads."""
-MAX_TEXT = 1024
-"""The longest string in a request, in characters."""
-MAX_LABELS = 32
-MAX_GPUS = 1024
-PRIORITIES = range(-10, 11)
-"""Higher goes first; each step is worth a head start of the daemon's `priority_head_start` seconds."""
-NOTIFICATIONS = ("queued", "warning", "lost")
-"""What an `acquire` can ask to be told about its own request and lock."""
+MAX_TEXT = checks.MAX_TEXT
+MAX_CONTENT_BYTES = checks.MAX_CONTENT_BYTES
+MAX_LABELS = checks.MAX_LABELS
+MAX_GPUS = checks.MAX_GPUS
+PRIORITIES = checks.PRIORITIES
+NOTIFICATIONS = checks.NOTIFICATIONS
 RELEASE_FAILED = "release-failed"
 """The notification of an error in a `release` that was sent as a notification itself."""
 
@@ -172,6 +189,72 @@ class Undrain(NamedTuple):
     gpu: str | None = None
 
 
+class Reload(NamedTuple):
+    """Has the daemon read its configuration file again."""
+
+    reason: str = ""
+    """Why, for the history."""
+    dry_run: bool = False
+    """Only says what would change."""
+
+
+class ConfigHistory(NamedTuple):
+    """What became of the configuration, the latest first."""
+
+    limit: int = 50
+
+
+class ConfigVersion(NamedTuple):
+    """One configuration, as its file was."""
+
+    version: int | None = None
+    """None: the one in force."""
+
+
+class ConfigApply(NamedTuple):
+    """Puts another content into the daemon's configuration file, and has it read."""
+
+    content: str
+    reason: str = ""
+    dry_run: bool = False
+    restart_later: bool = False
+    """Also one that needs a restart: what does is put off until then."""
+
+
+class ConfigRollback(NamedTuple):
+    """Applies an earlier configuration again."""
+
+    version: int | None = None
+    """None: the last one in force that was another."""
+    reason: str = ""
+    dry_run: bool = False
+    restart_later: bool = False
+
+
+class CanaryStart(NamedTuple):
+    """Gives a share of the sessions another configuration."""
+
+    content: str
+    percent: float
+    """Of the sessions."""
+    lasts: float = math.inf
+    """Seconds, after which it is taken back."""
+    reason: str = ""
+
+
+class CanaryStage(NamedTuple):
+    """Another share for the canary that runs."""
+
+    percent: float
+    reason: str = ""
+
+
+class CanaryEnd(NamedTuple):
+    """Makes the canary's configuration everybody's, or nobody's."""
+
+    reason: str = ""
+
+
 class Nothing(NamedTuple):
     """The parameters of a method that has none."""
 
@@ -193,10 +276,18 @@ METHODS: Mapping[str, type[NamedTuple]] = {
     "revoke": Revoke,
     "drain": Drain,
     "undrain": Undrain,
+    "reload": Reload,
+    "config_history": ConfigHistory,
+    "config_version": ConfigVersion,
+    "config_apply": ConfigApply,
+    "config_rollback": ConfigRollback,
+    "canary": Nothing,
+    "canary_start": CanaryStart,
+    "canary_stage": CanaryStage,
+    "canary_promote": CanaryEnd,
+    "canary_abort": CanaryEnd,
 }
 """Every method and its parameters."""
-
-Check: TypeAlias = "Callable[[object], Any]"
 
 
 def read(kind: type[Message], params: Mapping[Any, object]) -> Message:
@@ -240,99 +331,6 @@ def _allowed(checks: Mapping[str, Check]) -> str:
     return f"known parameters: {', '.join(checks)}" if checks else "this method takes no parameters"
 
 
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _wrong(value: object, expected: str) -> InvalidRequest:
-    return InvalidRequest(f"{_shown(value)} is not {expected}")
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise _wrong(value, "a string")
-    if len(value) > MAX_TEXT:
-        raise InvalidRequest(f"a string of {len(value)} characters is too long", hint=f"at most {MAX_TEXT}")
-    if not value.isprintable() and any(c < " " or "\x7f" <= c <= "\x9f" for c in value):
-        raise InvalidRequest(f"{_shown(value)} holds control characters", hint="they end up on terminals")
-    return value
-
-
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise _wrong(value, "true or false")
-    return value
-
-
-def _integer(value: object, low: int, high: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise _wrong(value, f"an integer from {low} to {high}")
-    return value
-
-
-def _duration(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise _wrong(value, "a duration")
-    return parse_duration(value)
-
-
-def _share(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value) or not 0 <= value <= 1:
-        raise _wrong(value, "a number from 0 to 1")
-    return float(value)
-
-
-def _list(value: object, item: Check, most: int) -> tuple[Any, ...]:
-    if not isinstance(value, (list, tuple)):
-        raise _wrong(value, "an array")
-    if len(value) > most:
-        raise InvalidRequest(f"an array of {len(value)} is too long", hint=f"at most {most}")
-    return tuple(map(item, value))
-
-
-def _selector(value: object) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(_integer(value, 0, MAX_GPUS))
-    if not _text(value):
-        raise InvalidRequest("a GPU's name cannot be empty", hint="give an index, a UUID, or the beginning of one")
-    return _text(value)
-
-
-def _gpus(value: object) -> int | tuple[str, ...]:
-    if isinstance(value, (list, tuple)):
-        if not value:
-            raise InvalidRequest("an empty list asks for no GPU", hint="give a number, or at least one GPU")
-        return _list(value, _selector, MAX_GPUS)
-    return _integer(value, 1, MAX_GPUS)
-
-
-def _labels(value: object) -> Mapping[str, str]:
-    if not isinstance(value, Mapping):
-        raise _wrong(value, "a map of strings")
-    if len(value) > MAX_LABELS:
-        raise InvalidRequest(f"{len(value)} labels are too many", hint=f"at most {MAX_LABELS}")
-    return {_text(key): _text(each) for key, each in value.items()}
-
-
-def _notification(value: object) -> object:
-    if value not in NOTIFICATIONS:
-        raise InvalidRequest(f"{_shown(value)} is no notification", hint=f"known: {', '.join(NOTIFICATIONS)}")
-    return value
-
-
-def _notifications(value: object) -> tuple[str, ...]:
-    return _list(value, _notification, len(NOTIFICATIONS))
-
-
-def _optional(check: Check) -> Check:
-    return lambda value: None if value is None else check(value)
-
-
-def _msgid(value: object) -> int:
-    return _integer(value, 0, 2**32 - 1)
-
-
 _CHECKS: Mapping[type, Mapping[str, Check]] = {
     Hello: {
         "versions": lambda value: _list(value, lambda each: _integer(each, 0, 2**16), 16),
@@ -370,5 +368,13 @@ _CHECKS: Mapping[type, Mapping[str, Check]] = {
     Revoke: {"subject": _text, "reason": _text, "grace": _optional(_duration)},
     Drain: {"gpu": _optional(_text), "reason": _text},
     Undrain: {"gpu": _optional(_text)},
+    Reload: {"reason": _text, "dry_run": _flag},
+    ConfigHistory: {"limit": lambda value: _integer(value, 1, 10_000)},
+    ConfigVersion: {"version": _optional(_version)},
+    ConfigApply: {"content": _content, "reason": _text, "dry_run": _flag, "restart_later": _flag},
+    ConfigRollback: {"version": _optional(_version), "reason": _text, "dry_run": _flag, "restart_later": _flag},
+    CanaryStart: {"content": _content, "percent": _percent, "lasts": _positive_duration, "reason": _text},
+    CanaryStage: {"percent": _percent, "reason": _text},
+    CanaryEnd: {"reason": _text},
     Nothing: {},
 }

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 from .derived import core_settings, host_name, monitor_state, settings
-from .loading import DEFAULT_FILE, Loaded, load
+from .loading import DEFAULT_FILE, Loaded, Source, load
 from .masking import masked_url
 from .model import (
+    Canary,
     Config,
     Daemon,
     GpuLock,
@@ -20,9 +21,14 @@ from .model import (
     TimeoutLevels,
 )
 from .problems import ConfigError, Place, Problem
+from .reloading import CANARY_SETTINGS, NEEDS_RESTART, Change, cannot_be_tried, changes, taken_over, told, tried
 
 __all__ = [
+    "CANARY_SETTINGS",
     "DEFAULT_FILE",
+    "NEEDS_RESTART",
+    "Canary",
+    "Change",
     "Config",
     "ConfigError",
     "Daemon",
@@ -35,11 +41,17 @@ __all__ = [
     "Place",
     "Problem",
     "Redis",
+    "Source",
     "TimeoutLevels",
+    "cannot_be_tried",
+    "changes",
     "core_settings",
     "host_name",
     "load",
     "masked_url",
     "monitor_state",
     "settings",
+    "taken_over",
+    "told",
+    "tried",
 ]

@@ -91,12 +91,12 @@ def _levels(monitor: GpuLockMonitor, levels: TimeoutLevels) -> Levels:
 def settings(loaded: Loaded) -> list[SettingView]:
     """Every effective value and where it came from, in the order of the model, without passwords."""
     return [
-        SettingView(key=key, value=_shown(key, effective(loaded.config, key)), source=loaded.origins[key])
+        SettingView(key=key, value=shown(key, effective(loaded.config, key)), source=loaded.origins[key])
         for key in settings_of(loaded.config)
     ]
 
 
-def _shown(key: str, value: object) -> object:
+def shown(key: str, value: object) -> object:
     """`value` as it could be written into the file."""
     match value:
         case str():

@@ -15,6 +15,7 @@ _MUST = {
     "bool_type": "must be true or false",
     "int_type": "must be a whole number",
     "string_type": "must be text",
+    "float_type": "must be a number",
     "finite_number": "must be a duration that ends",
     "greater_than": "must be more than {gt}",
     "greater_than_equal": "must be at least {ge}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +33,36 @@ class Loaded:
     origins: Mapping[str, str]
     """For each setting `default`, `FILE:LINE:COLUMN` or `environment NAME`; where a profile leaves one to its fallback,
     that of the fallback."""
-    file: Path | None
-    """What was read; None: there is no file."""
+    source: Source
+    """Where it is read from, and what is over that: to read it again."""
+    content: bytes | None
+    """What the file held; None: there is no file, or not any more."""
+
+    @property
+    def file(self) -> Path | None:
+        """What was read; None: there is no file."""
+        return None if self.content is None else self.source.path
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A configuration file that may be read again, and the environment, which stays as it is."""
+
+    path: Path
+    must_exist: bool
+    environ: Mapping[str, str]
+
+    def read(self) -> bytes | None:
+        """The file's bytes; None where there is none and need not be. Raises `ConfigError`."""
+        return _content(self.path, must_exist=self.must_exist)
+
+    def parsed(self, content: bytes | None) -> Loaded:
+        """`content` as if the file held it. Raises `ConfigError` with everything that is wrong."""
+        document = Document({}, {}, {}, ()) if content is None else read_document(content, str(self.path))
+        gathered = _Gathered(document)
+        gathered.add(self.environ)
+        config = gathered.checked()
+        return Loaded(config, gathered.origins(config), self, content)
 
 
 def load(path: Path | None, environ: Mapping[str, str], default_file: Path = DEFAULT_FILE) -> Loaded:
@@ -41,25 +70,25 @@ def load(path: Path | None, environ: Mapping[str, str], default_file: Path = DEF
 
     Raises `ConfigError` with everything that is wrong.
     """
-    content = _content(path or default_file, must_exist=path is not None)
-    file = None if content is None else path or default_file
-    document = Document({}, {}, {}, ()) if content is None else read_document(content, str(file))
-    gathered = _Gathered(document)
-    gathered.add(environ)
-    config = gathered.checked()
-    return Loaded(config, gathered.origins(config), file)
+    source = Source(path or default_file, path is not None, environ)
+    return source.parsed(source.read())
 
 
 def _content(path: Path, *, must_exist: bool) -> bytes | None:
     try:
         with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
+            before = os.fstat(file.fileno())
+            content = file.read(MAX_BYTES + 1)
+            after = os.fstat(file.fileno())
     except FileNotFoundError:
         if not must_exist:
             return None
         raise ConfigError([_unreadable(path, "no such file", "check the path after --config")]) from None
     except OSError as error:
         raise ConfigError([_unreadable(path, f"cannot be read: {error.strerror or error}")]) from error
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise ConfigError([_unreadable(path, "was written while it was read", "try again when it is complete")])
+    return content
 
 
 def _unreadable(path: Path, message: str, hint: str = "") -> Problem:

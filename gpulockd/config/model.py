@@ -25,6 +25,7 @@ from .values import (
     RedisUrl,
     Seconds,
     SecondsOrForever,
+    Share,
     SocketPath,
     Text,
 )
@@ -160,6 +161,19 @@ class History(Section):
     """So many of each."""
 
 
+class Canary(Section):
+    """What the candidate of a canary may do before the daemon takes it back by itself. Shares are from 0 to 1."""
+
+    max_timeouts: Share = 0.05
+    """Of its requests."""
+    max_failures: Share = 0.1
+    """Of its requests, those that time out among them."""
+    max_redis_cpu: Share = 0.8
+    """Of one processor, by Redis's own figures."""
+    min_requests: PositiveCount = 50
+    """Before so many of its requests have come to an end, nothing is judged."""
+
+
 class ProfileLevels(Section):
     warning: OwnSeconds = None
     soft_timeout: OwnSeconds = None
@@ -184,6 +198,7 @@ class Config(Section):
     inventory: Annotated[Inventory, BeforeValidator(_empty_section)] = Inventory()
     http: Annotated[Http, BeforeValidator(_empty_section)] = Http()
     history: Annotated[History, BeforeValidator(_empty_section)] = History()
+    canary: Annotated[Canary, BeforeValidator(_empty_section)] = Canary()
     profiles: Annotated[
         Mapping[ProfileName, Annotated[Profile, BeforeValidator(_empty_section)]], BeforeValidator(_empty_section)
     ] = {}

@@ -39,6 +39,7 @@ SecondsOrForever = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
 OwnSeconds = Annotated[float | None, BeforeValidator(_seconds), Field(gt=0)]
 """`SecondsOrForever`; None, which cannot be written, where a more general setting holds."""
 
+Share = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 PositiveCount = Annotated[int, Field(ge=1)]
 Port = Annotated[int, Field(ge=0, le=65535)]

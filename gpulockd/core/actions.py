@@ -13,23 +13,27 @@ from dataclasses import field
 from .model import Lock, Owner, Process, Quarantine, Request
 from .value import value
 
-# Records: what the journal keeps.
+
+class Record:
+    """What the journal keeps."""
+
+    __slots__ = ()
 
 
 @value
-class LockGranted:
+class LockGranted(Record):
     lock: Lock
 
 
 @value
-class LockChanged:
+class LockChanged(Record):
     """Its session key, its end, its state or its depth is no longer what the journal has."""
 
     lock: Lock
 
 
 @value
-class LockEnded:
+class LockEnded(Record):
     lock: Lock
     at: float
     how: str
@@ -39,21 +43,21 @@ class LockEnded:
 
 
 @value
-class RequestWaits:
+class RequestWaits(Record):
     """It could not be granted at once, or its place is no longer what the journal has."""
 
     request: Request
 
 
 @value
-class RequestLeft:
+class RequestLeft(Record):
     """It waits no more: granted, refused or gone."""
 
     request: str
 
 
 @value
-class RequestUnmet:
+class RequestUnmet(Record):
     """A request ended without a lock; or so many alike did, none of which had waited, and this was the last."""
 
     request: Request
@@ -64,20 +68,16 @@ class RequestUnmet:
 
 
 @value
-class QuarantineSet:
+class QuarantineSet(Record):
     gpu: str
     quarantine: Quarantine | None
 
 
 @value
-class DrainSet:
+class DrainSet(Record):
     gpu: str
     reason: str | None
     by: str
-
-
-Record = LockGranted | LockChanged | LockEnded | RequestWaits | RequestLeft | RequestUnmet | QuarantineSet | DrainSet
-RECORDS = (LockGranted, LockChanged, LockEnded, RequestWaits, RequestLeft, RequestUnmet, QuarantineSet, DrainSet)
 
 
 # Effects: what the outside is asked to do.

@@ -43,7 +43,7 @@ def aged(turn: Turn, lock_id: str) -> None:
 
 def resume(turn: Turn, lock: Lock) -> None:
     """Goes on where an earlier daemon stopped. What was reached by then has been announced."""
-    lock.levels = turn.state.settings.under(lock.wish.profile).levels
+    lock.levels = lock.wish.levels or turn.state.settings.under(lock.wish.profile).levels
     lock.level = lock.levels.at(turn.now - lock.granted_at)
     watch_age(turn, lock)
     if lock.beat_at is not None:

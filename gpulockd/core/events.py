@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field
 
-from .model import GpuIdentity, GpuProcess, LeaseHolder, Lock, Owner, Process, Quarantine, Request, Sample, Wish
+from .model import (
+    GpuIdentity,
+    GpuProcess,
+    LeaseHolder,
+    Lock,
+    Owner,
+    Process,
+    Quarantine,
+    Request,
+    Sample,
+    Settings,
+    Wish,
+)
 from .value import value
 
 
@@ -211,6 +223,14 @@ class LeaseFreed:
 
 
 @value
+class SettingsChanged:
+    """The configuration was read again. What arrives from here on is decided by `settings`; locks keep their levels
+    and their ends, requests what they were filled in with."""
+
+    settings: Settings
+
+
+@value
 class JournalFailed:
     why: str
 
@@ -249,6 +269,7 @@ Event = (
     | ClaimFailed
     | RenewalFailed
     | LeaseFreed
+    | SettingsChanged
     | JournalFailed
     | JournalRecovered
     | DeadlineReached

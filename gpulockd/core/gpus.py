@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .actions import Severity
 from .events import GpusDiscovered, GpusSampled
-from .model import Gpu, Sample
+from .model import Gpu, Sample, State
 from .placement import regate, strangers
 from .turn import Turn
 from .usage import note_usage
@@ -18,6 +18,14 @@ def discovered(turn: Turn, event: GpusDiscovered) -> None:
         else:
             gpu.identity = identity
     turn.state.all_gpus = frozenset(turn.state.gpus)
+    turn.state.by_index = by_index(turn.state)
+
+
+def by_index(state: State) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    for uuid, gpu in state.gpus.items():
+        found.setdefault(gpu.identity.index, []).append(uuid)
+    return found
 
 
 def sampled(turn: Turn, event: GpusSampled) -> None:

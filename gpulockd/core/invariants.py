@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from .deadlines import Alarm
+from .gpus import by_index
 from .machine import Machine
 from .model import GpuState, LockState, State
 from .placement import gates
@@ -43,6 +44,8 @@ def _gpus(state: State) -> Iterator[str]:
             yield f"{uuid} is leased here and elsewhere"
     if state.all_gpus != frozenset(state.gpus):
         yield "all_gpus are not all GPUs"
+    if state.by_index != by_index(state):
+        yield "by_index has not every GPU at its index"
 
 
 def _locks(state: State) -> Iterator[str]:

@@ -13,13 +13,15 @@ from .turn import Turn
 
 VOLUNTARY = frozenset({"released"})
 """The ends after which a GPU is clear without looking: its holder said so itself."""
+ALARMS = (Alarm.AGE, Alarm.SILENCE, Alarm.RECALL_STEP, Alarm.REATTACH_END)
+"""Those that concern a lock."""
 
 
 def grant(turn: Turn, request: Request, gpus: tuple[str, ...]) -> Lock:
     """Makes the lock that answers `request`; the request has left the queue already."""
     session = turn.state.sessions[request.session]
     token = turn.next_token()
-    levels = turn.state.settings.under(request.wish.profile).levels
+    levels = request.wish.levels or turn.state.settings.under(request.wish.profile).levels
     lock = Lock(
         id=f"L{token >> COUNTER_BITS}-{token & (1 << COUNTER_BITS) - 1}",
         token=token,
@@ -55,6 +57,7 @@ def grant(turn: Turn, request: Request, gpus: tuple[str, ...]) -> Lock:
         user=lock.owner.user,
         task=lock.wish.task,
         waited=turn.now - lock.queued_at,
+        variant=lock.wish.variant,
     )
     return lock
 
@@ -71,7 +74,7 @@ def end(turn: Turn, lock: Lock, how: str, by: str = "") -> None:
         turn.do(Unwatch(lock.owner.process))
     else:
         turn.state.sessions[lock.session].locks.discard(lock.id)
-    for alarm in (Alarm.AGE, Alarm.SILENCE, Alarm.RECALL_STEP, Alarm.REATTACH_END):
+    for alarm in ALARMS:
         turn.deadlines.clear(alarm, lock.id)
     clear, awaited = how in VOLUNTARY, how not in LET_GO
     if lock.recall is not None:

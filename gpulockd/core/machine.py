@@ -24,6 +24,7 @@ from . import admin, aging, events, gpus, lease, lock, places, quarantine, recal
 from .actions import Action, Severity
 from .deadlines import Alarm
 from .model import Settings, State
+from .placement import regate_all
 from .turn import Turn
 
 Reaction = Callable[[Turn, Any], None]
@@ -43,6 +44,13 @@ def _journal_recovered(turn: Turn, _: events.JournalRecovered) -> None:
 def _restored(turn: Turn, event: events.Restored) -> None:
     sessions.restored(turn, event)
     lease.begin(turn)
+
+
+def _settings_changed(turn: Turn, event: events.SettingsChanged) -> None:
+    """What is under way keeps its deadlines; what may be granted is judged anew."""
+    turn.state.settings = event.settings
+    turn.unsettled = True
+    regate_all(turn)
 
 
 def _nothing(_: Turn, __: events.DeadlineReached) -> None:
@@ -73,6 +81,7 @@ REACTIONS: dict[type, Reaction] = {
     events.ClaimFailed: lease.claim_failed,
     events.RenewalFailed: lease.renewal_failed,
     events.LeaseFreed: lease.freed,
+    events.SettingsChanged: _settings_changed,
     events.JournalFailed: _journal_failed,
     events.JournalRecovered: _journal_recovered,
     events.DeadlineReached: _nothing,
@@ -121,8 +130,9 @@ class Machine:
         turn = self.turn
         turn.now = max(now, turn.now)
         turn.actions = []
-        for alarm, subject in turn.deadlines.due(turn.now):
-            ALARMS[alarm](turn, subject)
+        if (at := turn.deadlines.next()) is not None and at <= turn.now:
+            for alarm, subject in turn.deadlines.due(turn.now):
+                ALARMS[alarm](turn, subject)
         # Only now: one alarm may free what another one, due later but due all the same, forbids to grant.
         requests.settle(turn)
         if not isinstance(event, OF_A_SESSION) or event.session in self.state.sessions:

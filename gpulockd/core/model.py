@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from . import canary
 from .value import value
 
 COUNTER_BITS = 32
@@ -146,6 +147,12 @@ class Wish:
     labels: Mapping[str, str] = field(default_factory=dict)
     within: str | None = None
     notify: frozenset[str] = frozenset()
+    levels: Levels | None = None
+    """Those of its lock, as they were when it asked; None: those that hold when it is granted."""
+    default_hold: bool = False
+    """Whether `max_hold` is the daemon's, filled in for a request that named none."""
+    variant: str = ""
+    """Which side of which canary its values are from: `ID/stable`, `ID/candidate`; empty: there is none."""
 
 
 @dataclass(slots=True)
@@ -361,9 +368,25 @@ class Settings:
     profiles: Mapping[str, Settings] = field(default_factory=dict)
     """All of this as it holds for requests that name a profile."""
 
+    trial: Trial | None = None
+    """What a share of the sessions has instead."""
+
     def under(self, profile: str) -> Settings:
         """For a request or lock of that profile. A lock may have one that was removed from the configuration since."""
         return self.profiles.get(profile, self) if profile else self
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A canary, as far as requests are concerned."""
+
+    id: str
+    percent: float
+    candidate: Settings
+
+    def variant_of(self, key: str) -> str:
+        """Of the session with this key."""
+        return canary.variant_of(self.id, self.percent, key)
 
 
 @dataclass(slots=True)
@@ -380,5 +403,7 @@ class State:
     lease: Lease = field(default_factory=Lease)
     all_gpus: frozenset[str] = frozenset()
     """The UUIDs of `gpus`: what a request for any GPU is a candidate for."""
+    by_index: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    """The same by index, which a card and the MIG instances in it may share."""
     last_token: int = 0
     journal_fault: str | None = None

@@ -108,8 +108,8 @@ def take_back(turn: Turn, session: Session, msgid: int, wish: Wish) -> Request |
     request = min(same, key=lambda each: each.rank)
     _drop(turn, request)
     request.session, request.msgid = session.id, msgid
-    # Asked again with what is left of it, the wait ends when that is over.
-    request.wish = replace(wish, wait_timeout=turn.now - request.queued_at + wish.wait_timeout)
+    # Asked again with what is left of it, the wait ends when that is over. What the daemon filled in stays as it was.
+    request.wish = replace(request.wish, wait_timeout=turn.now - request.queued_at + wish.wait_timeout)
     return request
 
 
@@ -124,7 +124,13 @@ def _of(turn: Turn, session: Session) -> list[Request]:
 
 
 def _same(before: Wish, now: Wish) -> bool:
-    return replace(before, wait_timeout=0.0) == replace(now, wait_timeout=0.0)
+    """Whether a client asks for the same again: the daemon may fill in other values by now, and the wait is shorter."""
+    return _asked(before) == _asked(now)
+
+
+def _asked(wish: Wish) -> Wish:
+    max_hold = 0.0 if wish.default_hold else wish.max_hold
+    return replace(wish, wait_timeout=0.0, max_hold=max_hold, levels=None, variant="")
 
 
 def not_back(turn: Turn, request_id: str) -> None:

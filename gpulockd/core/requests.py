@@ -37,12 +37,25 @@ def acquire(turn: Turn, event: AcquireRequested) -> None:
     if (request := places.take_back(turn, session, event.msgid, wish)) is None:
         request = _new(turn, session, event.msgid, wish)
     request.candidates = uuids
+    if _granted_at_once(turn, request):
+        return
     turn.queue.add(request)
     session.requests[event.msgid] = request.id
     turn.unsettled = True
     settle(turn)
     if request.id in turn.state.requests:
         _wait(turn, session, request)
+
+
+def _granted_at_once(turn: Turn, request: Request) -> bool:
+    """Where nobody waits there is no order to keep, and a request that can be granted never sees the queue."""
+    if turn.queue or turn.state.absent or request.recorded:
+        return False
+    usable = turn.idle & request.candidates
+    if len(usable) < request.wish.count:
+        return False
+    grant(turn, request, choose(turn.state, usable, request.wish.count))
+    return True
 
 
 def _new(turn: Turn, session: Session, msgid: int, wish: Wish) -> Request:
@@ -227,7 +240,13 @@ def _refused_as_circle(turn: Turn, request: Request) -> bool:
         "let go of what you hold first, or ask for all GPUs in one request",
         circle=circles.view(turn.state, circle),
     )
-    turn.announce("request.deadlocked", f"{request.id} is refused: {told}", Severity.WARNING, request=request.id)
+    turn.announce(
+        "request.deadlocked",
+        f"{request.id} is refused: {told}",
+        Severity.WARNING,
+        request=request.id,
+        variant=request.wish.variant,
+    )
     return True
 
 
@@ -298,6 +317,7 @@ def timed_out(turn: Turn, request_id: str) -> None:
         user=owner.user,
         task=request.wish.task,
         waited=waited,
+        variant=request.wish.variant,
     )
 
 
@@ -313,7 +333,10 @@ def _refuse_busy(turn: Turn, request: Request) -> None:
 
 
 def _announce_refusal(turn: Turn, request: Request, code: str) -> None:
-    turn.announce("request.refused", f"{request.id}: {code}", Severity.DEBUG, request=request.id, code=code)
+    variant = request.wish.variant
+    turn.announce(
+        "request.refused", f"{request.id}: {code}", Severity.DEBUG, request=request.id, code=code, variant=variant
+    )
 
 
 def _only_the_lease(turn: Turn, request: Request) -> bool:

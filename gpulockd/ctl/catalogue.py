@@ -15,7 +15,7 @@ COMMANDS: Mapping[str, str] = {
     "revoke": "take a lock back by force (administrators)",
     "drain": "grant nothing more on a GPU, or on the host (administrators)",
     "undrain": "take a drain back (administrators)",
-    "config": "the daemon's settings, and where each came from",
+    "config": "the daemon's settings: show, reload, change, and take back",
     "audit": "hold documents against configuration and code",
     "bench": "measure settings side by side, with real workers",
     "doctor": "check this installation, daemon up or down",

@@ -30,7 +30,7 @@ FRESH = 1.0
 """Seconds for which an answer is good enough for others who ask the same."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sources:
     """Whom the answers are asked of."""
 

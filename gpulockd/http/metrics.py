@@ -36,7 +36,7 @@ class Metrics:
     def __init__(self, poll_interval: float = 0.0) -> None:
         """`poll_interval` is that of the configuration, in seconds."""
         self.tally = Tally()
-        self._poll_interval = poll_interval
+        self.poll_interval = poll_interval
 
     def observe(self, announce: Announce) -> None:
         """A `ports.Observer`."""
@@ -59,7 +59,8 @@ class Metrics:
         yield from _ends(self.tally)
         yield from _trouble(self.tally)
         yield from _latencies(self.tally)
-        yield from _configuration(self.tally, self._poll_interval)
+        yield from _configuration(self.tally, self.poll_interval)
+        yield from _canary(self.tally)
 
 
 class _Scrape(Collector):
@@ -198,6 +199,21 @@ def _configuration(tally: Tally, poll_interval: float) -> Iterator[Metric]:
         "Whether the configuration that was read last is in force.",
         not tally.reload_failed,
     )
+
+
+def _canary(tally: Tally) -> Iterator[Metric]:
+    family = CounterMetricFamily(
+        "gpu_lock_canary_requests",
+        "Requests while a canary ran, by the side that their session was on.",
+        labels=["variant", "outcome"],
+    )
+    for (variant, outcome), count in tally.tried.items():
+        family.add_metric([variant, outcome], count)
+    yield family
+    yield GaugeMetricFamily(
+        "gpu_lock_canary_percent", "The share of the sessions that have a canary's settings.", tally.canary_percent
+    )
+    yield _counters("gpu_lock_canary_ends", "Canaries that came to an end.", "course", tally.canary_ends)
 
 
 def _counter(name: str, documentation: str, count: int) -> Metric:

@@ -72,6 +72,11 @@ class HttpServer:
         self._runner: web.AppRunner | None = None
         self._listener: asyncio.Server | None = None
 
+    def use(self, monitor: MonitorConfig, poll_interval: float) -> None:
+        """Shows these settings from here on."""
+        self._sources.monitor = monitor
+        self._sources.metrics.poll_interval = poll_interval
+
     async def start(self) -> None:
         """Raises `StartupRefused` where the address cannot be had."""
         if self._port == 0:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ..core.actions import Announce
+from ..core.canary import VARIANTS, Course
 from ..ports import WITH_ITS_HOLDER
 from .histogram import Histogram
 from .recent import Recent
@@ -35,6 +36,16 @@ LOST = tuple(end for end in ENDS if end not in WITH_ITS_HOLDER)
 LEVELS = ("warning", "soft", "overdue")
 """What its age brings upon a lock: its holder is told, is asked to finish, and should have ended but may go on."""
 RELOADS = ("ok", "failed")
+TRIED = {
+    "lock.granted": "granted",
+    "request.timed-out": "timeout",
+    "request.deadlocked": "refused",
+    "request.refused": "refused",
+    "canary.turned-away": "refused",
+}
+"""How a request of a canary's session can end, by the kind that it is announced by; one that found the GPU busy and did
+not want to wait is not counted."""
+ENDED_CANARIES = tuple(course.value for course in Course if course is not Course.RUNNING)
 
 SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 14400, 86400)
 """Bounds for what tasks do: a grant at once takes well below a millisecond, a film hours."""
@@ -64,6 +75,10 @@ class Tally:
         self.reloads = dict.fromkeys(RELOADS, 0)
         self.reload_failed = False
         """Whether the last reload failed."""
+        self.tried = {(variant, outcome): 0 for variant in VARIANTS for outcome in dict.fromkeys(TRIED.values())}
+        """Requests while a canary runs, by variant and outcome."""
+        self.canary_percent = 0.0
+        self.canary_ends = dict.fromkeys(ENDED_CANARIES, 0)
         self.commits = Histogram(INSTANTS)
         self.redis = {operation: Histogram(INSTANTS) for operation in OPERATIONS}
         self.lag = Histogram(INSTANTS)
@@ -86,6 +101,8 @@ class Tally:
             "gpu.foreign": self._foreign,
             "config.reloaded": self._reloaded,
             "config.reload-failed": self._reload_failed,
+            "canary.running": self._canary_runs,
+            **{f"canary.{course}": self._canary_ended for course in ENDED_CANARIES},
         }
 
     def observe(self, announce: Announce) -> None:
@@ -93,6 +110,8 @@ class Tally:
         count = self._count.get(announce.kind)
         if count is not None:
             count(announce.data)
+        if variant := announce.data.get("variant"):
+            self._tried(str(variant), announce)
 
     def waited_for_redis(self, operation: str, seconds: float) -> None:
         self.redis[operation].observe(seconds)
@@ -174,6 +193,19 @@ class Tally:
     def _reloaded(self, _: Data) -> None:
         self.reloads["ok"] += 1
         self.reload_failed = False
+
+    def _tried(self, variant: str, announce: Announce) -> None:
+        side = variant.partition("/")[2], TRIED.get(announce.kind, "")
+        if side in self.tried and announce.data.get("code") != "busy":
+            self.tried[side] += 1
+
+    def _canary_runs(self, data: Data) -> None:
+        percent = data.get("percent")
+        self.canary_percent = percent if type(percent) is float else 0.0
+
+    def _canary_ended(self, data: Data) -> None:
+        self.canary_percent = 0.0
+        self.canary_ends[str(data.get("course"))] += 1
 
     def _reload_failed(self, _: Data) -> None:
         self.reloads["failed"] += 1

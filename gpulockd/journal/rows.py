@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ..core.model import GpuProcess, Lock, LockState, Owner, Process, Quarantine, Recall, Request, Usage, Wish
+from ..core.model import GpuProcess, Levels, Lock, LockState, Owner, Process, Quarantine, Recall, Request, Usage, Wish
 from ..ports import Ended, Stranger, Unmet
 
 Value = str | int | float | None
@@ -37,6 +37,7 @@ NOTHING_SEEN = ("", "", 0.0, 0.0, None, ())
 OWNER_FIELDS = ("process", "uid", "gid", "user", "command", "container", "admin")
 WISH_FIELDS = (
     "count", "selectors", "wait_timeout", "max_hold", "priority", "task", "profile", "labels", "within", "notify",
+    "levels", "default_hold", "variant",
 )  # fmt: skip
 _WISH, _ENDS_AT, _RECALL, _USAGE = map(LOCK_COLUMNS.index, ("wish", "ends_at", "recall", "usage"))
 
@@ -298,11 +299,16 @@ def _wish_values(wish: Wish) -> tuple[Any, ...]:
         dict(wish.labels),
         wish.within,
         tuple(wish.notify),
+        (levels.warning, levels.soft, levels.hard) if (levels := wish.levels) is not None else None,
+        wish.default_hold,
+        wish.variant,
     )
 
 
 def _wish_text(values: Sequence[Any]) -> str:
-    named = dict(zip(WISH_FIELDS, values, strict=True))
+    named = dict(zip(WISH_FIELDS, values, strict=False))  # an earlier version wrote fewer
+    if levels := named.get("levels"):
+        named["levels"] = [_finite(age) for age in levels]
     named["wait_timeout"], named["max_hold"] = _finite(named["wait_timeout"]), _finite(named["max_hold"])
     named["notify"] = sorted(named["notify"])
     return _encode(named)
@@ -316,6 +322,7 @@ def _read_wish(kept: Mapping[str, Any]) -> Wish:
             "wait_timeout": _endless(kept["wait_timeout"]),
             "max_hold": _endless(kept["max_hold"]),
             "notify": frozenset(kept["notify"]),
+            "levels": Levels(*map(_endless, levels)) if (levels := kept.get("levels")) else None,
         }
     )
 

@@ -90,15 +90,7 @@ class TurnLog:
         if self._frayed:
             self._cut(self._end)
         head = _HEAD.pack(number, len(entries), crc32(entries))
-        record, end = head + _SUM.pack(crc32(head)) + entries, self._end
-        try:
-            while record:  # a disk that becomes full takes a part, and tells why with the rest
-                written = os.pwrite(self._descriptor, record, end)
-                record, end = record[written:], end + written
-        except OSError:
-            self._frayed = True
-            raise
-        self._end = end
+        self._write(head + _SUM.pack(crc32(head)) + entries)
 
     def clear(self) -> None:
         """Forgets every turn."""
@@ -108,13 +100,24 @@ class TurnLog:
         """Forgets everything; returns its new id."""
         self._cut(0)
         new = os.urandom(ID_BYTES)
-        self._end = os.pwrite(self._descriptor, MAGIC + new, 0)
+        self._write(MAGIC + new)
         return new
 
     def close(self) -> None:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+    def _write(self, data: bytes) -> None:
+        end = self._end
+        try:
+            while data:  # a disk that becomes full takes a part, and tells why with the rest
+                written = os.pwrite(self._descriptor, data, end)
+                data, end = data[written:], end + written
+        except OSError:
+            self._frayed = True
+            raise
+        self._end = end
 
     def _cut(self, end: int) -> None:
         os.ftruncate(self._descriptor, end)
@@ -129,21 +132,21 @@ def open_log(file: Path, known: bytes, *, same_boot: bool) -> TurnLog:
     needed = bool(known) and same_boot
     try:
         turns = TurnLog(file, make=not needed)
+        if turns.size <= START or turns.id == known:
+            return turns
+        turns.close()
+        if needed:
+            raise lost(file, "it belongs to another journal")
+        aside = next(path for number in itertools.count(1) if not (path := Path(f"{file}.{number}")).exists())
+        file.rename(aside)
+        log.warning("%s belongs to no journal that is here: it is kept as %s", file, aside)
+        return TurnLog(file, make=True)
     except FileNotFoundError:
         raise lost(file, "it is missing") from None
     except OSError as error:
         raise StartupRefused(
             f"cannot open {file}: {error.strerror}", "it must be a plain file that the daemon's user can write"
         ) from error
-    if turns.size <= START or turns.id == known:
-        return turns
-    turns.close()
-    if needed:
-        raise lost(file, "it belongs to another journal")
-    aside = next(path for number in itertools.count(1) if not (path := Path(f"{file}.{number}")).exists())
-    file.rename(aside)
-    log.warning("%s belongs to no journal that is here: it is kept as %s", file, aside)
-    return TurnLog(file, make=True)
 
 
 def lost(file: Path, why: object) -> StartupRefused:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import aclosing
 
 from ..core.events import LeaseFreed
@@ -14,7 +15,7 @@ from ..ports import Post, Unavailable
 from .cancellation import heeding_cancellation
 from .client import Client
 from .faults import FAULTS, explain
-from .scripts import Release
+from .scripts import Told
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 10.0
@@ -26,13 +27,23 @@ log = logging.getLogger(__name__)
 class Announcements:
     """The releases of all daemons but one."""
 
-    def __init__(self, client: Client, channel: str, instance: str, server: object, timeout: float) -> None:
-        """`instance` is whose releases are not worth telling; `timeout` is in seconds."""
+    def __init__(
+        self,
+        client: Client,
+        channel: str,
+        instance: str,
+        server: object,
+        timeout: float,
+        hear_canary: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """`instance` is whose releases are not worth telling; `timeout` is in seconds. `hear_canary` is told the
+        revisions of the canary, this daemon's own among them."""
         self._client = client
         self._channel = channel
         self._instance = instance
         self._server = server
         self._timeout = timeout
+        self._hear_canary = hear_canary
         self._pause = _FIRST_PAUSE
         self._told = ""
 
@@ -61,11 +72,13 @@ class Announcements:
                 message = await subscription.get_message(ignore_subscribe_messages=True, timeout=None)
                 if message is None:
                     continue
-                release = Release.parse(message["data"])
-                if release is None:
+                told = Told.parse(message["data"])
+                if told is None:
                     log.warning("a message on %s is from no gpulockd: %r", self._channel, message["data"])
-                elif release.instance != self._instance:
-                    post(LeaseFreed(release.gpus))
+                elif told.canary:
+                    self._hear_canary(told.canary)
+                elif told.instance != self._instance:
+                    post(LeaseFreed(told.gpus))
 
     def _connected(self) -> None:
         self._pause = _FIRST_PAUSE

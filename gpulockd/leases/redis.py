@@ -17,6 +17,7 @@ from ..core.model import LeaseHolder
 from ..ports import Claimed, Post, Renewed, Unavailable
 from . import url as redis_url
 from .announcements import Announcements
+from .canary import RedisCanary
 from .cancellation import heeding_cancellation
 from .client import open_client
 from .faults import FAULTS, explain
@@ -55,8 +56,9 @@ class RedisLeases:
         self._identity = identity
         self._client = open_client(self._target, password_file, operation_timeout)
         self._scripts = Scripts(self._client, keys, ttl, SNAPSHOT_TTLS * ttl)
+        self.canary = RedisCanary(self._scripts, identity, self._within_deadline)
         self._announcements = Announcements(
-            self._client, keys.released, identity.instance, self._target, operation_timeout
+            *(self._client, keys.released, identity.instance, self._target, operation_timeout, self.canary.hear)
         )
         self._warnings: dict[str, str] = {}
 
@@ -82,6 +84,7 @@ class RedisLeases:
         """Renewing twice is harmless, so `attempt` is not looked at."""
         packed: bytes = msgpack.packb(snapshot)
         reply = await self._within_deadline(self._scripts.renew(self._identity, epochs, packed))
+        self.canary.beat(reply)
         self._warn("snapshot", reply.unpublished, "the fleet does not hear of this host")
         return Renewed(
             kept=frozenset(epochs.keys() - reply.lost.keys()),
@@ -103,6 +106,7 @@ class RedisLeases:
 
     async def close(self) -> None:
         """Does not fail: a server that is away need not hear of it."""
+        await self.canary.close()
         with contextlib.suppress(*FAULTS):
             async with asyncio.timeout(self._timeout):
                 await self._client.aclose()

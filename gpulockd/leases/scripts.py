@@ -23,6 +23,8 @@ PERMISSIONS = (
 )
 """Every command that a daemon's user needs, as ACL rules. For a cluster add `+cluster +command`."""
 
+_CANARY_TTL = 7 * 86400 * 1000
+"""Milliseconds for which a canary without an end is remembered, since any host last spoke of it."""
 _NAMESPACE = re.compile(r"[^\s{}]+")
 
 
@@ -39,6 +41,7 @@ class Keys:
         self._prefix = prefix
         self.heard = f"{prefix}:fleet:heard"
         self.snapshots = f"{prefix}:fleet:snapshots"
+        self.canary = f"{prefix}:canary"
         self.released = f"{prefix}:released"
         """The channel on which released GPUs are told."""
 
@@ -85,6 +88,12 @@ class RenewReply:
     lost: Mapping[str, Lease | None]
     unpublished: str
     """Why the snapshot could not be published; empty if it was."""
+    canary: int
+    """Its revision; 0: there is none."""
+    cpu: float | None
+    """Seconds of processor that the server has used; None where that was not asked, or may not be."""
+    at: float
+    """Seconds, by the server's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +106,18 @@ class Heard:
     snapshot: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class CanaryReply:
+    ours: bool
+    """Whether it is what was put."""
+    revision: int
+    document: bytes
+    left: float
+    """Seconds; infinite where heartbeats renew it."""
+
+
 class Scripts:
-    """The four operations on the leases, one script each."""
+    """The operations on the leases and on what the hosts share, one script each."""
 
     def __init__(self, client: Client, keys: Keys, ttl: float, snapshot_ttl: float) -> None:
         """Times are in seconds."""
@@ -108,6 +127,7 @@ class Scripts:
         self._snapshot_ttl = round(snapshot_ttl * 1000)
         self._claim, self._renew = Script("claim"), Script("renew")
         self._release, self._fleet = Script("release"), Script("fleet")
+        self._canary_put, self._canary_read = Script("canary_put"), Script("canary_read")
 
     async def claim(
         self,
@@ -137,16 +157,22 @@ class Scripts:
     async def renew(self, daemon: Identity, epochs: Mapping[str, int], snapshot: bytes) -> RenewReply:
         """Extends the leases of these epochs, and publishes the snapshot."""
         gpus = list(epochs)
-        unpublished, lost = await self._renew(
+        unpublished, lost, canary, cpu, at = await self._renew(
             self._client,
-            [self._keys.heard, self._keys.snapshots, *map(self._keys.lease, gpus)],
-            [daemon.instance, self._ttl, daemon.host, snapshot, self._snapshot_ttl, *epochs.values()],
+            [self._keys.heard, self._keys.snapshots, self._keys.canary, *map(self._keys.lease, gpus)],
+            [
+                *(daemon.instance, self._ttl, daemon.host, snapshot, self._snapshot_ttl, _CANARY_TTL),
+                *epochs.values(),
+            ],
         )
         return RenewReply(
             lost={
                 gpus[place - 1]: _lease(stored, left) if stored else None for place, stored, left in _groups(lost, 3)
             },
             unpublished=unpublished.decode(),
+            canary=canary,
+            cpu=float(cpu) if cpu else None,
+            at=at / 1000,
         )
 
     async def release(self, daemon: Identity, epochs: Mapping[str, int]) -> str:
@@ -164,6 +190,29 @@ class Scripts:
         reply = await self._fleet(self._client, [self._keys.heard, self._keys.snapshots], [self._snapshot_ttl])
         return [Heard(host.decode(), age / 1000, snapshot) for host, age, snapshot in _groups(reply, 3)]
 
+    async def canary_put(
+        self, daemon: Identity, change: str, based_on: int, document: bytes, lasts: float, endless: bool
+    ) -> CanaryReply:
+        """Puts a revision after `based_on`, for `lasts` seconds, unless there is a later one."""
+        ours, stands = await self._canary_put(
+            self._client,
+            [self._keys.canary],
+            [
+                *(change, based_on, document, round(lasts * 1000), int(endless)),
+                *(self._keys.released, daemon.instance),
+            ],
+        )
+        return _canary(bool(ours), *stands)
+
+    async def canary_read(self) -> CanaryReply | None:
+        stands = await self._canary_read(self._client, [self._keys.canary], [])
+        return _canary(False, *stands) if stands else None
+
+
+def _canary(ours: bool, revision: int, document: bytes, milliseconds_left: int, endless: int) -> CanaryReply:
+    left = float("inf") if endless else max(0, milliseconds_left) / 1000
+    return CanaryReply(ours, revision, document, left)
+
 
 def _groups(flat: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     for start in range(0, len(flat), size):
@@ -180,17 +229,20 @@ def _lease(stored: bytes, milliseconds_left: int) -> Lease:
 
 
 @dataclass(frozen=True, slots=True)
-class Release:
-    """What a daemon tells when it has released GPUs."""
+class Told:
+    """What a daemon tells the others: the GPUs that it has released, or the revision of a canary."""
 
     instance: str
-    gpus: frozenset[str]
+    gpus: frozenset[str] = frozenset()
+    canary: int = 0
 
     @classmethod
-    def parse(cls, message: bytes) -> Release | None:
+    def parse(cls, message: bytes) -> Told | None:
         """None for a message that no gpulockd sent."""
         try:
             document = json.loads(message)
+            if "canary" in document:
+                return cls(str(document["instance"]), canary=int(document["canary"]))
             return cls(str(document["instance"]), frozenset(map(str, document["gpus"])))
         except (ValueError, KeyError, TypeError):
             return None

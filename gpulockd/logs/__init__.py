@@ -51,6 +51,11 @@ def configure(level: str, journald: Journald | None = None) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler])
 
 
+def use_level(level: str) -> None:
+    """From here on, lines of `level` (`debug` to `error`) and above."""
+    logging.getLogger().setLevel(level.upper())
+
+
 class JournalHandler(logging.Handler):
     """Entries with fields. What the journal could not take is counted, and told of with the next that it can."""
 

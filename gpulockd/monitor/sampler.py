@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -25,12 +26,22 @@ class Sampler:
         self._state = state
         self._looked_at = -float("inf")
         self._looking = anyio.Lock()
+        self._interval = math.inf
+        self._changed = anyio.Event()
 
     async def run(self, interval: float) -> None:
-        """Looks every `interval` seconds, until it is cancelled."""
+        """Looks every `interval` seconds, or as often as `every` says later, until it is cancelled."""
+        self.every(interval)
         while True:
+            self._changed = anyio.Event()
             await self.look()
-            await anyio.sleep(interval)
+            with anyio.move_on_after(self._interval):
+                await self._changed.wait()
+
+    def every(self, interval: float) -> None:
+        """Looks now, and then every `interval` seconds."""
+        self._interval = interval
+        self._changed.set()
 
     async def look(self, max_age: float = 0.0) -> None:
         """Looks, unless the last look is not older than `max_age` seconds."""

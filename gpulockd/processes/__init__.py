@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .administrators import Administrators
 from .linux import LinuxProcesses
 
-__all__ = ["LinuxProcesses"]
+__all__ = ["Administrators", "LinuxProcesses"]

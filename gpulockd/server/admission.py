@@ -56,7 +56,7 @@ class Admission:
         self._sessions = sessions
         self._watchers = watchers
         self._processes = processes
-        self._limits = limits
+        self.limits = limits
         self._announce = announce
         self._keeping = keeping
         self._peer = peer
@@ -89,6 +89,7 @@ class Admission:
         self.number_above(session)
         connection = self._keeping.adopt(session, survivor.number, owner, self._context, self._leave, sock)
         connection.resume(waiting)
+        connection.key = line.key or connection.key
         self._enter(connection)
         self._context.mailbox.post(SessionAdopted(session, owner, line.client, line.key))
         if line.watches:
@@ -148,13 +149,13 @@ class Admission:
             connection.connection_lost(error)
 
     def _excess(self, uid: int) -> LimitExceeded | None:
-        everybody = self._limits.sessions + (0 if uid else KEPT_FOR_ROOT)
+        everybody = self.limits.sessions + (0 if uid else KEPT_FOR_ROOT)
         if len(self._sessions) >= everybody:
             return LimitExceeded(
-                f"all {self._limits.sessions} sessions of the daemon are taken",
+                f"all {self.limits.sessions} sessions of the daemon are taken",
                 hint="close what is not needed, or raise daemon.max_sessions",
             )
-        if self._by_user[uid] >= self._limits.sessions_per_user:
+        if self._by_user[uid] >= self.limits.sessions_per_user:
             return LimitExceeded(
                 f"uid {uid} has {self._by_user[uid]} sessions, as many as one user may have",
                 hint="close what is not needed, or raise daemon.max_sessions_per_user",

@@ -87,6 +87,7 @@ class Connection(asyncio.BaseProtocol):
         "_unwritable",
         "_waking",
         "_write",
+        "key",
         "owner",
         "session",
     )
@@ -94,6 +95,7 @@ class Connection(asyncio.BaseProtocol):
     def __init__(self, session: int, owner: Owner, context: Context, on_end: Ended) -> None:
         self.session = session
         self.owner = owner
+        self.key = f"{owner.process.pid} {owner.process.start_time} {owner.process.boot_id}"
         self._context = context
         self._on_end = on_end
         self._decoder = rpc.Decoder(wire.MAX_REQUEST_BYTES)

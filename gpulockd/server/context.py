@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..core.model import Owner, Settings
-from ..ports import History, Mailbox
+from ..ports import Author, History, Mailbox
 from .buffers import Buffers
 
 
@@ -25,6 +25,8 @@ class Caller(Listens, Protocol):
     session: int
     owner: Owner
     restart_safe: bool
+    key: str
+    """What its side of a canary is chosen by: the same for as long as the session lasts, and over a restart."""
 
     def answer(self, msgid: int, result: Mapping[str, object]) -> None: ...
 
@@ -38,6 +40,50 @@ class Caller(Listens, Protocol):
 
     def undertake(self, msgid: int, work: Coroutine[object, object, None]) -> None:
         """Runs `work`, which answers `msgid` in the end; if it fails, that is the answer."""
+        ...
+
+
+class Changes(Protocol):
+    """The configuration as it changes. Everything here raises a `GpulockError` for what it refuses."""
+
+    async def reload(self, author: Author, reason: str = "", *, dry_run: bool = False) -> Mapping[str, object]: ...
+
+    async def apply(
+        self, content: bytes, author: Author, reason: str = "", *, dry_run: bool = False, restart_later: bool = False
+    ) -> Mapping[str, object]: ...
+
+    async def rollback(
+        self,
+        version: int | None,
+        author: Author,
+        reason: str = "",
+        *,
+        dry_run: bool = False,
+        restart_later: bool = False,
+    ) -> Mapping[str, object]: ...
+
+    def history(self, limit: int) -> Mapping[str, object]: ...
+
+    async def version(self, number: int | None) -> Mapping[str, object]: ...
+
+
+class Canary(Protocol):
+    """Another configuration for a share of the sessions. What changes it raises a `GpulockError` where it refuses."""
+
+    def status(self) -> Mapping[str, object]: ...
+
+    async def start(
+        self, content: bytes, percent: float, lasts: float, author: Author, reason: str = ""
+    ) -> Mapping[str, object]: ...
+
+    async def stage(self, percent: float, author: Author, reason: str = "") -> Mapping[str, object]: ...
+
+    async def promote(self, author: Author, reason: str = "") -> Mapping[str, object]: ...
+
+    async def abort(self, author: Author, reason: str = "") -> Mapping[str, object]: ...
+
+    def turned_away(self, variant: str) -> None:
+        """A request of that variant was refused by its settings, and would not have been by the others."""
         ...
 
 
@@ -59,16 +105,19 @@ class Sources:
     """Has the GPUs looked at, unless that was a moment ago: figures of a status are to be of now."""
     daemon: Callable[[], Mapping[str, object]]
     """The `DaemonView` of a status."""
+    changes: Changes
+    canary: Canary
 
 
 class Audience(Protocol):
     def add(self, listener: Listens) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Context:
     mailbox: Mailbox
     settings: Settings
+    """As they hold for what arrives now."""
     sources: Sources
     watchers: Audience
     buffers: Buffers

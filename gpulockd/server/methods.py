@@ -11,7 +11,7 @@ import dataclasses
 import enum
 import hashlib
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from gpulock.durations import format_duration
 from gpulock.errors import InvalidRequest, JournalUnavailable, LeaseUnavailable
 
 from ..core import views
+from ..core.canary import STABLE
 from ..core.events import (
     AcquireRequested,
     BeatReported,
@@ -32,8 +33,8 @@ from ..core.events import (
     SessionIntroduced,
     UndrainRequested,
 )
-from ..core.model import Settings, State, Wish
-from ..ports import History, Sought, Unavailable, View
+from ..core.model import Settings, State, Trial, Wish
+from ..ports import Author, History, Sought, Unavailable, View
 from .context import Caller, Context
 
 VERSIONS = (wire.VERSION,)
@@ -67,6 +68,7 @@ def _hello(context: Context, caller: Caller, msgid: int, params: wire.Hello) -> 
     version = _negotiated(params.versions)
     # A client's key stays: this answer may be the last word of a daemon, and never arrive.
     key = params.reattach or secrets.token_urlsafe(24)
+    caller.key = _digest(key)
     answer = {
         "version": version,
         "daemon": context.daemon,
@@ -84,7 +86,7 @@ def _hello(context: Context, caller: Caller, msgid: int, params: wire.Hello) -> 
     }
     caller.introduced(_digest(key), params.client)
     reattach = None if params.reattach is None else _digest(params.reattach)
-    context.mailbox.post(SessionIntroduced(caller.session, msgid, params.client, _digest(key), reattach, answer))
+    context.mailbox.post(SessionIntroduced(caller.session, msgid, params.client, caller.key, reattach, answer))
 
 
 def _negotiated(offered: tuple[int, ...]) -> int:
@@ -108,7 +110,24 @@ def _digest(key: str) -> str:
 
 
 def _acquire(context: Context, caller: Caller, msgid: int, params: wire.Acquire) -> None:
-    context.mailbox.post(AcquireRequested(caller.session, msgid, wish(params, context.settings)))
+    settings = context.settings
+    trial = settings.trial
+    wanted = wish(params, settings) if trial is None else _tried(context, caller, params, trial)
+    context.mailbox.post(AcquireRequested(caller.session, msgid, wanted))
+
+
+def _tried(context: Context, caller: Caller, params: wire.Acquire, trial: Trial) -> Wish:
+    """As the session's side of the canary has it. Where only the candidate refuses it, that speaks against it."""
+    variant = trial.variant_of(caller.key)
+    named = f"{trial.id}/{variant}"
+    if variant == STABLE:
+        return dataclasses.replace(wish(params, context.settings), variant=named)
+    try:
+        return dataclasses.replace(wish(params, trial.candidate), variant=named)
+    except InvalidRequest:
+        wish(params, context.settings)  # refused by everybody's settings, it says nothing
+        context.sources.canary.turned_away(named)
+        raise
 
 
 def wish(params: wire.Acquire, settings: Settings) -> Wish:
@@ -139,6 +158,8 @@ def wish(params: wire.Acquire, settings: Settings) -> Wish:
         labels=params.labels,
         within=params.within,
         notify=frozenset(params.notify),
+        levels=settings.levels,
+        default_hold=params.max_hold is None,
     )
 
 
@@ -265,6 +286,74 @@ def _undrain(context: Context, caller: Caller, msgid: int, params: wire.Undrain)
     context.mailbox.post(UndrainRequested(caller.session, msgid, params.gpu))
 
 
+def _author(caller: Caller) -> Author:
+    owner = caller.owner
+    return Author(owner.user, owner.uid, owner.process.pid, owner.command)
+
+
+def _answering(
+    work: Callable[[Context, Caller, Any], Awaitable[Mapping[str, object]]],
+) -> Callable[[Context, Caller, int, Any], None]:
+    """A method whose answer takes a while and does not come from the core."""
+
+    async def see_through(context: Context, caller: Caller, msgid: int, params: object) -> None:
+        caller.answer(msgid, await work(context, caller, params))
+
+    def perform(context: Context, caller: Caller, msgid: int, params: object) -> None:
+        caller.undertake(msgid, see_through(context, caller, msgid, params))
+
+    return perform
+
+
+async def _reload(context: Context, caller: Caller, params: wire.Reload) -> Mapping[str, object]:
+    return await context.sources.changes.reload(_author(caller), params.reason, dry_run=params.dry_run)
+
+
+async def _config_apply(context: Context, caller: Caller, params: wire.ConfigApply) -> Mapping[str, object]:
+    return await context.sources.changes.apply(
+        params.content.encode(errors="surrogatepass"),
+        _author(caller),
+        params.reason,
+        dry_run=params.dry_run,
+        restart_later=params.restart_later,
+    )
+
+
+async def _config_rollback(context: Context, caller: Caller, params: wire.ConfigRollback) -> Mapping[str, object]:
+    return await context.sources.changes.rollback(
+        params.version, _author(caller), params.reason, dry_run=params.dry_run, restart_later=params.restart_later
+    )
+
+
+async def _config_version(context: Context, _: Caller, params: wire.ConfigVersion) -> Mapping[str, object]:
+    return await context.sources.changes.version(params.version)
+
+
+def _canary(context: Context, caller: Caller, msgid: int, _params: wire.Nothing) -> None:
+    caller.answer(msgid, context.sources.canary.status())
+
+
+async def _canary_start(context: Context, caller: Caller, params: wire.CanaryStart) -> Mapping[str, object]:
+    content = params.content.encode(errors="surrogatepass")
+    return await context.sources.canary.start(content, params.percent, params.lasts, _author(caller), params.reason)
+
+
+async def _canary_stage(context: Context, caller: Caller, params: wire.CanaryStage) -> Mapping[str, object]:
+    return await context.sources.canary.stage(params.percent, _author(caller), params.reason)
+
+
+async def _canary_promote(context: Context, caller: Caller, params: wire.CanaryEnd) -> Mapping[str, object]:
+    return await context.sources.canary.promote(_author(caller), params.reason)
+
+
+async def _canary_abort(context: Context, caller: Caller, params: wire.CanaryEnd) -> Mapping[str, object]:
+    return await context.sources.canary.abort(_author(caller), params.reason)
+
+
+def _config_history(context: Context, caller: Caller, msgid: int, params: wire.ConfigHistory) -> None:
+    caller.answer(msgid, context.sources.changes.history(params.limit))
+
+
 METHODS: Mapping[str, Method] = {
     "hello": Method(Access.ANYONE, wire.Hello, COMMAND, _hello),
     "acquire": Method(Access.ANYONE, wire.Acquire, WAITING, _acquire),
@@ -282,4 +371,14 @@ METHODS: Mapping[str, Method] = {
     "revoke": Method(Access.ADMINISTRATOR, wire.Revoke, COMMAND, _revoke),
     "drain": Method(Access.ADMINISTRATOR, wire.Drain, COMMAND, _drain),
     "undrain": Method(Access.ADMINISTRATOR, wire.Undrain, COMMAND, _undrain),
+    "reload": Method(Access.ADMINISTRATOR, wire.Reload, COMMAND, _answering(_reload)),
+    "config_history": Method(Access.ANYONE, wire.ConfigHistory, QUESTION, _config_history),
+    "config_version": Method(Access.ADMINISTRATOR, wire.ConfigVersion, QUESTION, _answering(_config_version)),
+    "config_apply": Method(Access.ADMINISTRATOR, wire.ConfigApply, COMMAND, _answering(_config_apply)),
+    "canary": Method(Access.ANYONE, wire.Nothing, QUESTION, _canary),
+    "canary_start": Method(Access.ADMINISTRATOR, wire.CanaryStart, COMMAND, _answering(_canary_start)),
+    "canary_stage": Method(Access.ADMINISTRATOR, wire.CanaryStage, COMMAND, _answering(_canary_stage)),
+    "canary_promote": Method(Access.ADMINISTRATOR, wire.CanaryEnd, COMMAND, _answering(_canary_promote)),
+    "canary_abort": Method(Access.ADMINISTRATOR, wire.CanaryEnd, COMMAND, _answering(_canary_abort)),
+    "config_rollback": Method(Access.ADMINISTRATOR, wire.ConfigRollback, COMMAND, _answering(_config_rollback)),
 }

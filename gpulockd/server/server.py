@@ -45,19 +45,10 @@ class Server:
         self._sessions = sessions
         self._announce = announce
         self._keeping = keeping
-        bounds = {
-            "max_wait_time": settings.max_wait_time,
-            "request_bytes": wire.MAX_REQUEST_BYTES,
-            "reply_bytes": wire.MAX_REPLY_BYTES,
-            "requests": settings.max_requests_per_session,
-            "sessions": limits.sessions,
-            "sessions_per_user": limits.sessions_per_user,
-            "requests_per_user": settings.max_requests_per_user,
-            "locks_per_user": settings.max_locks_per_user,
-            "buffered_bytes_per_user": limits.buffered_per_user,
-        }
         self.buffers = Buffers(limits.buffered_per_user)
-        self._context = Context(mailbox, settings, sources, watchers, self.buffers, f"gpulockd {version}", bounds)
+        self._context = Context(
+            mailbox, settings, sources, watchers, self.buffers, f"gpulockd {version}", _bounds(settings, limits)
+        )
         self._admission = Admission(
             self._context, sessions, watchers, processes, limits, announce, keeping=keeping, peer=peer
         )
@@ -124,6 +115,12 @@ class Server:
                 self._listener.stop()
             await self._keeping.part(turned)
 
+    def use(self, settings: Settings, limits: Limits) -> None:
+        """What arrives from here on is filled in, and whoever connects admitted, by these."""
+        self._context.settings, self._context.limits = settings, _bounds(settings, limits)
+        self._admission.limits = limits
+        self.buffers.limit = limits.buffered_per_user
+
     def stop(self) -> None:
         """Ends every connection that is not kept, and reports none of them closed. May be called more than once."""
         listener, self._listener = self._listener, None
@@ -133,3 +130,18 @@ class Server:
         if opened is not None:
             opened.close()
         self._sessions.disconnect_all()
+
+
+def _bounds(settings: Settings, limits: Limits) -> dict[str, float]:
+    """What `hello` tells of them."""
+    return {
+        "max_wait_time": settings.max_wait_time,
+        "request_bytes": wire.MAX_REQUEST_BYTES,
+        "reply_bytes": wire.MAX_REPLY_BYTES,
+        "requests": settings.max_requests_per_session,
+        "sessions": limits.sessions,
+        "sessions_per_user": limits.sessions_per_user,
+        "requests_per_user": settings.max_requests_per_user,
+        "locks_per_user": settings.max_locks_per_user,
+        "buffered_bytes_per_user": limits.buffered_per_user,
+    }

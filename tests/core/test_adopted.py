@@ -155,7 +155,8 @@ def test_another_process_behind_the_same_number_gets_nothing() -> None:
         after.restores(), watch(anna.pid), watch(carol.pid), claim(0, floor=1),
         claimed(2, 0),
         release("anna", after.before.lock("anna").id), refused("anna", "not-held"),
-        passes(after.host.state.settings.reattach_grace), unwatch(anna.pid), inspect(0), unwatch(carol.pid),
+        passes(after.host.state.settings.reattach_grace), unwatch(anna.pid),
+        watch(anna.pid), inspect(0), unwatch(carol.pid),
     )  # fmt: skip
     assert ben.pid not in [each.owner.process.pid for each in after.host.state.absent.values()], "it had no key"
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from gpulockd.core.actions import RequestLeft, RequestWaits
 from gpulockd.core.events import GpusDiscovered, ProcessExited, Restored
 from gpulockd.core.machine import Machine
-from gpulockd.core.model import Process, Request
+from gpulockd.core.model import Levels, Process, Request
 from gpulockd.core.places import ASK_AGAIN, KEPT_FREE
 
 from .script import (
@@ -36,6 +36,8 @@ from .script import (
     watch,
     welcomed,
 )
+
+LONG, SHORT = Levels(warning=100, soft=200, hard=400), Levels(warning=10, soft=20, hard=40)
 
 
 def recorded(host: Host) -> dict[str, Request]:
@@ -249,3 +251,36 @@ def test_a_request_without_a_key_cannot_be_known_again() -> None:
     after = After(before)
     play(after.host, happens(after.start), after.watched("anna"), claim(0, floor=1))
     assert RequestLeft("R1-2") in after.host.records
+
+
+def test_who_asks_again_under_other_settings_has_what_was_filled_in_at_first() -> None:
+    before = play(
+        Host(gpus=1),
+        hello("anna", "key of anna"), welcomed("anna"), acquire("anna"), granted("anna", 0),
+        hello("ben", "key of ben"), welcomed("ben"),
+        acquire("ben", hold=300, default_hold=True, levels=LONG, variant="c1/candidate"),
+    )  # fmt: skip
+    after = After(before)
+    play(
+        after.host,
+        happens(after.start), after.watched("anna"), after.watched("ben"), claim(0, floor=1),
+        claimed(2, 0),
+        after.back("anna"), after.unwatched("anna"), welcomed("anna", 0),
+        after.back("ben"), welcomed("ben"),
+        acquire("ben", hold=30, default_hold=True, levels=SHORT), after.unwatched("ben"),
+        release("anna"), released("anna"), granted("ben", 0),
+    )  # fmt: skip
+    lock = after.host.lock("ben")
+    assert (lock.wish.max_hold, lock.levels, lock.wish.variant) == (300, LONG, "c1/candidate")
+
+
+def test_another_hold_that_was_asked_for_is_another_request() -> None:
+    after = After(one_holds_and_two_wait())
+    play(
+        after.host,
+        happens(after.start), after.watched("anna"), after.watched("ben"), after.watched("carol"), claim(0, floor=1),
+        claimed(2, 0),
+        after.back("ben"), welcomed("ben"),
+        acquire("ben", hold=7, task="b"),
+    )  # fmt: skip
+    assert {request.owner.user for request in after.host.state.absent.values()} == {"ben", "carol"}

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gpulock import link
 from gpulock.documents import LeaseView
 from gpulockd import config
+from gpulockd.changes import versions
 from gpulockd.config.environment import read_environment
 from gpulockd.config.loading import DEFAULT_FILE
 from gpulockd.core.actions import Announce
@@ -64,6 +65,7 @@ def test_the_files_are_where_the_daemon_looks_for_them() -> None:
     state = daemon.state_dir
     expected = {daemon.socket, daemon.socket.parent, state, DEFAULT_FILE, DEFAULT_FILE.with_name("environment")}
     expected |= {state / name for name in (sqlite.FILE, sqlite.LOG, directory.PID_FILE, "lease.lock", "lease.epoch")}
+    expected.add(state / versions.DIRECTORY)
     assert listed == {str(path) for path in expected}
 
 

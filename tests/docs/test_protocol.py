@@ -25,7 +25,10 @@ CONVERSATIONS = blocks(DOCUMENT, "conversation")
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    with Daemon(tmp_path_factory.mktemp("d"), simulate=2) as daemon:
+    directory = tmp_path_factory.mktemp("d")
+    file = directory / "config.yml"
+    file.write_text("{}\n")
+    with Daemon(directory, simulate=2, arguments=("--config", str(file))) as daemon:
         yield daemon
 
 

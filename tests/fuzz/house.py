@@ -31,6 +31,7 @@ from gpulockd.server.buffers import Buffers
 from gpulockd.server.connection import Connection
 from gpulockd.server.context import Context
 from tests.server.house import ScriptedPast
+from tests.support.unchanging import Unchanging
 
 GPUS = tuple(GpuIdentity(f"GPU-{index}", index, "Simulated GPU", 2**34) for index in range(2))
 SETTINGS = Settings(max_requests_per_session=8, max_requests_per_user=12, max_locks_per_user=2, max_overtakes=2)
@@ -83,6 +84,8 @@ class House:
             fleet=self._nothing,
             refresh=self._nothing,
             daemon=dict,
+            changes=Unchanging(),
+            canary=Unchanging(),
         )
         watchers = Watchers(lambda: 0.0)
         self._context = Context(self, SETTINGS, sources, watchers, Buffers(2**20), "gpulockd", {})

@@ -171,6 +171,8 @@ def test_no_label_names_a_person_a_process_or_a_lock() -> None:
     assert labels == {"gpu", "index", "name", "outcome", "how", "reason", "level", "state", "operation", "le"} | {
         "python",
         "version",
+        "variant",
+        "course",
     }
 
 

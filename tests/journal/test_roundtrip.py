@@ -63,6 +63,7 @@ wishes = every_field(
     selectors=st.lists(st.text()).map(tuple),
     labels=st.dictionaries(st.text(), st.text()),
     notify=st.frozensets(st.text()),
+    levels=st.none() | every_field(Levels, warning=ENDLESS, soft=ENDLESS, hard=ENDLESS),
 )
 gpus = st.lists(st.text(), unique=True, max_size=5).map(tuple)
 locks = every_field(
@@ -80,7 +81,12 @@ locks = every_field(
     level=st.just(Level.NONE),
     stalled=st.just(False),
 )
-quarantines = every_field(Quarantine, holder=owners, culprits=st.lists(every_field(GpuProcess), max_size=3).map(tuple))
+quarantines = every_field(
+    Quarantine,
+    holder=owners,
+    culprits=st.lists(every_field(GpuProcess), max_size=3).map(tuple),
+    awaited=st.just(False),  # the kernel is asked anew
+)
 
 
 requests = every_field(

@@ -60,11 +60,12 @@ def host(tmp_path: Path) -> Path:
     system.mkdir(parents=True)
     for unit in UNITS.glob("gpulockd.*"):
         shutil.copy(unit, system)
-    (command,) = Unit(UNITS / "gpulockd.service")["Service"]["ExecStart"]
-    executable = tmp_path / command.split()[0].lstrip("/")
-    executable.parent.mkdir(parents=True)
-    executable.write_text("#!/bin/sh\n")
-    executable.chmod(0o755)
+    for key in ("ExecStart", "ExecReload"):
+        (command,) = Unit(UNITS / "gpulockd.service")["Service"][key]
+        executable = tmp_path / command.split()[0].lstrip("/")
+        executable.parent.mkdir(parents=True, exist_ok=True)
+        executable.write_text("#!/bin/sh\n")
+        executable.chmod(0o755)
     return tmp_path
 
 

@@ -26,6 +26,7 @@ from gpulockd.ports import ALL, DescriptorStore, Ended, History, Saved, Sought, 
 from gpulockd.server import Keeping, Limits, Server as SocketServer, Sessions, Sources, Watchers
 from gpulockd.server.peer import Peer, peer_of
 from tests.support.frames import Frames
+from tests.support.unchanging import Unchanging
 from tests.support.waiting import PATIENCE
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
@@ -80,7 +81,7 @@ class ScriptedCore:
         if (reaction := self.script.get(type(event))) is not None:
             reaction(event)
         elif not isinstance(event, (SessionOpened, SessionClosed, DeadlineReached)):
-            self.sessions.answer(event.session, event.msgid, {})  # type: ignore[union-attr]
+            self.sessions.answer(event.session, event.msgid, {})  # type: ignore[union-attr,arg-type]
 
     def _look(self, session: int, msgid: int, view: View) -> None:
         try:
@@ -158,6 +159,7 @@ class House:
         self.keeping = None if store is None else Keeping(store)
         self.core = ScriptedCore(self.sessions, settings or Settings(host="test"), self.keeping)
         self.processes = RecordedProcesses()
+        self.changes = Unchanging()
         sources = Sources(
             settings=values,
             history=history or ScriptedPast(),
@@ -166,6 +168,8 @@ class House:
             fleet=fleet or _no_fleet,
             refresh=self._refresh,
             daemon=lambda: {"pid": os.getpid(), "sessions": len(self.sessions)},
+            changes=self.changes,
+            canary=self.changes,
         )
         self.refreshed = 0
         self.server = SocketServer(

@@ -143,11 +143,12 @@ def test_its_end_is_heard_whoever_else_has_a_descriptor_of_it(server: Server, st
         assert rude.call("release") == leaving.call("release") == {}
         rude.socket.sendall(b"\xc1")
         assert rude.notified("error")["code"] == "protocol-error"
-        with pytest.raises(EOFError):
+        with pytest.raises((EOFError, BrokenPipeError)):
             rude.call("release")
         leaving.close()
         wait_until(lambda: len(store.dropped) == 2, "both are removed")
-        assert [line(server, number).stage for number in (0, 1)] == [Stage.ENDED, Stage.ENDED]
+        stages = [line(server, number).stage for number in (0, 1)]
+        assert stages == [Stage.NONE, Stage.ENDED], "only the second let go of what it had"
 
 
 def test_over_the_limit_a_connection_is_as_good_as_any_but_for_a_restart(server: Server, store: Store) -> None:
@@ -164,7 +165,7 @@ def test_over_the_limit_a_connection_is_as_good_as_any_but_for_a_restart(server:
 @pytest.mark.parametrize("kind", ["rests", "waits", "is worked at", "half a frame"])
 def test_a_daemon_that_stops_leaves_what_rests_and_ends_the_others(server: Server, kind: str) -> None:
     server.core.script[BeatReported] = lambda event: None
-    with Frames(server.path, patience=0.2) as client:
+    with Frames(server.path) as client:
         assert client.call("release") == {}
         match kind:
             case "waits":
@@ -181,6 +182,8 @@ def test_a_daemon_that_stops_leaves_what_rests_and_ends_the_others(server: Serve
                 rests(server)
         server.do(server.house.server.stop)
         goes_on = kind in ("rests", "waits")
+        if goes_on:
+            client.socket.settimeout(0.2)
         with pytest.raises(TimeoutError if goes_on else EOFError):
             client.receive(99)
         assert line(server).stage is (Stage.KEPT if goes_on else Stage.NONE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -31,7 +32,9 @@ def test_the_table_has_every_method_of_the_protocol_and_its_parameters() -> None
 
 def test_administrators_methods() -> None:
     restricted = {name for name, method in METHODS.items() if method.access is Access.ADMINISTRATOR}
-    assert restricted == {"revoke", "drain", "undrain"}
+    changing = {"reload", "config_version", "config_apply", "config_rollback"}
+    trying = {"canary_start", "canary_stage", "canary_promote", "canary_abort"}
+    assert restricted == {"revoke", "drain", "undrain"} | changing | trying
 
 
 @pytest.mark.parametrize(
@@ -69,6 +72,8 @@ def test_acquire_waits_until_the_core_answers(server: Server) -> None:
             task="ocr",
             labels={"a": "b"},
             notify=frozenset({"lost"}),
+            levels=Levels(),
+            default_hold=True,
         )
         assert asked == events.AcquireRequested(1, msgid, expected)
         server.do(lambda: server.core.sessions.answer(1, msgid, {"lock": "L1-1"}))
@@ -79,17 +84,21 @@ class TestWish:
     settings = Settings(max_wait_time=10.0, lock_timeout=20.0, levels=Levels(hard=30.0))
 
     def test_what_the_client_leaves_out_is_the_daemons(self) -> None:
-        assert wish(wire.Acquire(), self.settings) == Wish(count=1, wait_timeout=10.0, max_hold=20.0)
+        assert wish(wire.Acquire(), self.settings) == Wish(
+            count=1, wait_timeout=10.0, max_hold=20.0, levels=self.settings.levels, default_hold=True
+        )
 
     def test_what_the_client_says_stands(self) -> None:
         asked = wire.Acquire(gpus=4, wait_timeout=0.0, max_hold=30.0, within="L1-1")
-        expected = Wish(count=4, wait_timeout=0.0, max_hold=30.0, within="L1-1")
+        levels = self.settings.levels
+        expected = Wish(count=4, wait_timeout=0.0, max_hold=30.0, within="L1-1", levels=levels)
         assert wish(asked, self.settings) == expected
 
     def test_a_profile_has_its_own_defaults_and_bounds(self) -> None:
         film = Settings(max_wait_time=100.0, lock_timeout=200.0, levels=Levels(hard=300.0))
         settings = replace(self.settings, profiles={"film": film})
-        expected = Wish(count=1, wait_timeout=100.0, max_hold=200.0, profile="film")
+        levels = settings.under("film").levels
+        expected = Wish(count=1, wait_timeout=100.0, max_hold=200.0, profile="film", levels=levels, default_hold=True)
         assert wish(wire.Acquire(profile="film"), settings) == expected
         assert wish(wire.Acquire(profile="film", max_hold=300.0), settings).max_hold == 300.0
         assert wish(wire.Acquire(profile="film", wait_timeout=1.0), settings).wait_timeout == 1.0
@@ -113,6 +122,33 @@ class TestWish:
     def test_holding_longer_than_any_lock_may_is_not(self, hold: float) -> None:
         with pytest.raises(InvalidRequest, match=r"'max_hold'.*at most 30s, the daemon's hard_timeout"):
             wish(wire.Acquire(max_hold=hold), self.settings)
+
+
+class TestChanges:
+    """What is asked about the configuration goes on with who asks, as the kernel says."""
+
+    def test_an_administrators_wish_and_its_author(self, server: Server) -> None:
+        with Frames(server.path) as client:
+            client.call("config_apply", content="http: {port: 0}", reason="quiet", dry_run=True)
+            client.call("config_rollback", version=3)
+            client.call("reload", reason="edited")
+            client.call("config_version", version=2)
+        apply, rollback, reload, version = server.house.changes.asked
+        assert apply[:2] == ("apply", b"http: {port: 0}")
+        assert apply[3:] == ("quiet", {"dry_run": True, "restart_later": False})
+        author = apply[2]
+        assert (author.uid, author.pid, author.user) == (os.getuid(), os.getpid(), f"user{os.getuid()}")
+        assert rollback == ("rollback", 3, author, "", {"dry_run": False, "restart_later": False})
+        assert reload == ("reload", author, "edited", {"dry_run": False})
+        assert version == ("version", 2)
+
+    def test_a_file_may_be_longer_than_any_other_string_and_has_an_end_too(self, server: Server) -> None:
+        with Frames(server.path) as client:
+            client.call("config_apply", content="# long\n" * 5000)
+            with pytest.raises(WireError, match="too long to be sent"):
+                client.call("config_apply", content="#" * (wire.MAX_CONTENT_BYTES + 1))
+            with pytest.raises(WireError, match="not a string"):
+                client.call("config_apply", content=7)
 
 
 class TestHello:

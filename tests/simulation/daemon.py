@@ -18,6 +18,7 @@ from gpulockd.server.admission import Admission
 from gpulockd.server.buffers import Buffers
 from gpulockd.server.context import Context
 from gpulockd.server.peer import Peer
+from tests.support.unchanging import Unchanging
 
 from .hardware import DriverView, KernelView
 from .loop import SimulatedLoop
@@ -74,6 +75,8 @@ class Daemon:
             fleet=self._nothing,
             refresh=self._nothing,
             daemon=dict,
+            changes=Unchanging(),
+            canary=Unchanging(),
         )
         context = Context(self.engine, host.settings, sources, Watchers(self.wall), Buffers(MIB), "gpulockd", {})
         self.admission = Admission(
@@ -224,7 +227,7 @@ class SessionsView(Sessions):
         self._daemon.world.referee.answered(self._daemon, session, msgid, result)
         super().answer(session, msgid, result)
 
-    def refuse(self, session: int, msgid: int, refusal: Refusal) -> None:
+    def refuse(self, session: int, msgid: int | None, refusal: Refusal) -> None:
         self._maybe_the_last_word()
         super().refuse(session, msgid, refusal)
 

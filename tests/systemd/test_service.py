@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -109,3 +110,40 @@ def test_a_wrong_configuration_is_told_and_the_service_comes_up_once_it_is_right
     finally:
         file.write_text(right)
     wait_until(lambda: machine.show("ActiveState") == "active", "it runs again, by itself")
+
+
+def setting(machine: Machine, key: str) -> object:
+    settings = json.loads(machine.run("gpulockctl", "config", "show", "--json"))["settings"]
+    return next(each["value"] for each in settings if each["key"] == key)
+
+
+def test_a_reload_acts_without_a_restart_and_root_can_apply_what_the_daemon_may_not_write(machine: Machine) -> None:
+    file = machine.path("/etc/gpulockd/config.yml")
+    before, owner, pid = file.read_text(), file.stat(), machine.main_pid()
+    try:
+        file.write_text(before.replace("max_wait_time: 1800", "max_wait_time: 1200"))
+        machine.run("systemctl", "reload", "gpulockd.service")
+        assert setting(machine, "gpu_lock.max_wait_time") == 1200
+        assert machine.show("ActiveState") == "active"
+        file.write_text("gpu_lock: {max_wait_tim: 1200}\n")
+        machine.run("systemctl", "reload", "gpulockd.service", check=False)
+        assert "config.yml:1:12" in machine.journal()
+        file.write_text(before.replace("max_wait_time: 1800", "max_wait_time: 1300"))
+        machine.run("systemctl", "kill", "--kill-whom=main", "--signal=HUP", "gpulockd.service")
+        wait_until(lambda: setting(machine, "gpu_lock.max_wait_time") == 1300, "the signal acts too")
+
+        machine.path("/tmp/new.yml").write_text(before.replace("max_wait_time: 1800", "max_wait_time: 600"))
+        machine.run("gpulockctl", "config", "apply", "/tmp/new.yml", "--reason", "shorter")
+        assert setting(machine, "gpu_lock.max_wait_time") == 600
+        machine.run("gpulockctl", "config", "rollback")
+        assert setting(machine, "gpu_lock.max_wait_time") == 1300
+        after = file.stat()
+        assert (after.st_uid, after.st_gid, after.st_mode) == (owner.st_uid, owner.st_gid, owner.st_mode)
+        assert machine.main_pid() == pid
+    finally:
+        file.write_text(before)
+        machine.run("gpulockctl", "config", "reload")
+    story = json.loads(machine.run("gpulockctl", "config", "history", "--json"))["entries"]
+    assert {(each["how"], each["user"]) for each in story} >= {
+        ("reload", each) for each in ("gpulockd", "SIGHUP", "root")
+    }

@@ -14,6 +14,7 @@ from . import (
     commands,
     contradictions,
     deployment,
+    editions,
     evidence,
     headers,
     keys,
@@ -41,6 +42,7 @@ _FAMILIES = (
     variables,
     contradictions,
     deployment,
+    editions,
     live,
 )
 
@@ -56,4 +58,11 @@ RULES: Mapping[str, str] = {
 
 
 def check(project: Project) -> list[Finding]:
-    return [finding for family in FAMILIES for finding in family(project)]
+    """All of them; but where editions differ because one is wrong, and a rule knows which, that is told once."""
+    found = [finding for family in FAMILIES for finding in family(project)]
+    known = {str(finding.place) for finding in found if finding.rule not in editions.RULES}
+    return [
+        finding
+        for finding in found
+        if finding.rule not in editions.RULES or not {str(finding.place), finding.origin} & known
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..arguments import common
-from ..configuring import impact
+from ..configuring import canary, changes, impact, looks
 from ..context import Context
 from ..render.settings import picture
 
@@ -15,6 +15,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     show = actions.add_parser("show", help="every setting in force, and where it came from (also without ACTION)")
     show.set_defaults(perform=_show)
     parser.set_defaults(perform=_show)
+    changes.configure(actions)
+    looks.configure(actions)
+    canary.configure(actions)
     impact.configure(actions)
     for each in actions.choices.values():
         common(each, argparse.SUPPRESS)

@@ -1,0 +1,1 @@
+"""How the configuration of a running daemon changes."""

@@ -1,0 +1,284 @@
+"""One change after the other: recorded before it acts, and whatever fails changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from gpulock.errors import BadConfiguration, ConfigurationUnwritable, InvalidRequest, RestartNeeded
+from gpulockd.changes import Changing
+from gpulockd.changes.files import Unwritable, replace_configuration
+from gpulockd.changes.versions import Versions
+from gpulockd.clock import BootClock
+from gpulockd.config import Config, load
+from gpulockd.core.actions import Announce
+from gpulockd.ports import Author
+
+ANNA, BERT = Author("anna", 1001, 1), Author("bert", 1002, 2)
+ONE = b"# what anna wants\ngpu_lock: {max_wait_time: 1m}\n"
+REPLACE = "gpulockd.changes.changing.replace_configuration"
+TWO = b"gpu_lock: {max_wait_time: 2m}  # bert\n"
+
+
+class Host:
+    """A configuration file and what a daemon would have of it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.file = directory / "config.yml"
+        self.state = directory / "state"
+        self.state.mkdir(exist_ok=True)
+        if not self.file.exists():
+            self.file.write_bytes(b"{}\n")
+        self.taken: list[Config] = []
+        self.announced: list[Announce] = []
+        loaded = load(self.file, {})
+        self.changing = Changing(loaded, self.state, BootClock(), self.taken.append, self.announced.append)
+        self.changing.begin()
+
+    @property
+    def story(self) -> list[tuple[Any, ...]]:
+        """From the first on: version, how, outcome."""
+        entries: Any = self.changing.history(100)["entries"]
+        return [(each["version"], each["how"], each["outcome"]) for each in reversed(entries)]
+
+    @property
+    def latest(self) -> Any:
+        entries: Any = self.changing.history(1)["entries"]
+        return entries[0]
+
+    @property
+    def wait(self) -> float:
+        """What is in force."""
+        assert not self.taken or self.taken[-1] == self.changing.running.config
+        return self.changing.running.config.gpu_lock.max_wait_time
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+async def test_a_reload_takes_over_what_the_file_holds(host: Host) -> None:
+    host.file.write_bytes(ONE)
+    asked = await host.changing.reload(ANNA, "shorter", dry_run=True)
+    assert (asked["outcome"], host.wait, host.taken) == ("dry-run", 1800, [])
+    answer = await host.changing.reload(ANNA, "shorter")
+    change = {"key": "gpu_lock.max_wait_time", "before": 1800, "after": 60, "restart": False}
+    assert answer == {**asked, "outcome": "applied", "version": 2}
+    assert answer["changes"] == [change]
+    assert host.wait == 60
+    assert (await host.changing.reload(BERT))["outcome"] == "unchanged"
+    assert host.story == [(1, "start", "applied"), (2, "reload", "applied")]
+    entry = host.latest
+    assert (entry["user"], entry["uid"], entry["pid"], entry["reason"]) == ("anna", 1001, 1, "shorter")
+    assert host.announced[-1].kind == "config.reloaded"
+
+
+async def test_a_bad_file_changes_nothing_and_says_where(host: Host) -> None:
+    host.file.write_bytes(b"gpu_lock:\n  max_wait_tim: 1m\n")
+    with pytest.raises(BadConfiguration, match=r"config\.yml:2:3: .*unknown key") as caught:
+        await host.changing.reload(ANNA)
+    (problem,) = caught.value.data["problems"]
+    assert (problem["line"], problem["column"]) == (2, 3)
+    assert (host.wait, host.taken) == (1800, [])
+    assert host.story[-1] == (None, "reload", "refused")
+    assert host.announced[-1].kind == "config.reload-failed"
+
+
+async def test_a_file_that_is_gone_or_changes_while_it_is_read(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.file.unlink()
+    with pytest.raises(BadConfiguration, match="no such file"):
+        await host.changing.reload(ANNA)
+    host.file.write_bytes(ONE)
+    reading = type(host.file).open
+
+    def interrupted(path: Path, *how: Any, **more: Any) -> Any:
+        file = reading(path, *how, **more)
+        if path == host.file and how == ("rb",):
+            read = file.read
+
+            class Slow:
+                """A file that somebody writes to between its beginning and its end."""
+
+                def __enter__(self) -> Self:
+                    return self
+
+                def __exit__(self, *_: object) -> None:
+                    file.close()
+
+                def fileno(self) -> int:
+                    return int(file.fileno())
+
+                def read(self, most: int) -> Any:
+                    host.file.write_bytes(ONE + TWO)
+                    return read(most)
+
+            return Slow()
+        return file
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(host.file), "open", interrupted)
+        with pytest.raises(BadConfiguration, match="was written while it was read"):
+            await host.changing.reload(ANNA)
+    assert host.wait == 1800
+    assert [outcome for _, _, outcome in host.story] == ["applied", "refused", "refused"]
+
+
+async def test_apply_puts_the_bytes_in_place_comments_and_all(host: Host) -> None:
+    host.file.chmod(0o644)
+    await host.changing.apply(ONE, ANNA, "a try")
+    assert (host.file.read_bytes(), host.wait) == (ONE, 60)
+    assert host.file.stat().st_mode & 0o777 == 0o644
+    assert (await host.changing.version(2))["content"] == ONE.decode()
+    assert (await host.changing.version(None))["version"] == 2
+    assert (await host.changing.apply(ONE, BERT))["outcome"] == "unchanged"
+
+
+async def test_apply_refuses_what_needs_a_restart_until_it_is_told_to_wait(host: Host) -> None:
+    content = b"redis: {ttl: 20}\ngpu_lock: {max_wait_time: 1m}\n"
+    asked = await host.changing.apply(content, ANNA, dry_run=True)
+    assert [each["restart"] for each in asked["changes"]] == [False, True]  # type: ignore[attr-defined]
+    with pytest.raises(RestartNeeded, match=r"redis\.ttl") as caught:
+        await host.changing.apply(content, ANNA)
+    assert caught.value.data["changes"] == asked["changes"]
+    assert (host.wait, host.file.read_bytes()) == (1800, b"{}\n")
+    await host.changing.apply(content, ANNA, restart_later=True)
+    assert (host.wait, host.changing.running.config.redis.ttl) == (60, 15)
+    assert host.file.read_bytes() == content
+
+
+async def test_a_rollback_of_a_rollback_ends_where_it_began(host: Host) -> None:
+    await host.changing.apply(ONE, ANNA)
+    await host.changing.apply(TWO, BERT)
+    for expected, content in ((60, ONE), (120, TWO), (60, ONE)):
+        await host.changing.rollback(None, ANNA)
+        assert (host.wait, host.file.read_bytes()) == (expected, content)
+    await host.changing.rollback(1, ANNA, "as it was")
+    assert (host.wait, host.file.read_bytes()) == (1800, b"{}\n")
+    assert host.story[-4:] == [(number, "rollback", "applied") for number in (4, 5, 6, 7)]
+    entry = host.latest
+    assert entry["reason"] == "back to version 1: as it was"
+
+
+async def test_there_is_nothing_to_roll_back_to_at_first(host: Host) -> None:
+    with pytest.raises(InvalidRequest, match="no earlier version"):
+        await host.changing.rollback(None, ANNA)
+    with pytest.raises(InvalidRequest, match="no version 7"):
+        await host.changing.rollback(7, ANNA)
+
+
+async def test_two_who_apply_at_once_are_one_after_the_other(host: Host) -> None:
+    await asyncio.gather(host.changing.apply(ONE, ANNA), host.changing.apply(TWO, BERT))
+    assert host.story == [(1, "start", "applied"), (2, "apply", "applied"), (3, "apply", "applied")]
+    last: Any = (await host.changing.version(None))["content"]
+    assert host.file.read_bytes() == last.encode()
+    assert host.wait == (60 if last.encode() == ONE else 120)
+
+
+async def test_who_leaves_in_the_middle_does_not_leave_half_a_change(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing, go_on = threading.Event(), threading.Event()
+
+    def slowly(path: Path, content: bytes) -> None:
+        writing.set()
+        assert go_on.wait(10)
+        replace_configuration(path, content)
+
+    monkeypatch.setattr(REPLACE, slowly)
+    asked = asyncio.create_task(host.changing.apply(ONE, ANNA))
+    await asyncio.to_thread(writing.wait, 10)
+    asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
+    go_on.set()
+    await host.changing.apply(TWO, BERT)  # waits for its turn
+    assert host.story[1:] == [(2, "apply", "applied"), (3, "apply", "applied")]
+
+
+async def test_what_somebody_edited_is_kept_before_it_is_overwritten(host: Host) -> None:
+    host.file.write_bytes(b"edited: by hand\n")
+    await host.changing.apply(ONE, ANNA)
+    assert host.story[1:] == [(2, "found", "set-aside"), (3, "apply", "applied")]
+    assert (await host.changing.version(2))["content"] == "edited: by hand\n"
+    await host.changing.rollback(None, ANNA)
+    assert host.file.read_bytes() == b"{}\n"  # not to what was never in force
+
+
+async def test_a_file_that_cannot_be_written_is_not_applied(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path, _: bytes) -> None:
+        raise Unwritable(f"{path} is not ours", "be root")
+
+    monkeypatch.setattr(REPLACE, refused)
+    with pytest.raises(ConfigurationUnwritable, match="not ours") as caught:
+        await host.changing.apply(ONE, ANNA)
+    assert (caught.value.hint, caught.value.data["file"]) == ("be root", str(host.file))
+    with pytest.raises(ConfigurationUnwritable) as caught:
+        host.file.write_bytes(TWO)
+        await host.changing.rollback(1, ANNA)
+    assert caught.value.data["version"] == 1
+    assert (host.wait, host.taken) == (1800, [])
+    assert (2, "apply", "refused") in host.story
+
+
+async def test_a_full_disk_changes_nothing(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Versions, "_write", full)
+    host.file.write_bytes(ONE)
+    for change in (host.changing.reload(ANNA), host.changing.apply(TWO, ANNA)):
+        with pytest.raises(ConfigurationUnwritable, match="No space left"):
+            await change
+    assert (host.wait, host.file.read_bytes()) == (1800, ONE)
+
+
+def test_a_daemon_starts_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("gpulockd.changes.versions.write", full)
+        (tmp_path / "config.yml").write_bytes(ONE)
+        loaded = load(tmp_path / "config.yml", {})
+        changing = Changing(loaded, tmp_path, BootClock(), lambda _: None, lambda _: None)
+        changing.begin()
+    assert changing.history(5)["entries"] == []
+
+
+# What the next daemon makes of it.
+
+
+async def test_the_next_daemon_notes_only_what_changed_meanwhile(host: Host, tmp_path: Path) -> None:
+    await host.changing.apply(ONE, ANNA)
+    assert Host(tmp_path).story == host.story
+    host.file.write_bytes(TWO)
+    after = Host(tmp_path)
+    assert after.story == [*host.story, (3, "start", "applied")]
+    entry = after.latest
+    assert [(each["before"], each["after"]) for each in entry["changes"]] == [(60, 120)]
+
+
+@pytest.mark.parametrize("written", [False, True])
+async def test_a_daemon_that_was_killed_in_the_middle(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: bool
+) -> None:
+    def killed(path: Path, content: bytes) -> None:
+        if written:
+            replace_configuration(path, content)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(REPLACE, killed)
+    with pytest.raises(BaseException):  # noqa: B017  # whatever comes out of a thread that was struck down
+        await host.changing._replace("apply", ONE, ANNA, "", dry_run=False, restart_later=False)
+    assert host.story[-1] == (2, "apply", "begun")
+    after = Host(tmp_path)
+    assert after.wait == (60 if written else 1800)
+    if written:
+        assert after.story == [(1, "start", "applied"), (2, "apply", "applied")]
+    else:
+        assert after.story == [(1, "start", "applied"), (2, "apply", "refused")]
