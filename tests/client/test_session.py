@@ -36,7 +36,7 @@ class Told:
         """What the session has to send, and remembers by which number."""
         requests = list(self._decoder.feed(self.session.take_outgoing()))
         self.numbers |= {request.method: request.msgid for request in requests if isinstance(request, rpc.Request)}
-        return [(request.method, dict(request.params)) for request in requests]  # type: ignore[union-attr]
+        return [(request.method, dict(request.params or {})) for request in requests]  # type: ignore[union-attr]
 
     def hears(self, method: str, **result: Any) -> list[object]:
         """The answer to the last request of that method."""

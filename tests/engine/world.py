@@ -177,7 +177,7 @@ class World:
     def answer(self, session: int, msgid: int, result: Mapping[str, object]) -> None:
         self.log.append(f"answer {session}/{msgid} {result.get('lock', '')}".rstrip())
 
-    def refuse(self, session: int, msgid: int, refusal: Refusal) -> None:
+    def refuse(self, session: int, msgid: int | None, refusal: Refusal) -> None:
         self.log.append(f"refuse {session}/{msgid} {refusal.code}")
 
     def notify(self, notice: Notify) -> None:

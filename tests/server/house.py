@@ -21,7 +21,7 @@ import uvloop
 
 from gpulock import wire
 from gpulockd.core.actions import Announce, Refused
-from gpulockd.core.events import AcquireRequested, Event, SessionClosed, SessionOpened
+from gpulockd.core.events import AcquireRequested, Event
 from gpulockd.core.model import Owner, Process, Settings, State
 from gpulockd.ports import Ended, View
 from gpulockd.server import Limits, Server as SocketServer, Sessions, Sources, Watchers
@@ -76,8 +76,8 @@ class ScriptedCore:
         self.events.append(event)
         if (reaction := self.script.get(type(event))) is not None:
             reaction(event)
-        elif not isinstance(event, (SessionOpened, SessionClosed)):
-            self.sessions.answer(event.session, event.msgid, {})  # type: ignore[union-attr]
+        elif (msgid := getattr(event, "msgid", None)) is not None:
+            self.sessions.answer(event.session, msgid, {})  # type: ignore[union-attr]
 
     def _look(self, session: int, msgid: int, view: View) -> None:
         try:

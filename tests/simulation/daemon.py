@@ -213,7 +213,7 @@ class SessionsView(Sessions):
         self._daemon.world.referee.answered(self._daemon, session, msgid, result)
         super().answer(session, msgid, result)
 
-    def refuse(self, session: int, msgid: int, refusal: Refusal) -> None:
+    def refuse(self, session: int, msgid: int | None, refusal: Refusal) -> None:
         self._maybe_the_last_word()
         super().refuse(session, msgid, refusal)
 

@@ -139,7 +139,7 @@ class Referee:
                 if action.result.get("nested") is False:
                     self._told_of_grant(daemon, action, now)
                 self._left(daemon, (action.session, action.msgid), now)
-            elif isinstance(action, Refuse):
+            elif isinstance(action, Refuse) and action.msgid is not None:
                 self._left(daemon, (action.session, action.msgid), now)
         if isinstance(event, (SessionClosed, ProcessExited)):
             sessions = daemon.machine.state.sessions
