@@ -9,6 +9,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BENCH_VENV := .venv-bench
+FUZZ_VENV := .venv-fuzz
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SOURCES := gpulockd client/gpulock tests $(wildcard demo bench)
@@ -19,7 +20,7 @@ SECONDS ?= 0
 BENCH_ARGS ?=
 STORM_ROUNDS ?= 500
 
-.PHONY: help install demo test soak lint format storm gpu-check bench bench-quick wheels constraints debian-tools clean
+.PHONY: help install demo test soak fuzz lint format storm gpu-check bench bench-quick bench-settings wheels constraints debian-tools clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -49,6 +50,9 @@ test: install ## every test; PYTEST_ARGS='-k journal' narrows
 soak: install ## simulated worlds from fresh seeds, for SECONDS=... or without end
 	$(BIN)/python -m tests.simulation --soak $(SECONDS)
 
+fuzz: $(FUZZ_VENV)/.installed ## hostile bytes that follow the coverage (atheris), each target for SECONDS=... or without end
+	$(FUZZ_VENV)/bin/python -m tests.fuzz $(SECONDS)
+
 lint: install ## ruff, strict types, the import arrows of the house, and what the documents say
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
@@ -75,6 +79,11 @@ bench: $(BENCH_VENV)/.installed ## the lock beside what people would use instead
 bench-quick: $(BENCH_VENV)/.installed ## two minutes of it, with generous bars; fails where the speed was lost
 	$(BENCH_VENV)/bin/python -m bench --quick $(BENCH_ARGS)
 
+bench-settings: install ## polling against the daemon, twice, into docs/ (twenty minutes, on a quiet machine)
+	$(BIN)/gpulockctl bench --duration 10m --output docs/settings-benchmark.md
+	again=$$(mktemp -d); $(BIN)/gpulockctl bench --duration 10m --seed 2 --output $$again/again.md \
+	    && cp $$again/again/figures.json docs/settings-benchmark/again.json; rm -rf $$again
+
 # Who is compared with is no dependency of the tests, so it has an environment of its own.
 $(BENCH_VENV)/.installed: bench/constraints.txt pyproject.toml client/pyproject.toml
 	test -x $(BENCH_VENV)/bin/python || $(PYTHON) -m venv $(BENCH_VENV)
@@ -83,6 +92,15 @@ $(BENCH_VENV)/.installed: bench/constraints.txt pyproject.toml client/pyproject.
 	$(BENCH_VENV)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation \
 	    -e client -e .
 	@$(BENCH_VENV)/bin/python -m pip check --disable-pip-version-check
+	@touch $@
+
+$(FUZZ_VENV)/.installed: tests/fuzz/constraints.txt pyproject.toml client/pyproject.toml
+	test -x $(FUZZ_VENV)/bin/python || $(PYTHON) -m venv $(FUZZ_VENV)
+	$(FUZZ_VENV)/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes --no-deps \
+	    -r tests/fuzz/constraints.txt
+	$(FUZZ_VENV)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation \
+	    -e client -e .
+	@$(FUZZ_VENV)/bin/python -m pip check --disable-pip-version-check
 	@touch $@
 
 wheels: install ## build both wheels into dist/
@@ -101,13 +119,22 @@ constraints: ## pin every dependency anew, with hashes, for Python 3.11 and late
 	    --constraint constraints.txt --universal --python-version 3.11 --upgrade --generate-hashes \
 	    --no-emit-package gpulock \
 	    --custom-compile-command 'make constraints' --quiet --output-file bench/constraints.txt
+	.venv-pins/bin/uv pip compile pyproject.toml client/pyproject.toml tests/fuzz/requirements.in \
+	    --constraint constraints.txt --universal --python-version 3.11 --upgrade --generate-hashes \
+	    --no-emit-package gpulock \
+	    --custom-compile-command 'make constraints' --quiet --output-file tests/fuzz/constraints.txt
+
+.PHONY: screenshots
+screenshots: install ## the pictures of the status page in docs/, by Chromium
+	$(BIN)/python -m tests.page.screenshots docs/status-page
 
 debian-tools: ## as root on Debian: what some tests need and skip without, a Debian tree to boot among it
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends systemd debootstrap faketime
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends systemd debootstrap faketime \
+	    chromium fonts-inter
 	sh tests/systemd/make-tree.sh
 	sh tests/monitoring/unpack-prometheus.sh
 
 clean: ## remove everything that can be made again
-	rm -rf $(VENV) $(BENCH_VENV) .venv-pins dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov .coverage .coverage.*
+	rm -rf $(VENV) $(BENCH_VENV) $(FUZZ_VENV) .fuzz .venv-pins dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov .coverage .coverage.*
 	find gpulockd client tests $(wildcard demo bench) -name __pycache__ -type d -prune -exec rm -rf {} +

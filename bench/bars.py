@@ -8,7 +8,7 @@ from typing import Literal
 
 from bench.contenders import FLOOR, GPULOCK
 from bench.placement import Placement
-from bench.works import commands, crash, grants, handover, idle, pipelining, startup, together, uncontended
+from bench.works import commands, crash, grants, handover, idle, onlookers, pipelining, startup, together, uncontended
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,9 @@ BARS: Sequence[Bar] = (
         "grants", grants.DRAIN, "ms", "at most", 5.0, FLOOR, loose=100.0),
     Bar("100 pipelining connections: requests a second of one core against the floor's",
         "pipelining", pipelining.CASE, "requests_per_cpu_s", "at least", 0.4, FLOOR, "one core", loose=0.004),
+
+    Bar("a handover that 100 status pages and 50 scrapes a second look at, p99 against one that nobody does",
+        "onlookers", onlookers.CASE, "growth", "at most", 1.2, loose=3.0),
 
     Bar("gpulock -- true against python -c pass",
         "startup", startup.ONCE, "ms", "at most", 2.5, startup.PLAIN, loose=6.0, contender=startup.COMMAND),

@@ -123,6 +123,7 @@ class Daemon(Server):
     def __init__(self, directory: Path, leases: Redis, *, gpus: int, host: str = "") -> None:
         self.socket = str(directory / "gpulockd.sock")
         self.leases = leases
+        self.http_port = _free_port()
         self.announcements = _announcements(str(directory / "notify.sock"))
         settings = {
             "DAEMON__SOCKET": self.socket,
@@ -131,7 +132,7 @@ class Daemon(Server):
             "DAEMON__MAX_SESSIONS_PER_USER": str(MANY),
             "DAEMON__MAX_REQUESTS_PER_SESSION": str(MANY),
             "DAEMON__HOST": host,
-            "HTTP__PORT": "0",
+            "HTTP__PORT": str(self.http_port),
             "REDIS__URL": f"unix://{leases.socket}",
         }
         (directory / "state").mkdir(exist_ok=True)

@@ -17,30 +17,32 @@ from typing import cast
 import anyio
 
 from gpulock.documents import DaemonView, StatusDocument
-from gpulock.errors import GpulockError
+from gpulock.errors import GpulockError, UnknownGpu
 
 from . import config as configuration, logs
 from .changes import BY_SIGNAL, Canaries, Changing
 from .clock import BootClock
 from .config import Config, Loaded
 from .core import views
-from .core.actions import Announce
+from .core.actions import Announce, Refused
 from .core.events import Event, GpusDiscovered, Restored
 from .core.machine import Machine
 from .core.model import GpuState, LeaseState
+from .core.placement import find
 from .engine import Engine
+from .fdstore import SystemdStore
 from .http import HttpServer, Metrics
 from .inventory.nvidia import NvmlInventory
 from .inventory.simulated import SimulatedInventory
-from .journal import SqliteJournal
+from .journal import Bounds, SqliteJournal
 from .leases.identity import Identity
 from .leases.local import LocalLeases
 from .leases.redis import RedisLeases
 from .monitor import CountedInventory, Sampler, TimedJournal, TimedLeases, feel_pulse
-from .notify import keep_watchdog_quiet, notify, reloading
+from .notify import keep_watchdog_quiet, notify, notify_address, reloading
 from .ports import Inventory, Leases, Saved, Unavailable
 from .processes import Administrators, LinuxProcesses
-from .server import Server, Sessions, Sources, Watchers
+from .server import Keeping, Server, Sessions, Sources, Watchers
 from .takeover import Takeover, limits, sampling_interval, thresholds, told
 from .version import __version__
 
@@ -81,6 +83,7 @@ class Daemon:
     processes: LinuxProcesses
     engine: Engine
     server: Server
+    store: SystemdStore | None
     sampler: Sampler
     http: HttpServer
     changing: Changing
@@ -99,7 +102,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
     metrics = Metrics(config.gpu_lock.poll_interval)
     tally = metrics.tally
     async with contextlib.AsyncExitStack() as stack:
-        journal = SqliteJournal(config.daemon.state_dir, clock)
+        journal = SqliteJournal(config.daemon.state_dir, clock, Bounds(config.history.max_age, config.history.max_rows))
         stack.callback(journal.close)
         inventory = CountedInventory(open_inventory(config.inventory, host), tally.nvml_failed)
         stack.push_async_callback(inventory.close)
@@ -123,10 +126,24 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
                 "socket": server.path,
                 "sessions": len(engine.state.sessions),
                 "journal": engine.state.journal_fault or "ok",
+                "monitor": configuration.monitor_state(config.gpu_lock_monitor),
             }
 
         def status() -> StatusDocument:
             return cast(StatusDocument, {**views.status(engine.state, clock.now()), "daemon": daemon_view()})
+
+        def gpu(name: str) -> str:
+            """The UUID that a name means; what looks like one may be that of a GPU of the past. Raises `UnknownGpu`."""
+            try:
+                return find(engine.state, name).uuid
+            except Refused as refused:
+                if "-" in name:
+                    return name
+                raise UnknownGpu(refused.refusal.message, hint=refused.refusal.hint) from None
+
+        def gpu_index(uuid: str) -> int | None:
+            known = engine.state.gpus.get(uuid)
+            return None if known is None else known.identity.index
 
         def own_snapshot(snapshot: Mapping[str, object]) -> Mapping[str, object]:
             """What this host tells the fleet of itself."""
@@ -142,7 +159,12 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
         stack.callback(processes.close)
         settings = configuration.core_settings(config)
         sessions, watchers = Sessions(), Watchers(clock.wall)
-        observers = (logs.observe, metrics.observe, watchers.observe)
+        store = SystemdStore.offered(notify_address(os.environ), os.environ)
+        keeping = None
+        if store is not None:
+            stack.callback(store.close)
+            keeping = Keeping(store)
+        observers = [logs.Log(gpu_index).observe, metrics.observe, watchers.observe]
 
         def announce(event: Announce) -> None:
             for observe in observers:
@@ -158,6 +180,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
             processes=processes,
             clients=sessions,
             announce=announce,
+            safekeeping=keeping,
             introduce=own_snapshot,
         )
         sampler = Sampler(inventory, processes, clock, post, lambda: engine.state)
@@ -185,7 +208,9 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
             settings=settings,
             sources=Sources(
                 settings=lambda: [dict(setting) for setting in configuration.settings(changing.running)],
-                history=lambda asked: journal.history(asked.limit, asked.gpu, asked.user, asked.task),
+                history=journal,
+                gpu=gpu,
+                wall=clock.wall,
                 fleet=fleet,
                 daemon=lambda: dict(daemon_view()),
                 refresh=lambda: sampler.look(max_age=FRESH),
@@ -195,6 +220,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
             limits=limits(config.daemon),
             version=__version__,
             announce=announce,
+            keeping=keeping,
         )
         stack.callback(server.stop)
         http = HttpServer(
@@ -207,6 +233,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
             names=(host, socket.gethostname()),
         )
         stack.push_async_callback(http.stop)
+        observers.append(http.observe)
 
         def beat(lag: float) -> None:
             tally.beat(clock.now(), lag)
@@ -220,6 +247,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
             processes,
             engine,
             server,
+            store,
             sampler,
             http,
             changing,
@@ -289,8 +317,9 @@ async def _first_events(daemon: Daemon) -> None:
     owners = {lock.owner.process for lock in saved.locks} | {request.owner.process for request in saved.requests}
     alive = frozenset(process for process in owners if daemon.processes.alive(process))
     daemon.engine.post(GpusDiscovered(gpus))
+    ended = daemon.server.adopt(saved)
     daemon.engine.post(
-        Restored(saved.locks, saved.quarantines, saved.drains, saved.highest_token, alive, saved.requests)
+        Restored(saved.locks, saved.quarantines, saved.drains, saved.highest_token, alive, saved.requests, ended)
     )
 
 
@@ -332,7 +361,10 @@ async def _stop(daemon: Daemon) -> None:
     """Locks outlive the daemon: they are in the journal, and their owners come back for them. Only the leases of free
     GPUs go: on one in quarantine somebody may still be."""
     state = daemon.engine.state
+    await daemon.server.part(daemon.engine.turned)
     daemon.engine.stop()
+    if daemon.store is not None:
+        await daemon.store.settle()
     daemon.server.stop()
     await daemon.http.stop()
     free = [gpu for gpu in state.gpus.values() if gpu.state is GpuState.FREE]

@@ -16,15 +16,15 @@ comes in the same turn, and so does the grant to the next in the queue.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import anyio.abc
 
 from .core import views
 from .core.actions import (
-    RECORDS,
     Announce,
     Answer,
     ClaimLeases,
@@ -38,6 +38,7 @@ from .core.actions import (
     Refused,
     RenewLeases,
     RequestLeft,
+    RequestUnmet,
     Signal,
     Unwatch,
     Watch,
@@ -57,12 +58,14 @@ from .core.events import (
 )
 from .core.machine import Machine
 from .core.model import Process, State
-from .ports import Clients, Clock, Inventory, Journal, Leases, Observer, Processes, Unavailable, View
+from .ports import Clients, Clock, Inventory, Journal, Leases, Observer, Processes, Safekeeping, Unavailable, View
 
 log = logging.getLogger(__name__)
 
 JOURNAL_RETRY = 1.0
 """Seconds between two attempts to write a journal that failed."""
+WATCH_RETRY = 1.0
+"""Seconds between two attempts to watch a process, for want of a descriptor."""
 
 
 class Question(NamedTuple):
@@ -73,15 +76,12 @@ class Question(NamedTuple):
     view: View
 
 
-class Outcome(NamedTuple):
-    """What the core wants done about one event, records apart."""
+Outcome = tuple[Sequence[Effect], bool]
+"""What the core wants done about one event, records apart; and whether that has to wait for the journal to have a
+record of the same event. That a request waits no more, or got no lock, is no such record: a restart would ask it
+back for nothing, and a client whose wait has ended must not hang on a full disk."""
 
-    effects: Sequence[Effect]
-    recorded: bool
-    """Whether the same event led to a record."""
-    bound: bool
-    """Whether they have to wait for the journal to have it. That a request waits no more is no such record: a restart
-    would ask it back for nothing, and a client whose wait has ended must not hang on a full disk."""
+UNBINDING = (RequestLeft, RequestUnmet)
 
 
 class Engine:
@@ -98,6 +98,7 @@ class Engine:
         processes: Processes,
         clients: Clients,
         announce: Observer,
+        safekeeping: Safekeeping | None = None,
         introduce: Callable[[Mapping[str, object]], Mapping[str, object]] = lambda snapshot: snapshot,
     ) -> None:
         """`introduce` adds to a host's snapshot what the core does not know: pid, version."""
@@ -108,6 +109,7 @@ class Engine:
         self._inventory = inventory
         self._processes = processes
         self._clients = clients
+        self._safekeeping = safekeeping
         self._introduce = introduce
         self._inbox: list[Event | Question] = []
         self._unwritten: list[Record] = []
@@ -200,25 +202,29 @@ class Engine:
 
     def _turn(self) -> None:
         inbox, self._inbox = self._inbox, []
-        now = self._clock.now()
-        self._conclude([self._outcome_of(item, now) for item in inbox])
+        now, before = self._clock.now(), len(self._unwritten)
+        outcomes = [self._outcome_of(item, now) for item in inbox]
+        if self._safekeeping is not None:
+            self._safekeeping.brace(_answered(outcomes))
+        self._conclude(outcomes, recorded=len(self._unwritten) > before)
+        if self._safekeeping is not None and not self._unwritten:
+            self._safekeeping.settled()
         self._set_timer()
         self._turned.set()
 
     def _outcome_of(self, item: Event | Question, now: float) -> Outcome:
         """Asks the core, and puts records where they wait to be written."""
         if isinstance(item, Question):
-            return Outcome((self._answer_to(item, now),), recorded=False, bound=False)
+            return (self._answer_to(item, now),), False
         effects: list[Effect] = []
-        recorded = bound = False
+        bound = False
         for action in self._machine.handle(item, now):
-            if isinstance(action, RECORDS):
+            if isinstance(action, Record):
                 self._unwritten.append(action)
-                recorded = True
-                bound = bound or type(action) is not RequestLeft
+                bound = bound or type(action) not in UNBINDING
             else:
                 effects.append(action)
-        return Outcome(effects, recorded, bound)
+        return effects, bound
 
     def _answer_to(self, question: Question, now: float) -> Effect:
         try:
@@ -226,14 +232,12 @@ class Engine:
         except Refused as refused:
             return Refuse(question.session, question.msgid, refused.refusal)
 
-    def _conclude(self, outcomes: Sequence[Outcome]) -> None:
+    def _conclude(self, outcomes: Sequence[Outcome], *, recorded: bool) -> None:
         """Commits, then performs. A turn that recorded nothing waits for no journal."""
-        written = True
-        if any(outcome.recorded for outcome in outcomes):
-            written = self._write()
-            if written:
-                self._perform_held_back()
-        for effects, _, bound in outcomes:
+        written = not recorded or self._write()
+        if recorded and written:
+            self._perform_held_back()
+        for effects, bound in outcomes:
             if bound and not written:
                 self._hold_back(effects)
             else:
@@ -319,12 +323,19 @@ class Engine:
     def _watch(self, action: Watch) -> None:
         try:
             alive = self._processes.watch(action.process)
-        except OSError as error:  # no descriptor left: the end of its grace will end its lock
-            log.error("pid %d cannot be watched: %s", action.process.pid, error)
+        except OSError as error:  # no descriptor left
+            if action.process not in self._unwatched:
+                log.error("pid %d cannot be watched yet: %s", action.process.pid, error)
             self._unwatched.append(action.process)
+            self._loop.call_later(WATCH_RETRY, self._run, functools.partial(self._watch_again, action))
             return
         if not alive:
             self.post(ProcessExited(action.process))
+
+    def _watch_again(self, action: Watch) -> None:
+        if action.process in self._unwatched:
+            self._unwatched.remove(action.process)
+            self._watch(action)
 
     def _unwatch(self, action: Unwatch) -> None:
         if action.process in self._unwatched:
@@ -368,3 +379,8 @@ class Engine:
             self.post(RenewalFailed(sent_at, str(error), error.reason))
         else:
             self.post(LeasesRenewed(sent_at, renewed.kept, renewed.lost))
+
+
+def _answered(outcomes: Sequence[Outcome]) -> Iterator[int]:
+    """The sessions whose requests are answered."""
+    return (effect.session for effects, _ in outcomes for effect in effects if isinstance(effect, (Answer, Refuse)))

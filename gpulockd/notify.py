@@ -9,18 +9,21 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 import anyio
 
 
+def notify_address(environ: Mapping[str, str]) -> str | None:
+    """Where systemd listens; None: nowhere. A name that begins with `@` is of the abstract kind."""
+    address = environ.get("NOTIFY_SOCKET", "")
+    return f"\0{address[1:]}" if address.startswith("@") else address or None
+
+
 def notify(message: str) -> None:
     """Sends `message`; nothing where nobody listens."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
+    if (address := notify_address(os.environ)) is None:
         return
-    if address.startswith("@"):
-        address = "\0" + address[1:]
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
         sock.connect(address)
         sock.send(message.encode())

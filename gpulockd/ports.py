@@ -6,7 +6,7 @@ freed elsewhere) it posts as an event, through the `Post` it was given.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -86,6 +86,15 @@ class Saved:
 
 
 @dataclass(frozen=True, slots=True)
+class Stranger:
+    """A process that was met on a lock's GPU without having a lock."""
+
+    pid: int
+    user: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """A lock of the past. `granted_at` and `ended_at` are wall-clock seconds, for people."""
 
@@ -103,6 +112,79 @@ class Ended:
     ended_at: float
     how: str
     by: str
+    profile: str = ""
+    container: str = ""
+    watched: float = 0.0
+    """Seconds of its GPUs for which the driver told their load, added up over them."""
+    idle: float = 0.0
+    """Those of them in which a GPU did nothing."""
+    peak_memory: int | None = None
+    """The most bytes that were seen in use on its GPUs, together; None: nobody looked while it was held."""
+    strangers: tuple[Stranger, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unmet:
+    """A request that ended without a lock, or `times` alike, none of which waited, and this is the last of them."""
+
+    request: str
+    user: str
+    uid: int
+    pid: int
+    command: str
+    container: str
+    task: str
+    profile: str
+    wanted: int
+    """GPUs."""
+    waited: float
+    ended_at: float
+    """Wall-clock seconds, for people."""
+    how: str
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """Which part of the past is asked for: all that is given must be true of a lock or request."""
+
+    gpu: str | None = None
+    """A UUID. No request that ended without a lock has one."""
+    user: str | None = None
+    task: str | None = None
+    how: str | None = None
+    since: float | None = None
+    """Ended at this moment of the wall clock or later."""
+    until: float | None = None
+    """Ended before this moment."""
+
+
+@dataclass(slots=True)
+class Total:
+    """All of one user's locks and requests for one task, as far as history goes back. Times are seconds."""
+
+    user: str
+    task: str
+    locks: int = 0
+    held: float = 0.0
+    gpu_time: float = 0.0
+    """Like `held`, a lock on several GPUs counting as often."""
+    waited: float = 0.0
+    """By the requests that were granted."""
+    watched: float = 0.0
+    idle: float = 0.0
+    peak_memory: int | None = None
+    lost: int = 0
+    """Locks that ended against the will of their holders."""
+    unmet: int = 0
+    """Requests that ended without a lock, however."""
+    timeouts: int = 0
+    """Those of them that waited in vain."""
+
+
+ALL = Sought()
+WITH_ITS_HOLDER = ("released", "disconnected", "died")
+"""The ends of a lock that nobody but its holder had a hand in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +213,24 @@ class Journal(Protocol):
         """Remembers, through a power cut too, that tokens of this epoch are about to be given out."""
         ...
 
-    def history(self, limit: int, gpu: str | None, user: str | None, task: str | None) -> list[Ended]: ...
-
     def close(self) -> None: ...
+
+
+class History(Protocol):
+    """What the journal knows of the past. All methods raise `Unavailable`, may be called in any thread, and keep no
+    commit waiting."""
+
+    def history(self, limit: int, sought: Sought = ALL) -> list[Ended]:
+        """Locks that have ended, the latest first."""
+        ...
+
+    def unmet(self, limit: int, sought: Sought = ALL) -> list[Unmet]:
+        """Requests that ended without a lock, the latest first."""
+        ...
+
+    def totals(self, sought: Sought = ALL) -> list[Total]:
+        """By user and task, whoever had the GPUs for longest first."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,8 +363,9 @@ class Processes(Protocol):
         """Signals a process that `kin` named; one that has gone, or that we have no right to, stays as it is."""
         ...
 
-    def kin(self, holder: Owner, others: Sequence[GpuProcess]) -> tuple[GpuProcess, ...]:
-        """Those of `others` that belong to `holder`: itself, its descendants, its process session."""
+    def kin(self, holder: Owner, others: Sequence[GpuProcess]) -> tuple[GpuProcess, ...] | None:
+        """Those of `others` that belong to `holder`: itself, its descendants, its process session. None where that
+        cannot be said of any of them."""
         ...
 
     def annotate(self, processes: Sequence[GpuProcess]) -> tuple[GpuProcess, ...]:
@@ -280,12 +378,45 @@ class Clients(Protocol):
 
     def answer(self, session: int, msgid: int, result: Mapping[str, object]) -> None: ...
 
-    def refuse(self, session: int, msgid: int, refusal: Refusal) -> None: ...
+    def refuse(self, session: int, msgid: int | None, refusal: Refusal) -> None:
+        """Without a `msgid`: a release that was not to be answered."""
+        ...
 
     def notify(self, notice: Notify) -> None: ...
 
     def disconnect(self, session: int) -> None:
         """Ends the connection of a session that the core has already closed; it reports nothing back."""
+        ...
+
+
+class Safekeeping(Protocol):
+    """Whoever has to know, should the daemon be killed, which sessions it was about to tell something."""
+
+    def brace(self, sessions: Iterable[int]) -> None:
+        """These are answered next, in any order with the commit that goes before: until `settled`, nobody can say
+        whether they have heard."""
+        ...
+
+    def settled(self) -> None:
+        """A turn is over: everything posted before it has been handled, and the journal has all that was told."""
+        ...
+
+
+class DescriptorStore(Protocol):
+    """Where descriptors are kept that outlive the daemon. Nothing of it blocks."""
+
+    limit: int
+    """How many it keeps; it drops the others without a word."""
+
+    def keep(self, name: str, descriptor: int, sent: Callable[[], None]) -> None:
+        """Has it kept by that name. `sent` is called when that can no longer fail; until then, or until the name is
+        dropped, the descriptor has to stay open."""
+        ...
+
+    def drop(self, name: str) -> None: ...
+
+    async def settle(self) -> None:
+        """Returns when everything is kept, or after some seconds at most."""
         ...
 
 

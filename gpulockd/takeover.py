@@ -18,6 +18,8 @@ from .ports import Post
 from .processes import Administrators
 from .server import Limits, Server
 
+MIB = 2**20
+
 
 @dataclass(frozen=True, slots=True)
 class Takeover:
@@ -46,7 +48,7 @@ def thresholds(canary: configuration.Canary) -> Thresholds:
 
 
 def limits(daemon: configuration.Daemon) -> Limits:
-    return Limits(daemon.max_sessions, daemon.max_sessions_per_user)
+    return Limits(daemon.max_sessions, daemon.max_sessions_per_user, daemon.max_buffered_mib_per_user * MIB)
 
 
 def sampling_interval(config: Config) -> float:

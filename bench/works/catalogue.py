@@ -12,6 +12,7 @@ from bench.works import (
     grants,
     handover,
     idle,
+    onlookers,
     pipelining,
     startup,
     together,
@@ -27,6 +28,7 @@ WORKS: Sequence[Work] = (
     idle.WORK,
     grants.WORK,
     pipelining.WORK,
+    onlookers.WORK,
     fleet.WORK,
     startup.WORK,
 )
@@ -41,6 +43,7 @@ GATE: Sequence[str] = (
     "idle",
     "grants",
     "pipelining",
+    "onlookers",
     "startup",
 )
 """What the quick run does."""

@@ -120,7 +120,7 @@ class Connection:
             except Away as away:
                 if session.heard:
                     session.heard = False
-                    patience.heard(now(), session.max_wait, session.retry)
+                    patience.heard(now(), session.max_wait, session.retry, session.grace)
                 elif reused:
                     reused = False  # it has lain idle, and may have been dead for long: that tells nothing
                     continue
@@ -236,7 +236,7 @@ class Connection:
 
     async def _come_back(self) -> None:
         session = self.session
-        give_up_at, pauses = now() + session.grace, session.retry.pauses()
+        give_up_at, pauses = now() + session.grace, session.retry.pauses(session.grace)
         try:
             while session.phase == "held" and not session.introduced:
                 try:

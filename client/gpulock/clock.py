@@ -15,6 +15,10 @@ def now() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+SOON = 0.5
+"""Seconds: the longest pause while the daemon that comes next keeps something for us, and from everybody else."""
+
+
 class Retry(NamedTuple):
     """How to look for a daemon that is away. Its `hello` says; these are its defaults."""
 
@@ -22,16 +26,20 @@ class Retry(NamedTuple):
     longest: float = 10.0
     exponential: bool = True
 
-    def pauses(self) -> Iterator[float]:
+    def pauses(self, kept_for: float = 0.0) -> Iterator[float]:
         """Seconds to pause between tries: short ones first, since most daemons that are away are being restarted.
 
         They grow by half up to `interval`, so that it is found at most half as long after its return as it was
-        away; and then stay there or, where they are `exponential`, go on doubling up to `longest`.
+        away; and then stay there or, where they are `exponential`, go on doubling up to `longest`. For the first
+        `kept_for` seconds, for which a lock or a place is kept, they grow no longer than `SOON`.
         """
-        pause = min(0.05, self.interval)
+        pause, paused = min(0.05, self.interval), 0.0
         while True:
             yield pause
-            if pause < self.interval:
+            paused += pause
+            if paused < kept_for and 1.5 * pause > SOON:
+                pause = min(SOON, self.interval)
+            elif pause < self.interval:
                 pause = min(1.5 * pause, self.interval)
             elif self.exponential:
                 pause = min(2 * pause, max(self.longest, self.interval))

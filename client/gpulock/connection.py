@@ -77,7 +77,7 @@ class Connection:
                 self.close()
                 if session.heard:
                     session.heard = False
-                    patience.heard(now(), session.max_wait, session.retry)
+                    patience.heard(now(), session.max_wait, session.retry, session.grace)
                 elif reused:
                     reused = False  # it has lain idle, and may have been dead for long: that tells nothing
                     continue
@@ -113,8 +113,8 @@ class Connection:
     # Holding one
 
     def release(self) -> None:
-        """Lets go without waiting for the answer. A daemon that is away learns of it by `attend`."""
-        self.session.release()
+        """Lets go without waiting for an answer. A daemon that is away learns of it by `attend`."""
+        self.session.release(answered=False)
         try:
             self._flush()
         except Away:
@@ -183,7 +183,7 @@ class Connection:
         moment = now()
         if self._give_up_at is None:
             self._give_up_at = moment + self.session.grace
-            self._pauses = self.session.retry.pauses()
+            self._pauses = self.session.retry.pauses(self.session.grace)
             self.retry_at = moment
         elif moment < self._give_up_at:
             self.retry_at = min(moment + next(self._pauses), self._give_up_at)

@@ -50,6 +50,10 @@ class HelloAnswer(TypedDict):
     retry: RetryView
     limits: dict[str, float]
     """`max_wait_time` is the wait of an `acquire` that names none."""
+    quiet: list[str]
+    """The methods that may be sent as notifications: nothing is answered then, unless they fail."""
+    restart_safe: bool
+    """Whether the connection outlives the daemon; it does under systemd, while its store has room."""
     locks: list[Grant]
     """What the session holds now, by reattaching."""
 
@@ -125,6 +129,8 @@ class QuarantineView(TypedDict):
     lock: str
     holder: OwnerView
     reason: str
+    awaited: bool
+    """Whether its holder has neither let go nor is known to be dead."""
     culprits: list[ProcessView]
 
 
@@ -148,6 +154,9 @@ class GpuView(TypedDict):
     drained: str | None
     fault: str | None
     elsewhere: LeaseHolderView | None
+    clear_by: Literal["driver", "holder"]
+    """By whose word a GPU leaves quarantine: the driver's, that nothing of the last holder is on it; or, where the
+    driver cannot tell, that the last holder has let go or is dead."""
     quarantine: QuarantineView | None
     processes: list[ProcessView] | None
 
@@ -176,6 +185,8 @@ class DaemonView(TypedDict):
     sessions: int
     journal: str
     """`ok`, or what is wrong with it."""
+    monitor: Literal["active", "reports", "off"]
+    """Whether locks that last too long are taken back, only reported, or not even watched."""
 
 
 class StatusDocument(TypedDict):
@@ -254,11 +265,73 @@ class EndedView(TypedDict):
     ended_at: float
     how: str
     by: str
+    profile: str
+    container: str
+    watched: float
+    """Seconds of its GPUs for which the driver told their load, added up over them: what `idle` is a part of."""
+    idle: float
+    """Those of them in which a GPU did nothing."""
+    peak_memory: int | None
+    """The most bytes that were seen in use on its GPUs, together; None: nobody looked while it was held."""
+    strangers: list[StrangerView]
+
+
+class StrangerView(TypedDict):
+    """A process that was met on a lock's GPU without having a lock."""
+
+    pid: int
+    user: str
+    command: str
+
+
+class UnmetView(TypedDict):
+    """A request that ended without a lock, or `times` alike, none of which waited, and this is the last of them."""
+
+    request: str
+    user: str
+    uid: int
+    pid: int
+    command: str
+    container: str
+    task: str
+    profile: str
+    wanted: int
+    """GPUs."""
+    waited: float
+    ended_at: float
+    """Wall clock, seconds since 1970, for people."""
+    how: str
+    """`timeout`, `cancelled`, `withdrawn` (its client went), `deadlock`, `busy` or `refused`."""
+    times: int
+
+
+class TotalView(TypedDict):
+    """All of one user's locks and requests for one task, as far as history goes back."""
+
+    user: str
+    task: str
+    locks: int
+    held: float
+    gpu_time: float
+    """Like `held`, a lock on several GPUs counting as often."""
+    waited: float
+    """By the requests that were granted."""
+    watched: float
+    idle: float
+    peak_memory: int | None
+    lost: int
+    """Locks that ended against the will of their holders."""
+    unmet: int
+    """Requests that ended without a lock, however."""
+    timeouts: int
+    """Those of them that waited in vain."""
 
 
 class HistoryDocument(TypedDict):
     schema_version: int
     locks: list[EndedView]
+    requests: NotRequired[list[UnmetView]]
+    totals: NotRequired[list[TotalView]]
 
 
 class SettingView(TypedDict):

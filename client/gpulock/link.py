@@ -30,7 +30,7 @@ class Silence(Exception):
 
 
 class Link:
-    """A connected Unix socket that never blocks longer than it is told to."""
+    """A connected Unix socket that blocks only where it is told to wait."""
 
     def __init__(self, path: str) -> None:
         """Raises `Away`, or what no further try can mend: `NotPermitted`, `DaemonUnavailable`."""
@@ -42,6 +42,8 @@ class Link:
         try:
             self._socket.setblocking(False)
             self._socket.connect(path)
+            # From here on a wait without an end is one call, and any other is told not to wait, or polls first.
+            self._socket.setblocking(True)
         except OSError as error:
             self._socket.close()
             explain(error, path)
@@ -56,7 +58,7 @@ class Link:
         """Raises `Away` where the peer has gone. Waits for a peer that is slow to read."""
         while data:
             try:
-                data = data[self._socket.send(data) :]
+                data = data[self._socket.send(data, socket.MSG_DONTWAIT) :]
             except BlockingIOError:
                 waiting = select.poll()
                 waiting.register(self._socket, select.POLLOUT)
@@ -66,7 +68,12 @@ class Link:
 
     def read(self, until: float | None) -> bytes:
         """What comes next; raises `Away` at the end of the connection, `Silence` when `until` has come."""
-        if not self._poll.poll(None if until is None else max(0.0, until - now()) * 1000):
+        if until is None:
+            try:
+                return _heard(self._socket.recv(_READ))
+            except ConnectionError as error:  # another one would be a signal handler's own
+                raise Away(str(error)) from error
+        if not self._poll.poll(max(0.0, until - now()) * 1000):
             raise Silence
         data = self.read_now()
         return self.read(until) if data is None else data
@@ -74,19 +81,22 @@ class Link:
     def read_now(self) -> bytes | None:
         """What there is; None for nothing. Raises `Away` at the end of the connection."""
         try:
-            data = self._socket.recv(_READ)
+            return _heard(self._socket.recv(_READ, socket.MSG_DONTWAIT))
         except BlockingIOError:
             return None
         except OSError as error:
             raise Away(str(error)) from error
-        if not data:
-            raise Away("the daemon closed the connection")
-        return data
 
     def close(self) -> None:
         self._socket.close()
 
     disinherit = close
+
+
+def _heard(data: bytes) -> bytes:
+    if not data:
+        raise Away("the daemon closed the connection")
+    return data
 
 
 def explain(error: OSError, path: str) -> NoReturn:

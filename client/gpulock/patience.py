@@ -46,13 +46,14 @@ class Patience:
         """Somebody accepts connections: if this one breaks, the daemon is being restarted, not gone for long."""
         self._at_most = retry.interval
 
-    def heard(self, moment: float, max_wait: float, retry: Retry) -> None:
+    def heard(self, moment: float, max_wait: float, retry: Retry, grace: float = 0.0) -> None:
         """The daemon was there, and went away: now it is waited for as long as the request may wait.
 
-        `max_wait` stands in for a wait that was left to the daemon; `retry` is what it said of looking for it.
+        `max_wait` stands in for a wait that was left to the daemon; `retry` is what it said of looking for it, and
+        `grace` for how many seconds the next one keeps the request's place.
         """
         self._daemon_until = moment + max_wait if self._end is None else self._end
-        self._pauses = retry.pauses()
+        self._pauses = retry.pauses(grace)
 
     def pause(self, moment: float) -> float | None:
         """Seconds until the next try to reach it; None: it has been away for too long."""

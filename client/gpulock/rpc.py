@@ -15,12 +15,11 @@ from .record import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any, TypeAlias
 
 REQUEST, RESPONSE, NOTIFICATION = 0, 1, 2
 _MAX_MSGID = 2**32 - 1
-_FEW = 2
 
 
 class Request(NamedTuple):
@@ -37,7 +36,8 @@ class Response(NamedTuple):
 
 class Notification(NamedTuple):
     method: str
-    params: Mapping[Any, Any]
+    params: Mapping[Any, Any] | None
+    """None: they are not named."""
 
 
 class BadRequest(NamedTuple):
@@ -78,42 +78,46 @@ class Decoder:
         self._rest: bytes | bytearray = b""
         self._extent: Extent | None = None
 
-    def feed(self, data: bytes) -> Iterator[Incoming]:
-        """The messages that `data` completes, in order, each decoded when it is asked for.
+    def feed(self, data: bytes) -> Iterable[Incoming]:
+        """The messages that `data` completes, in order; from the second on, each is decoded when it is asked for.
 
-        The iterator must be run to its end before the next `feed`. Raises `ProtocolError` where the bytes are
-        no MessagePack-RPC or a frame is longer than the limit; nothing can be read from the stream then.
+        They must be run through to their end before the next `feed`. Raises `ProtocolError`, here or on the way, where
+        the bytes are no MessagePack-RPC or a frame is longer than the limit; nothing can be read from the stream then.
         """
         whole: bytes | bytearray = data
         if self._extent is not None:
             self._rest += data
             if not self._reaches(self._extent):
-                return
+                return ()
             whole, self._rest, self._extent = self._rest, b"", None
-        # Nearly every read holds one frame, or the answer to a release and the grant behind it: unpackb is the cheapest
-        # way to decode so few. Whatever else there may be (more frames, half a frame, garbage) is the Unpacker's.
-        for _ in range(_FEW):
-            if not 0 < len(whole) <= self._limit:
-                break
+        # Nearly every read holds one frame, and most others two: unpackb is the cheapest way to decode so few. Whatever
+        # else there may be (more frames, half a frame, garbage) is the Unpacker's.
+        if 0 < len(whole) <= self._limit:
             try:
-                value, whole = self._first(whole)
+                return (_message(msgpack.unpackb(whole, **self._limits)),)
+            except msgpack.ExtraData as more:
+                return self._and_more(more.unpacked, more.extra)
             except _UNDECODABLE:
-                break
-            yield _message(value)
-        if whole:
-            yield from self._several(whole)
+                pass
+        return self._several(whole)
 
     @property
     def pending(self) -> int:
         """How many bytes of an unfinished frame are kept."""
         return len(self._rest)
 
-    def _first(self, data: bytes | bytearray) -> tuple[Any, bytes]:
-        """The first value in `data`, and what follows it."""
+    def _and_more(self, first: Any, data: bytes) -> Iterator[Incoming]:
+        yield _message(first)
         try:
-            return msgpack.unpackb(data, **self._limits), b""
+            second, data = msgpack.unpackb(data, **self._limits), b""
         except msgpack.ExtraData as more:
-            return more.unpacked, more.extra
+            second, data = more.unpacked, more.extra
+        except _UNDECODABLE:
+            yield from self._several(data)
+            return
+        yield _message(second)
+        if data:
+            yield from self._several(data)
 
     def _several(self, data: bytes | bytearray) -> Iterator[Incoming]:
         unpacker = msgpack.Unpacker(max_buffer_size=len(data), **self._limits)
@@ -177,26 +181,29 @@ _pack: Callable[[list[Any]], bytes] = msgpack.Packer(buf_size=4096).pack
 
 
 def _message(value: Any) -> Incoming:
-    # Nearly every message is a request or a response in order, and a `match` on classes is dear.
-    if type(value) is list and len(value) == 4 and type(value[1]) is int:
-        kind, msgid, third, last = value
-        if kind == RESPONSE:
-            return Response(msgid, third, last)
-        if kind == REQUEST and 0 <= msgid <= _MAX_MSGID and type(third) is str and type(last) is list:
-            return _request(msgid, third, last)
+    # Nearly every message is in order, and a `match` on classes is dear.
+    if type(value) is list:
+        if len(value) == 4 and type(value[1]) is int:
+            kind, msgid, third, last = value
+            if kind == RESPONSE:
+                return Response(msgid, third, last)
+            if kind == REQUEST and 0 <= msgid <= _MAX_MSGID and type(third) is str and type(last) is list:
+                return _request(msgid, third, last)
+        elif len(value) == 3 and value[0] == NOTIFICATION and type(value[1]) is str and type(value[2]) is list:
+            return Notification(value[1], _named(value[2]))
     match value:
         case [0, int(msgid), str() | bytes() as method, list(params)] if 0 <= msgid <= _MAX_MSGID:
             return _request(msgid, _name(method), params)
         case [1, int(msgid), error, result]:
             return Response(msgid, error, result)
         case [2, str() | bytes() as method, list(params)]:
-            return Notification(_name(method), _named(params) or {})
+            return Notification(_name(method), _named(params))
         case [0, int(msgid), *_] if 0 <= msgid <= _MAX_MSGID:
-            return BadRequest(msgid, InvalidRequest("a request is [0, msgid, method, params]", hint=_FORM))
+            return BadRequest(msgid, InvalidRequest("a request is [0, msgid, method, params]", hint=PARAMS))
     raise ProtocolError("a message of unknown form", hint="a message is an array [0, msgid, method, params]")
 
 
-_FORM = "params is an array that holds one map of named parameters, or nothing"
+PARAMS = "params is an array that holds one map of named parameters, or nothing"
 
 
 def _name(method: str | bytes) -> str:
@@ -208,7 +215,7 @@ def _request(msgid: int, method: str, params: list[Any]) -> Request | BadRequest
     if len(params) == 1 and type(params[0]) is dict:
         return Request(msgid, method, params[0])
     if params:
-        return BadRequest(msgid, InvalidRequest(f"the parameters of {method!r} are not named", hint=_FORM))
+        return BadRequest(msgid, InvalidRequest(f"the parameters of {method!r} are not named", hint=PARAMS))
     return Request(msgid, method, {})
 
 

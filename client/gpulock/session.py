@@ -37,7 +37,7 @@ from .notices import (
     read_queued,
     read_retry,
 )
-from .rpc import Decoder, Notification, Response, request
+from .rpc import Decoder, Notification, Response, notification, request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,6 +84,10 @@ class Session:
         """Whether a daemon that is gone may have granted the wish with its last breath."""
         self._wish: wire.Acquire = wire.Acquire()
         self._releases: dict[int, str] = {}
+        self._quiet = False
+        """Whether the daemon takes a release that it is not to answer."""
+        self._quietly_released: str | None = None
+        """The lock of such a release, until something shows that the daemon has read it."""
         self._doubtful: set[str] = set()
         self._calls: set[int] = set()
         self._ignored: set[int] = set()
@@ -111,7 +115,7 @@ class Session:
 
     @property
     def releasing(self) -> bool:
-        """Whether a release has not been answered yet."""
+        """Whether a release is to be answered, and has not been yet."""
         return bool(self._releases)
 
     def disconnected(self) -> None:
@@ -122,6 +126,9 @@ class Session:
         self._hello = self._acquire = None
         self._doubtful.update(self._releases.values())
         self._releases.clear()
+        if self._quietly_released is not None:
+            self._doubtful.add(self._quietly_released)
+            self._quietly_released = None
         self._ignored.clear()
         if self.phase == "idle" and self._doubtful:
             self.phase = "leaving"
@@ -163,11 +170,16 @@ class Session:
         if self.connection_up:
             self._ask()
 
-    def release(self) -> None:
-        """Lets go of the lock. The answer is not waited for: what comes of it is a `ReleaseFailed` later."""
+    def release(self, *, answered: bool = True) -> None:
+        """Lets go of the lock. What comes of it is a `ReleaseFailed` later, or nothing. A caller that does not wait for
+        the daemon's answer can do without being `answered`: that spares both sides a message."""
         if self.phase == "held" and self.grant is not None:
             if self.introduced:
-                self._let_go(self.grant.lock)
+                if self._quiet and not answered:
+                    self._quietly_released = self.grant.lock
+                    self._outgoing += notification("release", {"lock": self.grant.lock})
+                else:
+                    self._let_go(self.grant.lock)
                 self.phase = "idle"
             else:
                 self.phase = "leaving"
@@ -217,7 +229,11 @@ class Session:
             else:
                 self.grant = grant = read_grant(response.result)
                 # A nested lock is another session's; there is nothing here to keep or to give back.
-                self.phase = "idle" if grant.nested else "held"
+                if grant.nested:
+                    self.phase = "idle"
+                else:
+                    self.phase = "held"
+                    self._quietly_released = None  # it is in the journal: before this grant, or together with it
         elif msgid in self._releases:
             del self._releases[msgid]
             if response.error is not None:
@@ -235,7 +251,7 @@ class Session:
         return None
 
     def _notified(self, message: Notification) -> Notice | None:
-        params = message.params
+        params = message.params or {}
         match message.method:
             case "queued" if self.phase == "waiting":
                 return read_queued(params)
@@ -249,6 +265,9 @@ class Session:
                 return Warned(str(params.get("level", "")), params)
             case "event":
                 return Happened(params)  # type: ignore[arg-type]  # the daemon's word
+            case wire.RELEASE_FAILED:
+                self._quietly_released = None
+                return ReleaseFailed(from_wire(params))
             case "error":
                 raise from_wire(params)
         return None  # of a lock that was let go meanwhile, or of a later version's kind
@@ -259,6 +278,7 @@ class Session:
         self.key = answer.get("reattach") or self.key
         self.grace = float(answer.get("reattach_grace", self.grace))
         self.retry = read_retry(answer.get("retry"))
+        self._quiet = "release" in (answer.get("quiet") or ())
         self.max_wait = float((answer.get("limits") or {}).get("max_wait_time", self.max_wait))
         kept = [read_grant(lock) for lock in answer.get("locks") or ()]
         # A daemon that was killed may not have read a release any more.

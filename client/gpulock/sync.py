@@ -120,7 +120,7 @@ class Lock(HeldLock):
     def release(self) -> None:
         """Gives the GPUs back. A second call does nothing, nor does one on a nested lock.
 
-        The daemon's answer is not waited for. An error in it becomes a `RuntimeWarning`, at the latest when the next
+        No answer of the daemon is waited for. An error in one becomes a `RuntimeWarning`, at the latest when the next
         `acquire` uses the connection. A daemon that is away is told when it is back.
         """
         if self._released:

@@ -54,6 +54,9 @@ MAX_LABELS = checks.MAX_LABELS
 MAX_GPUS = checks.MAX_GPUS
 PRIORITIES = checks.PRIORITIES
 NOTIFICATIONS = checks.NOTIFICATIONS
+RELEASE_FAILED = "release-failed"
+"""The notification of an error in a `release` that was sent as a notification itself."""
+
 DEFAULT_SOCKET = "/run/gpulockd/gpulockd.sock"
 
 
@@ -143,12 +146,23 @@ class Subject(NamedTuple):
 
 
 class History(NamedTuple):
-    """Locks that have ended, the latest first."""
+    """Locks that have ended, the latest first. All that is named must be true of each."""
 
     limit: int = 50
     gpu: str | None = None
+    """An index, a UUID or the beginning of one; one that the host no longer has, by its UUID."""
     user: str | None = None
     task: str | None = None
+    how: str | None = None
+    """How it ended."""
+    since: float | None = None
+    """Ended at most so many seconds ago."""
+    until: float | None = None
+    """Ended at least so many seconds ago."""
+    requests: bool = False
+    """Whether those that ended without a lock are wanted, too."""
+    totals: bool = False
+    """Whether sums by user and task are wanted: of all that is kept, not only of what `limit` leaves."""
 
 
 class Revoke(NamedTuple):
@@ -345,6 +359,11 @@ _CHECKS: Mapping[type, Mapping[str, Check]] = {
         "gpu": _optional(_text),
         "user": _optional(_text),
         "task": _optional(_text),
+        "how": _optional(_text),
+        "since": _optional(_duration),
+        "until": _optional(_duration),
+        "requests": _flag,
+        "totals": _flag,
     },
     Revoke: {"subject": _text, "reason": _text, "grace": _optional(_duration)},
     Drain: {"gpu": _optional(_text), "reason": _text},

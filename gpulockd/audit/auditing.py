@@ -61,7 +61,7 @@ def audit(request: Request) -> Outcome:
         documents, troubles = read_documents(root, files, truths, request.progress)
         project = Project(root, truths, documents, rules, configs, request.live)
         found = [*(each for each in met if isinstance(each, Finding)), *troubles, *all_rules.check(project)]
-    return Outcome(_left({finding for finding in found if finding.rule not in rules.off}, project), project)
+        return Outcome(_left({finding for finding in found if finding.rule not in rules.off}, project), project)
 
 
 @contextmanager

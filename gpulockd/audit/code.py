@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +18,7 @@ Known: TypeAlias = bool | None
 class Module:
     name: str
     path: Path
+    content: bytes = field(repr=False)
     tree: ast.Module = field(repr=False)
 
     @cached_property
@@ -29,6 +31,23 @@ class Module:
         """All texts in it, for modules that look their names up themselves (`__getattr__`)."""
         texts = (node.value for node in ast.walk(self.tree) if isinstance(node, ast.Constant))
         return frozenset(word for text in texts if isinstance(text, str) for word in text.split())
+
+    def says(self, word: str) -> bool:
+        """Whether its code has the word: as a name, an attribute, an argument, or in a text; comments do not count."""
+        return word.encode() in self.content and word in self._said
+
+    @cached_property
+    def _said(self) -> frozenset[str]:
+        found: set[str] = set()
+        for node in ast.walk(self.tree):
+            match node:
+                case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name) | ast.keyword(arg=str(name)):
+                    found.add(name)
+                case ast.Constant(value=str(text)):
+                    found.update(re.findall(r"[\w-]+", text))
+                case _:
+                    pass
+        return frozenset(found)
 
 
 class Code:
@@ -45,7 +64,8 @@ class Code:
                 parts = [package.name, *path.relative_to(package).with_suffix("").parts]
                 name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
                 try:
-                    found[name] = Module(name, path, ast.parse(path.read_bytes()))
+                    content = path.read_bytes()
+                    found[name] = Module(name, path, content, ast.parse(content))
                 except (OSError, SyntaxError, ValueError):
                     continue
         return found

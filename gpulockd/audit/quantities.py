@@ -32,7 +32,7 @@ _UNITS: dict[str, tuple[Kind, float]] = {
 _WORDS: dict[str, float] = {
     word: number
     for number, words in {
-        0.5: "half a|half an|半",
+        0.5: "half a|half an|half|半",
         1: "a|an|one|一",
         2: "two|两|二",
         3: "three|三",
@@ -61,7 +61,8 @@ def _either(words: dict[str, float] | dict[str, tuple[Kind, float]]) -> str:
     return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
 
 
-_UNIT = rf"(?:{_either(_UNITS)})(?![A-Za-z_])"
+# 五分之一 is a fifth, and no five minutes.
+_UNIT = rf"(?:{_either(_UNITS)})(?![A-Za-z_]|之[一二三四五六七八九十百\d])"
 _DIGITS = r"[-+−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?"
 # Bare digits may not be a part of something else: a version, an address, a name, a date.
 _PART = re.compile(
@@ -149,7 +150,7 @@ Value = str | int | float | bool | tuple["str | int | float | bool | None", ...]
 def agrees(written: str, value: Value, unit: str | None) -> bool | None:
     """Whether `written` says `value`; None where that cannot be told.
 
-    `unit` is the one that a bare number has: a unit of time, empty for none, None where nobody knows.
+    `unit` is the one that a bare number has: of time or of bytes, empty for none, None where nobody knows.
     """
     text = narrow(written).strip().strip("`").strip()
     bare = text.strip("\"'")
@@ -175,6 +176,12 @@ def agrees(written: str, value: Value, unit: str | None) -> bool | None:
 def _same(said: Quantity, meant: Quantity, unit: str | None) -> bool | None:
     if said.kind == "percent":
         return _close(said.number, meant.number) or _close(said.number / 100, meant.number)
+    if "bytes" in {said.kind, meant.kind}:
+        size = _BYTES.get((unit or "").lower())
+        if size is None and said.kind != meant.kind:
+            return None if unit is None or not unit else False
+        sizes = [each.number if each.kind == "bytes" else each.number * (size or 1) for each in (said, meant)]
+        return _close(*sizes)
     if said.kind != "time" and meant.kind != "time":
         return _close(said.number, meant.number) or (unit is None and said.written == meant.written)
     if unit == "" and meant.kind != "time":

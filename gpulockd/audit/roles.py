@@ -18,6 +18,8 @@ CURRENT = re.compile(
     r"|当前|现值|现行|目前|现在|实际|生效|线上|生产",
     re.IGNORECASE,
 )
+NOW = re.compile(r"\bnow\b", re.IGNORECASE)
+"""Says so where nothing else does: "now, for example" is an example."""
 DEFAULT = re.compile(r"\bdefaults?\b|默认|缺省", re.IGNORECASE)
 SUGGESTION = re.compile(
     r"\b(?:suggest(?:ed|ions?)?|recommend(?:ed|ations?)?|propos(?:ed|als?)|planned|roadmap|next steps?|future|target)\b"
@@ -56,7 +58,7 @@ def of_words(text: str) -> Role | None:
     for role, pattern in (("suggestion", SUGGESTION), ("example", EXAMPLE), ("history", HISTORY)):
         if pattern.search(text):
             return role  # type: ignore[return-value]
-    return None
+    return "claim" if NOW.search(text) else None
 
 
 def of_section(titles: Iterable[str]) -> Role:

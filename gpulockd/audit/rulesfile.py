@@ -57,6 +57,8 @@ class RulesFile(BaseModel):
     docs: list[str] = []
     exclude: list[str] = []
     """Patterns of paths of documents that are left out."""
+    editions: list[list[str]] = []
+    """Documents that say the same in several languages: the first of each list is the one that the others follow."""
     off: list[str] = []
     """Rules that are not applied."""
     units: dict[str, str] = {}
@@ -71,9 +73,13 @@ class RulesFile(BaseModel):
     """What stands in them for the dots of a key."""
     routes: dict[str, list[str]] | None = None
     """Paths that are served over HTTP, and the methods of each."""
+    routes_in: list[str] = []
+    """Patterns of Python files that say which paths are served; `routes` are added to them."""
     port_keys: list[str] = []
     """The settings that have the ports of `routes`."""
     metrics: list[str] | None = None
+    metrics_in: list[str] = []
+    """Patterns of Python files that make the metrics; `metrics` are added to them."""
     metric_prefixes: list[str] = []
     """A name that begins with one of these is meant as a metric."""
     alerts: list[str] = []

@@ -93,6 +93,8 @@ class Truths:
     """Whether the configuration is the one that comes with the code, with every key at its default."""
     packages: tuple[str, ...] = ()
     """Python packages of the tree, as paths relative to its root."""
+    declared_in: str = ""
+    """The module that says which settings there are: to name one there is not to read it."""
 
     @cached_property
     def keys(self) -> frozenset[str]:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from .derived import core_settings, host_name, settings
+from .derived import core_settings, host_name, monitor_state, settings
 from .loading import DEFAULT_FILE, Loaded, Source, load
 from .masking import masked_url
 from .model import (
@@ -49,6 +49,7 @@ __all__ = [
     "host_name",
     "load",
     "masked_url",
+    "monitor_state",
     "settings",
     "taken_over",
     "told",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import socket
+from typing import Literal
 
 from gpulock.documents import SettingView
 
@@ -39,6 +40,8 @@ def core_settings(config: Config) -> Settings:
         kill_orphans=config.inventory.orphans == "kill",
         foreign_waits=config.inventory.foreign == "wait",
         max_requests_per_session=daemon.max_requests_per_session,
+        max_requests_per_user=daemon.max_requests_per_user,
+        max_locks_per_user=daemon.max_locks_per_user,
         lease_ttl=redis.ttl if redis.url else math.inf,
         on_loss_revoke=redis.on_loss == "revoke",
         poll_interval=lock.poll_interval,
@@ -69,6 +72,13 @@ def _under_profile(config: Config, name: str, general: Settings) -> Settings:
 def effective(config: Config, key: str) -> object:
     """The value that holds: where a profile does not have one, that of its fallback."""
     return value_of(config, source_of(config, key))
+
+
+def monitor_state(monitor: GpuLockMonitor) -> Literal["active", "reports", "off"]:
+    """What is done about locks that last too long: they are taken back, only reported, or not watched."""
+    if not monitor.enabled:
+        return "off"
+    return "active" if monitor.auto_recovery else "reports"
 
 
 def _levels(monitor: GpuLockMonitor, levels: TimeoutLevels) -> Levels:

@@ -123,6 +123,10 @@ class Daemon(Section):
     max_sessions: PositiveCount = 4096
     max_sessions_per_user: PositiveCount = 2048
     max_requests_per_session: PositiveCount = 1024
+    max_requests_per_user: PositiveCount = 4096
+    max_locks_per_user: PositiveCount = 1024
+    max_buffered_mib_per_user: PositiveCount = 64
+    """MiB that are kept for all connections of one user together: frames cut in two, and what they do not read."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
@@ -147,6 +151,14 @@ class Http(Section):
     host: Text = "127.0.0.1"
     port: Port = 8788
     """0: off."""
+
+
+class History(Section):
+    """What is kept of locks that ended, and of requests that ended without one."""
+
+    max_age: SecondsOrForever = 30 * 86400.0
+    max_rows: PositiveCount = 100_000
+    """So many of each."""
 
 
 class Canary(Section):
@@ -185,6 +197,7 @@ class Config(Section):
     daemon: Annotated[Daemon, BeforeValidator(_empty_section)] = Daemon()
     inventory: Annotated[Inventory, BeforeValidator(_empty_section)] = Inventory()
     http: Annotated[Http, BeforeValidator(_empty_section)] = Http()
+    history: Annotated[History, BeforeValidator(_empty_section)] = History()
     canary: Annotated[Canary, BeforeValidator(_empty_section)] = Canary()
     profiles: Annotated[
         Mapping[ProfileName, Annotated[Profile, BeforeValidator(_empty_section)]], BeforeValidator(_empty_section)

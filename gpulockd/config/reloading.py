@@ -25,6 +25,8 @@ NEEDS_RESTART: Mapping[str, str] = {
     "inventory.nvml_timeout": "the process that asks the driver has it",
     "http.host": "the port is open on it",
     "http.port": "it is open",
+    "history.max_age": "the journal keeps its history by it",
+    "history.max_rows": "the journal keeps its history by it",
 }
 """The settings that a running daemon keeps, and why. It takes over every other one."""
 

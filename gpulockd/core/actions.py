@@ -13,60 +13,71 @@ from dataclasses import field
 from .model import Lock, Owner, Process, Quarantine, Request
 from .value import value
 
-# Records: what the journal keeps.
+
+class Record:
+    """What the journal keeps."""
+
+    __slots__ = ()
 
 
 @value
-class LockGranted:
+class LockGranted(Record):
     lock: Lock
 
 
 @value
-class LockChanged:
+class LockChanged(Record):
     """Its session key, its end, its state or its depth is no longer what the journal has."""
 
     lock: Lock
 
 
 @value
-class LockEnded:
+class LockEnded(Record):
     lock: Lock
     at: float
     how: str
-    """`released`, `disconnected`, `died`, `abandoned`, or the reason of the recall."""
+    """`released`, `disconnected`, `died`, `cut-off`, `abandoned`, or the reason of the recall."""
     by: str = ""
     """Who ended it, where that was not its holder."""
 
 
 @value
-class RequestWaits:
+class RequestWaits(Record):
     """It could not be granted at once, or its place is no longer what the journal has."""
 
     request: Request
 
 
 @value
-class RequestLeft:
+class RequestLeft(Record):
     """It waits no more: granted, refused or gone."""
 
     request: str
 
 
 @value
-class QuarantineSet:
+class RequestUnmet(Record):
+    """A request ended without a lock; or so many alike did, none of which had waited, and this was the last."""
+
+    request: Request
+    at: float
+    how: str
+    """`timeout`, `cancelled`, `withdrawn`, `deadlock`, `busy`, `refused`."""
+    times: int = 1
+
+
+@value
+class QuarantineSet(Record):
     gpu: str
     quarantine: Quarantine | None
 
 
 @value
-class DrainSet:
+class DrainSet(Record):
     gpu: str
     reason: str | None
     by: str
-
-
-Record = LockGranted | LockChanged | LockEnded | RequestWaits | RequestLeft | QuarantineSet | DrainSet
-RECORDS = (LockGranted, LockChanged, LockEnded, RequestWaits, RequestLeft, QuarantineSet, DrainSet)
 
 
 # Effects: what the outside is asked to do.
@@ -102,7 +113,8 @@ class Answer:
 @value
 class Refuse:
     session: int
-    msgid: int
+    msgid: int | None
+    """None: of a release that was not to be answered."""
     refusal: Refusal
 
 

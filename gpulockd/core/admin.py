@@ -8,8 +8,9 @@ from collections.abc import Callable
 from .actions import DrainSet, Refused, Severity
 from .events import DrainRequested, RevokeRequested, UndrainRequested
 from .forms import who
-from .model import Gpu, Lock, Owner
+from .model import Gpu, Lock, Owner, Quarantine
 from .placement import find, regate
+from .quarantine import clear
 from .recall import recall
 from .turn import Turn
 from .views import identify
@@ -24,6 +25,9 @@ def revoked(turn: Turn, event: RevokeRequested) -> None:
         return
     if isinstance(thing, Gpu) and thing.lock is not None:
         thing = turn.state.locks[thing.lock]
+    if isinstance(thing, Gpu) and thing.quarantine is not None and thing.quarantine.awaited:
+        _vouched_for(turn, event, thing, thing.quarantine, _by(session.owner))
+        return
     if not isinstance(thing, Lock):
         turn.refuse(
             session.id,
@@ -53,6 +57,34 @@ def revoked(turn: Turn, event: RevokeRequested) -> None:
         state=thing.state.value,
         deadline=max(0.0, decided.deadline - turn.now),
     )
+
+
+def _vouched_for(turn: Turn, event: RevokeRequested, gpu: Gpu, entry: Quarantine, by: str) -> None:
+    """The GPU waits for the end of a process. Where the kernel cannot tell of it, an administrator's word is enough."""
+    pid = entry.holder.process.pid
+    if entry.holder.process.start_time != 0 or entry.culprits:
+        alive = ", ".join(str(culprit.pid) for culprit in entry.culprits) or str(pid)
+        turn.refuse(
+            event.session,
+            event.msgid,
+            "invalid-request",
+            f"{entry.lock} has ended already; its GPU waits for the end of pid {alive}",
+            f"end that process: kill {alive.replace(',', '')}",
+            lock=entry.lock,
+            pid=pid,
+        )
+        return
+    turn.announce(
+        "gpu.vouched",
+        f"GPU {gpu.identity.index} is taken for clear, by {by}: pid {pid} cannot be seen",
+        Severity.WARNING,
+        gpu=gpu.uuid,
+        lock=entry.lock,
+        by=by,
+        reason=event.reason,
+    )
+    clear(turn, gpu, entry)
+    turn.answer(event.session, event.msgid, lock=entry.lock, pid=pid, state="cleared", deadline=0.0)
 
 
 def drained(turn: Turn, event: DrainRequested) -> None:

@@ -74,7 +74,7 @@ def beaten(turn: Turn, event: BeatReported) -> None:
     turn.deadlines.set(Alarm.SILENCE, lock.id, turn.now + turn.state.settings.beat_timeout)
     if lock.stalled:
         lock.stalled = False
-        turn.announce("lock.recovered", f"the task under {lock.id} gets on again", lock=lock.id, task=lock.wish.task)
+        turn.announce("lock.recovered", f"the task under {lock.id} gets on again", **_facts(lock))
     turn.answer(session.id, event.msgid, lock=lock.id)
 
 

@@ -19,10 +19,12 @@ class Alarm(enum.IntEnum):
     REATTACH_END = 5
     WAIT_END = 6
     PLACE_END = 7
-    LEASE_RENEW = 8
-    LEASE_CLAIM = 9
-    QUARANTINE_RECHECK = 10
-    POSITIONS = 11
+    KEPT_FREE_END = 8
+    LEASE_RENEW = 9
+    LEASE_CLAIM = 10
+    QUARANTINE_RECHECK = 11
+    POSITIONS = 12
+    TURNED_AWAY = 13
 
 
 Deadline = tuple[Alarm, str]

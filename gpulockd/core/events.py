@@ -32,6 +32,8 @@ class Restored:
     alive: frozenset[Process]
     requests: tuple[Request, ...] = ()
     """Those that waited. Which GPUs each could be granted from is not known yet."""
+    ended: frozenset[int] = frozenset()
+    """Sessions of the earlier daemon whose connections have ended for certain."""
 
 
 @value
@@ -63,6 +65,18 @@ class SessionOpened:
 
 
 @value
+class SessionAdopted:
+    """A connection outlived an earlier daemon, and its session goes on in this one. Comes before `Restored`, which
+    gives it back what it held and what it waited for."""
+
+    session: int
+    owner: Owner
+    client: str = ""
+    key: str | None = None
+    """Digest of its reattach key."""
+
+
+@value
 class SessionIntroduced:
     """A `hello`: `key` is the digest of the key it was answered, `reattach` of the one it brought."""
 
@@ -80,6 +94,8 @@ class SessionClosed:
     """The connection ended, whatever the reason."""
 
     session: int
+    how: str = "disconnected"
+    """That, where its client ended it; `cut-off`, where the daemon did, and the client may know nothing of it."""
 
 
 @value
@@ -101,7 +117,8 @@ class CancelRequested:
 @value
 class ReleaseRequested:
     session: int
-    msgid: int
+    msgid: int | None
+    """None: nothing is to be answered, unless it fails."""
     lock: str | None
 
 
@@ -234,6 +251,7 @@ Event = (
     | GpusSampled
     | GpuInspected
     | SessionOpened
+    | SessionAdopted
     | SessionIntroduced
     | SessionClosed
     | AcquireRequested

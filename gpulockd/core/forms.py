@@ -57,6 +57,7 @@ def gpu_view(state: State, gpu: Gpu, now: float) -> Document:
         "drained": gpu.drained,
         "fault": sample.fault,
         "elsewhere": None if elsewhere is None else {"host": elsewhere.host, "pid": elsewhere.pid},
+        "clear_by": "holder" if sample.processes is None else "driver",
         "quarantine": None if gpu.quarantine is None else _quarantine(gpu.quarantine, now),
         "processes": None if sample.processes is None else _processes(gpu, sample.processes),
     }
@@ -94,6 +95,7 @@ def _quarantine(entry: Quarantine, now: float) -> Document:
         "lock": entry.lock,
         "holder": owner_view(entry.holder),
         "reason": entry.reason,
+        "awaited": entry.awaited,
         "culprits": [_process(culprit, "culprit") for culprit in entry.culprits],
     }
 

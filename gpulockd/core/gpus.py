@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from .actions import Severity
 from .events import GpusDiscovered, GpusSampled
-from .model import Gpu, Sample
+from .model import Gpu, Sample, State
 from .placement import regate, strangers
 from .turn import Turn
+from .usage import note_usage
 
 
 def discovered(turn: Turn, event: GpusDiscovered) -> None:
@@ -17,6 +18,14 @@ def discovered(turn: Turn, event: GpusDiscovered) -> None:
         else:
             gpu.identity = identity
     turn.state.all_gpus = frozenset(turn.state.gpus)
+    turn.state.by_index = by_index(turn.state)
+
+
+def by_index(state: State) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    for uuid, gpu in state.gpus.items():
+        found.setdefault(gpu.identity.index, []).append(uuid)
+    return found
 
 
 def sampled(turn: Turn, event: GpusSampled) -> None:
@@ -31,6 +40,7 @@ def sampled(turn: Turn, event: GpusSampled) -> None:
             _tell_health(turn, gpu, sample)
         _tell_strangers(turn, gpu, known)
         regate(turn, gpu)
+    note_usage(turn, event.samples)
 
 
 def _note_tenants(turn: Turn, gpu: Gpu, sample: Sample) -> None:
@@ -65,6 +75,7 @@ def _tell_strangers(turn: Turn, gpu: Gpu, known: set[int]) -> None:
                 f"pid {process.pid} ({process.user or 'unknown user'}) uses GPU {gpu.identity.index} without a lock",
                 Severity.WARNING,
                 gpu=gpu.uuid,
+                lock=gpu.lock,
                 pid=process.pid,
                 command=process.command,
             )

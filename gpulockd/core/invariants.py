@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from .deadlines import Alarm
+from .gpus import by_index
 from .machine import Machine
 from .model import GpuState, LockState, State
 from .placement import gates
+from .places import keeps_free
 
 
 class InvariantBroken(AssertionError):
@@ -41,6 +44,8 @@ def _gpus(state: State) -> Iterator[str]:
             yield f"{uuid} is leased here and elsewhere"
     if state.all_gpus != frozenset(state.gpus):
         yield "all_gpus are not all GPUs"
+    if state.by_index != by_index(state):
+        yield "by_index has not every GPU at its index"
 
 
 def _locks(state: State) -> Iterator[str]:
@@ -81,10 +86,12 @@ def _queue(machine: Machine) -> Iterator[str]:
             yield f"{request.id} waits for a session that is gone"
         if not request.candidates <= state.all_gpus:
             yield f"{request.id} waits for GPUs that do not exist"
+    if machine.turn.queue.of_user != Counter(request.owner.uid for request in state.requests.values()):
+        yield f"requests are counted by user as {dict(machine.turn.queue.of_user)}"
     idle = {uuid for uuid, gpu in state.gpus.items() if gpu.state is GpuState.FREE and not gates(state, gpu)}
     if idle != machine.turn.idle:
         yield f"idle GPUs are {sorted(idle)}, and the index says {sorted(machine.turn.idle)}"
-    if state.journal_fault is None and idle and not state.absent:
+    if state.journal_fault is None and idle and not keeps_free(machine.turn):
         first = min(state.requests.values(), key=lambda request: request.rank, default=None)
         if first is not None and len(idle & first.candidates) >= first.wish.count:
             yield f"law 4: {first.id} is first, could be granted, and waits"
@@ -106,5 +113,5 @@ def _deadlines(machine: Machine) -> Iterator[str]:
             yield f"{lock.id} has no session, and may stay so for ever"
     for uuid, gpu in machine.state.gpus.items():
         looked_at = uuid in machine.turn.inspecting or deadlines.get(Alarm.QUARANTINE_RECHECK, uuid) is not None
-        if gpu.quarantine is not None and not looked_at:
+        if gpu.quarantine is not None and not (looked_at or gpu.quarantine.awaited):
             yield f"{uuid} stands in quarantine, and nobody looks again"

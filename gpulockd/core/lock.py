@@ -8,11 +8,13 @@ from .events import ExtendRequested, ReleaseRequested
 from .forms import finite, grant_view, who
 from .model import COUNTER_BITS, Lock, Quarantine, Request, Session
 from .placement import Step, move
-from .quarantine import enter
+from .quarantine import LET_GO, enter
 from .turn import Turn
 
 VOLUNTARY = frozenset({"released"})
 """The ends after which a GPU is clear without looking: its holder said so itself."""
+ALARMS = (Alarm.AGE, Alarm.SILENCE, Alarm.RECALL_STEP, Alarm.REATTACH_END)
+"""Those that concern a lock."""
 
 
 def grant(turn: Turn, request: Request, gpus: tuple[str, ...]) -> Lock:
@@ -48,6 +50,7 @@ def grant(turn: Turn, request: Request, gpus: tuple[str, ...]) -> Lock:
         f"{lock.id} granted to {who(lock.owner)}",
         Severity.DEBUG,
         lock=lock.id,
+        request=request.id,
         token=token,
         gpus=list(gpus),
         pid=lock.owner.process.pid,
@@ -71,9 +74,9 @@ def end(turn: Turn, lock: Lock, how: str, by: str = "") -> None:
         turn.do(Unwatch(lock.owner.process))
     else:
         turn.state.sessions[lock.session].locks.discard(lock.id)
-    for alarm in (Alarm.AGE, Alarm.SILENCE, Alarm.RECALL_STEP, Alarm.REATTACH_END):
+    for alarm in ALARMS:
         turn.deadlines.clear(alarm, lock.id)
-    clear = how in VOLUNTARY
+    clear, awaited = how in VOLUNTARY, how not in LET_GO
     if lock.recall is not None:
         how, by = lock.recall.reason, lock.recall.by
     turn.do(LockEnded(lock, turn.now, how, by))
@@ -81,19 +84,20 @@ def end(turn: Turn, lock: Lock, how: str, by: str = "") -> None:
         if (gpu := turn.state.gpus.get(uuid)) is not None:
             gpu.lock = None
         if not clear:
-            enter(turn, uuid, Quarantine(turn.now, lock.id, lock.owner, how))
+            enter(turn, uuid, Quarantine(turn.now, lock.id, lock.owner, how, awaited=awaited))
         elif gpu is not None:
             move(turn, gpu, Step.LET_GO)
     turn.announce(
         "lock.ended",
         f"{lock.id} of {who(lock.owner)} ended: {how}",
-        Severity.DEBUG if clear else Severity.INFO,
+        Severity.DEBUG if clear and lock.recall is None else Severity.INFO,
         lock=lock.id,
         token=lock.token,
         gpus=list(lock.gpus),
         pid=lock.owner.process.pid,
         user=lock.owner.user,
         task=lock.wish.task,
+        waited=lock.granted_at - lock.queued_at,
         held=turn.now - lock.granted_at,
         how=how,
         by=by,
@@ -110,7 +114,8 @@ def released(turn: Turn, event: ReleaseRequested) -> None:
         end(turn, lock, "released")
     else:
         turn.do(LockChanged(lock))
-    turn.answer(session.id, event.msgid, lock=lock.id, held_for=turn.now - lock.granted_at, held=lock.depth > 0)
+    if event.msgid is not None:
+        turn.answer(session.id, event.msgid, lock=lock.id, held_for=turn.now - lock.granted_at, held=lock.depth > 0)
 
 
 def extended(turn: Turn, event: ExtendRequested) -> None:
@@ -134,7 +139,7 @@ def extended(turn: Turn, event: ExtendRequested) -> None:
     turn.answer(session.id, event.msgid, lock=lock.id, max_hold=finite(lock.ends_at - turn.now))
 
 
-def own(turn: Turn, session: Session, msgid: int, lock_id: str | None) -> Lock | None:
+def own(turn: Turn, session: Session, msgid: int | None, lock_id: str | None) -> Lock | None:
     """The lock of this session that is meant; where there is none, the client is told and None comes back."""
     if lock_id is None:
         if len(session.locks) == 1:

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import admin, aging, events, gpus, lease, lock, places, quarantine, recall, requests, sessions
+from . import admin, aging, events, gpus, lease, lock, places, quarantine, recall, requests, sessions, unmet
 from .actions import Action, Severity
 from .deadlines import Alarm
 from .model import Settings, State
@@ -64,6 +64,7 @@ REACTIONS: dict[type, Reaction] = {
     events.ExtendRequested: lock.extended,
     events.BeatReported: aging.beaten,
     events.SessionOpened: sessions.opened,
+    events.SessionAdopted: sessions.adopted,
     events.SessionIntroduced: sessions.introduced,
     events.SessionClosed: sessions.closed,
     events.ProcessExited: sessions.exited,
@@ -95,10 +96,12 @@ ALARMS: dict[Alarm, Callable[[Turn, str], None]] = {
     Alarm.REATTACH_END: sessions.not_back,
     Alarm.WAIT_END: requests.timed_out,
     Alarm.PLACE_END: places.not_back,
+    Alarm.KEPT_FREE_END: places.no_more_kept_free,
     Alarm.LEASE_RENEW: lease.renew,
     Alarm.LEASE_CLAIM: lease.claim,
     Alarm.QUARANTINE_RECHECK: quarantine.recheck,
     Alarm.POSITIONS: requests.tell_positions,
+    Alarm.TURNED_AWAY: unmet.record_turned_away,
 }
 
 OF_A_SESSION = (
@@ -127,8 +130,9 @@ class Machine:
         turn = self.turn
         turn.now = max(now, turn.now)
         turn.actions = []
-        for alarm, subject in turn.deadlines.due(turn.now):
-            ALARMS[alarm](turn, subject)
+        if (at := turn.deadlines.next()) is not None and at <= turn.now:
+            for alarm, subject in turn.deadlines.due(turn.now):
+                ALARMS[alarm](turn, subject)
         # Only now: one alarm may free what another one, due later but due all the same, forbids to grant.
         requests.settle(turn)
         if not isinstance(event, OF_A_SESSION) or event.session in self.state.sessions:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from . import canary
@@ -96,6 +96,9 @@ class Quarantine:
     holder: Owner
     reason: str
     culprits: tuple[GpuProcess, ...] = ()
+    awaited: bool = False
+    """Whether its holder may live and has not let go: where the driver cannot tell who is on the GPU, only the end of
+    that very process makes it clear. No journal keeps this: a later daemon asks the kernel again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +240,22 @@ class Recall:
     """Why its holder could not be ended."""
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the driver saw of a lock's GPUs while it was held. Each look speaks for the time since the one before."""
+
+    seen_until: float
+    """When it was last asked."""
+    watched: float = 0.0
+    """Seconds of its GPUs for which their load is known, added up over them."""
+    idle: float = 0.0
+    """Those of them in which a GPU did nothing."""
+    peak_memory: int | None = None
+    """The most bytes in use on its GPUs, together, at one look."""
+    foreign: tuple[GpuProcess, ...] = ()
+    """Processes that were met on them without ever having had a lock: the first few."""
+
+
 @dataclass(slots=True)
 class Lock:
     id: str
@@ -244,7 +263,8 @@ class Lock:
     gpus: tuple[str, ...]
     owner: Owner
     session: int | None
-    """None: its connection was lost with an earlier daemon; the owner may reattach."""
+    """None: its connection was lost with an earlier daemon; the owner may reattach. As the journal gives it back, it is
+    that of the earlier daemon."""
     reattach: str | None
     """Digest of the key that proves a reattaching session."""
     wish: Wish
@@ -263,6 +283,8 @@ class Lock:
     beat_at: float | None = None
     progress: float | None = None
     note: str = ""
+    usage: Usage | None = None
+    """None: nobody has looked at its GPUs since it was granted."""
 
 
 @dataclass(slots=True)
@@ -333,6 +355,8 @@ class Settings:
     foreign_waits: bool = False
     """Whether a GPU that a process uses without ever having had a lock on it is kept back, or granted all the same."""
     max_requests_per_session: int = 1024
+    max_requests_per_user: int = 4096
+    max_locks_per_user: int = 1024
     lease_ttl: float = math.inf
     """Infinite where the lease is a kernel lock on this host."""
     on_loss_revoke: bool = False
@@ -379,5 +403,7 @@ class State:
     lease: Lease = field(default_factory=Lease)
     all_gpus: frozenset[str] = frozenset()
     """The UUIDs of `gpus`: what a request for any GPU is a candidate for."""
+    by_index: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    """The same by index, which a card and the MIG instances in it may share."""
     last_token: int = 0
     journal_fault: str | None = None

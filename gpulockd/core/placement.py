@@ -111,7 +111,7 @@ def find(state: State, selector: str) -> Gpu:
     Raises `Refused` where none or several do.
     """
     if selector.isdecimal() and len(selector) < 6:
-        found = [gpu for gpu in state.gpus.values() if gpu.identity.index == int(selector)]
+        found = [state.gpus[uuid] for uuid in state.by_index.get(int(selector), ())]
     elif selector in state.gpus:
         return state.gpus[selector]
     else:

@@ -1,8 +1,13 @@
-"""The places in the queue of those who waited when an earlier daemon ended, and have not come back yet.
+"""The places in the queue of those who waited when an earlier daemon ended.
 
-An absent request cannot be granted: nobody is there to be told. It keeps its place all the same: of the GPUs that are
-free, as many as it wants are kept for it from everybody who came later. Its client asks again, with the key of its
-session, and goes on as if nothing had been. It has as long as holders have, and no longer than it would have waited.
+Whose connection outlived that daemon waits on, as if nothing had been. The others are *absent* until they come back.
+An absent request cannot be granted: nobody is there to be told. It keeps its place all the same. Its client asks again,
+with the key of its session, and goes on as if nothing had been. It has as long as holders have, and no longer than it
+would have waited.
+
+For `KEPT_FREE` seconds from the first client on, as many of the free GPUs as it wants are kept for it from everybody
+who came later: clients come back within a second. After that those who are there go first, and nothing stands idle for
+one who may never come.
 """
 
 from __future__ import annotations
@@ -11,20 +16,34 @@ from dataclasses import replace
 
 from .actions import Refused, RequestLeft, Severity, Unwatch, Watch
 from .deadlines import Alarm
+from .events import Restored
 from .forms import who
-from .model import Process, Request, Session, Wish
+from .model import Owner, Process, Request, Session, Wish
 from .placement import candidates, choose
 from .turn import Turn
+from .unmet import note
 
+KEPT_FREE = 5.0
+"""Seconds from the first client on. More than another one needs that looks for the daemon every half a second."""
 ASK_AGAIN = 5.0
 """Seconds from a client's `hello` to its request. One that does not ask again has given up meanwhile."""
 
 
-def keep(turn: Turn, requests: tuple[Request, ...], alive: frozenset[Process]) -> None:
+def adopted(turn: Turn, number: int | None, owner: Owner) -> Session | None:
+    """The session that goes on, if it does: the connection of that number, and the same process at its end."""
+    session = None if number is None else turn.state.sessions.get(number)
+    return session if session is not None and session.owner.process == owner.process else None
+
+
+def keep(turn: Turn, event: Restored) -> None:
     """What the journal has kept. Who is dead, or gave no key to be known by, will not ask again."""
-    for request in requests:
+    for request in event.requests:
         # Those that come before this daemon has an epoch of its own would have the same names otherwise.
         turn.requests_made = max(turn.requests_made, request.rank[1])
+        if (session := adopted(turn, request.session, request.owner)) is not None:
+            _wait_on(turn, session, request)
+            continue
+        alive = event.alive if request.session not in event.ended else frozenset[Process]()
         until = min(turn.now + turn.state.settings.reattach_grace, request.queued_at + request.wish.wait_timeout)
         if request.owner.process not in alive or request.reattach is None or until <= turn.now:
             turn.do(RequestLeft(request.id))
@@ -37,6 +56,40 @@ def keep(turn: Turn, requests: tuple[Request, ...], alive: frozenset[Process]) -
         turn.state.absent[request.id] = request
         turn.deadlines.set(Alarm.PLACE_END, request.id, until)
         turn.do(Watch(request.owner.process))
+    if turn.state.absent:
+        turn.deadlines.set(Alarm.KEPT_FREE_END, "", turn.now + turn.state.settings.reattach_grace)
+
+
+def somebody_came(turn: Turn) -> None:
+    """The door is open: whoever wants to come back can."""
+    if (at := turn.deadlines.get(Alarm.KEPT_FREE_END)) is not None:
+        turn.deadlines.set(Alarm.KEPT_FREE_END, "", min(at, turn.now + KEPT_FREE))
+
+
+def keeps_free(turn: Turn) -> bool:
+    """Whether GPUs are still kept free for those who are absent."""
+    return bool(turn.state.absent) and turn.deadlines.get(Alarm.KEPT_FREE_END) is not None
+
+
+def no_more_kept_free(turn: Turn, _: str) -> None:
+    turn.unsettled = True
+
+
+def _wait_on(turn: Turn, session: Session, request: Request) -> None:
+    """Its client never knew that the daemon was away, and is answered on the same connection."""
+    try:
+        request.candidates = candidates(turn.state, request.wish)
+    except Refused as refused:  # a GPU that is gone
+        refusal = refused.refusal
+        turn.do(RequestLeft(request.id))
+        turn.refuse(session.id, request.msgid, refusal.code, refusal.message, refusal.hint, **refusal.data)
+        return
+    turn.queue.add(request)
+    session.requests[request.msgid] = request.id
+    turn.deadlines.set(Alarm.WAIT_END, request.id, request.queued_at + request.wish.wait_timeout)
+    if "queued" in request.wish.notify:
+        turn.deadlines.set(Alarm.POSITIONS, "", turn.now)
+    turn.unsettled = True
 
 
 def expect(turn: Turn, session: Session) -> None:
@@ -93,6 +146,7 @@ def exited(turn: Turn, process: Process) -> None:
 def _give_up(turn: Turn, request: Request, why: str) -> None:
     _drop(turn, request)
     turn.do(RequestLeft(request.id))
+    note(turn, request, "withdrawn")
     turn.unsettled = True
     turn.announce(
         "request.withdrawn",

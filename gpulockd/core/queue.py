@@ -12,6 +12,7 @@ which there are as many as different wishes, not as many as waiters.
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Iterator
 
 from .model import Request
@@ -55,14 +56,17 @@ class Lane:
 class Queue:
     """Waiting requests by lane. Adding, removing and taking the first are logarithmic, amortised."""
 
-    __slots__ = ("_lanes", "_requests")
+    __slots__ = ("_lanes", "_requests", "of_user")
 
     def __init__(self, requests: dict[str, Request]) -> None:
         self._requests = requests
+        self.of_user: Counter[int] = Counter()
+        """How many wait for each uid."""
         self._lanes: dict[tuple[frozenset[str], int], Lane] = {}
 
     def add(self, request: Request) -> None:
         self._requests[request.id] = request
+        self.of_user[request.owner.uid] += 1
         key = (request.candidates, request.wish.count)
         if (lane := self._lanes.get(key)) is None:
             lane = self._lanes[key] = Lane()
@@ -70,6 +74,10 @@ class Queue:
 
     def remove(self, request: Request) -> None:
         del self._requests[request.id]
+        uid = request.owner.uid
+        self.of_user[uid] -= 1
+        if not self.of_user[uid]:
+            del self.of_user[uid]
         key = (request.candidates, request.wish.count)
         lane = self._lanes[key]
         lane.remove(request)

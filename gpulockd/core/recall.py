@@ -134,6 +134,7 @@ def harder(turn: Turn, lock_id: str) -> None:
         f"{number.name} to {who(lock.owner)}, which has not given {lock.id} back",
         Severity.WARNING,
         lock=lock.id,
+        gpus=list(lock.gpus),
         pid=lock.owner.process.pid,
         signal=number.name,
     )
@@ -156,6 +157,7 @@ def _obstruct(turn: Turn, lock: Lock, recall: Recall, why: str) -> None:
         f"{lock.id} cannot be taken from {who(lock.owner)}: {why}",
         Severity.ERROR,
         lock=lock.id,
+        gpus=list(lock.gpus),
         pid=lock.owner.process.pid,
         why=why,
     )

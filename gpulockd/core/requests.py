@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from . import circles, nesting, places
+from . import circles, nesting, places, unmet
 from .actions import Notify, Refused, RequestLeft, RequestWaits, Severity
 from .deadlines import Alarm
 from .events import AcquireRequested, CancelRequested
@@ -32,15 +32,30 @@ def acquire(turn: Turn, event: AcquireRequested) -> None:
         return
     if _refused_at_the_door(turn, session, event) or nesting.answered(turn, session, event.msgid, wish, uuids):
         return
+    if _refused_for_its_user(turn, session, event.msgid):
+        return
     if (request := places.take_back(turn, session, event.msgid, wish)) is None:
         request = _new(turn, session, event.msgid, wish)
     request.candidates = uuids
+    if _granted_at_once(turn, request):
+        return
     turn.queue.add(request)
     session.requests[event.msgid] = request.id
     turn.unsettled = True
     settle(turn)
     if request.id in turn.state.requests:
         _wait(turn, session, request)
+
+
+def _granted_at_once(turn: Turn, request: Request) -> bool:
+    """Where nobody waits there is no order to keep, and a request that can be granted never sees the queue."""
+    if turn.queue or turn.state.absent or request.recorded:
+        return False
+    usable = turn.idle & request.candidates
+    if len(usable) < request.wish.count:
+        return False
+    grant(turn, request, choose(turn.state, usable, request.wish.count))
+    return True
 
 
 def _new(turn: Turn, session: Session, msgid: int, wish: Wish) -> Request:
@@ -127,6 +142,36 @@ def _refused_at_the_door(turn: Turn, session: Session, event: AcquireRequested) 
     return True
 
 
+def _refused_for_its_user(turn: Turn, session: Session, msgid: int) -> bool:
+    """Whether one user asks for more than one user may, and was told so."""
+    uid, settings = session.owner.uid, turn.state.settings
+    waiting = turn.queue.of_user[uid]
+    if waiting >= settings.max_requests_per_user:
+        turn.refuse(
+            session.id,
+            msgid,
+            "limit-exceeded",
+            f"uid {uid} has {waiting} waiting requests, as many as one user may have",
+            "wait for answers, or raise daemon.max_requests_per_user",
+        )
+        return True
+    return _refused_for_locks(turn, session, msgid)
+
+
+def _refused_for_locks(turn: Turn, session: Session, msgid: int) -> bool:
+    uid, most = session.owner.uid, turn.state.settings.max_locks_per_user
+    if len(turn.state.locks) < most or sum(lock.owner.uid == uid for lock in turn.state.locks.values()) < most:
+        return False
+    turn.refuse(
+        session.id,
+        msgid,
+        "limit-exceeded",
+        f"uid {uid} holds {most} locks, as many as one user may",
+        "let go of one, or raise daemon.max_locks_per_user",
+    )
+    return True
+
+
 def settle(turn: Turn) -> None:
     """Grants whatever can be granted, in order.
 
@@ -140,7 +185,7 @@ def settle(turn: Turn) -> None:
         return
     free = set(turn.idle)
     passed_over: list[Request] = []
-    reserve = places.Reserve(turn) if turn.state.absent else None
+    reserve = places.Reserve(turn) if places.keeps_free(turn) else None
     for request in turn.queue.heads():
         if reserve is not None:
             reserve.keep(free, request)
@@ -151,6 +196,9 @@ def settle(turn: Turn) -> None:
                 passed_over.append(request)
             elif reachable(turn.state, request.candidates) >= count:
                 free -= usable
+        elif _refused_for_locks(turn, turn.state.sessions[request.session], request.msgid):
+            _leave(turn, request)
+            _announce_refusal(turn, request, "limit-exceeded")
         else:
             gpus = choose(turn.state, usable, count)
             free.difference_update(gpus)
@@ -182,6 +230,7 @@ def _refused_as_circle(turn: Turn, request: Request) -> bool:
     if not circle:
         return False
     _leave(turn, request)
+    unmet.note(turn, request, "deadlock")
     told = circles.story(turn.state, circle)
     turn.refuse(
         request.session,
@@ -216,6 +265,7 @@ def _leave(turn: Turn, request: Request) -> None:
 def withdraw(turn: Turn, request: Request, why: str) -> None:
     """Its client is gone: nobody is there to be told."""
     _leave(turn, request)
+    unmet.note(turn, request, "withdrawn")
     waited = turn.now - request.queued_at
     turn.announce(
         "request.withdrawn", f"{request.id}: {why}", Severity.DEBUG, request=request.id, why=why, waited=waited
@@ -236,6 +286,7 @@ def cancel(turn: Turn, event: CancelRequested) -> None:
         return
     request = turn.state.requests[request_id]
     _leave(turn, request)
+    unmet.note(turn, request, "cancelled")
     turn.refuse(session.id, request.msgid, "cancelled", f"{request.id} was cancelled by its client")
     turn.answer(session.id, event.msgid, request=request.id)
     waited = turn.now - request.queued_at
@@ -247,6 +298,7 @@ def timed_out(turn: Turn, request_id: str) -> None:
     waited = turn.now - request.queued_at
     facts = _in_the_way(turn, request)
     _leave(turn, request)
+    unmet.note(turn, request, "timeout")
     turn.refuse(
         request.session,
         request.msgid,
@@ -275,7 +327,12 @@ def _refuse_busy(turn: Turn, request: Request) -> None:
     code = "busy"
     if not facts["holders"] and _only_the_lease(turn, request):
         code = "lease-unavailable"
+    unmet.note(turn, request, "busy" if code == "busy" else "refused")
     turn.refuse(request.session, request.msgid, code, str(facts["why"]), "wait for it, or gpulockctl status", **facts)
+    _announce_refusal(turn, request, code)
+
+
+def _announce_refusal(turn: Turn, request: Request, code: str) -> None:
     variant = request.wish.variant
     turn.announce(
         "request.refused", f"{request.id}: {code}", Severity.DEBUG, request=request.id, code=code, variant=variant

@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import aging, places, quarantine, recall
 from .actions import Disconnect, LockChanged, Severity, Unwatch, Watch
 from .deadlines import Alarm
-from .events import ProcessExited, Restored, SessionClosed, SessionIntroduced, SessionOpened
+from .events import ProcessExited, Restored, SessionAdopted, SessionClosed, SessionIntroduced, SessionOpened
 from .forms import grant_view, who
 from .lock import end
 from .model import GpuState, Lock, Session
@@ -15,8 +15,18 @@ from .turn import Turn
 
 
 def opened(turn: Turn, event: SessionOpened) -> None:
-    turn.state.sessions[event.session] = Session(event.session, event.owner)
-    turn.sessions_of.setdefault(event.owner.process, set()).add(event.session)
+    _enter(turn, Session(event.session, event.owner))
+    if turn.state.absent:
+        places.somebody_came(turn)
+
+
+def adopted(turn: Turn, event: SessionAdopted) -> None:
+    _enter(turn, Session(event.session, event.owner, event.client, event.key))
+
+
+def _enter(turn: Turn, session: Session) -> None:
+    turn.state.sessions[session.id] = session
+    turn.sessions_of.setdefault(session.owner.process, set()).add(session.id)
 
 
 def introduced(turn: Turn, event: SessionIntroduced) -> None:
@@ -36,9 +46,7 @@ def introduced(turn: Turn, event: SessionIntroduced) -> None:
             turn.deadlines.clear(Alarm.REATTACH_END, lock.id)
             turn.do(Unwatch(lock.owner.process))
             _rekey(turn, lock, session)
-            turn.announce(
-                "lock.reattached", f"{who(lock.owner)} is back for {lock.id}", lock=lock.id, gpus=list(lock.gpus)
-            )
+            turn.announce("lock.reattached", f"{who(lock.owner)} is back for {lock.id}", **_facts(lock))
     locks = [turn.state.locks[lock] for lock in sorted(session.locks)]
     views = [grant_view(turn.state, lock, turn.now) for lock in locks]
     turn.answer(session.id, event.msgid, **event.answer, session=session.id, locks=views)
@@ -65,7 +73,7 @@ def _is_back(lock: Lock, session: Session, key: str | None) -> bool:
 def closed(turn: Turn, event: SessionClosed) -> None:
     """The connection is gone: so is everything that hung on it."""
     if (session := turn.state.sessions.get(event.session)) is not None:
-        _close(turn, session, "disconnected")
+        _close(turn, session, event.how)
 
 
 def _close(turn: Turn, session: Session, how: str) -> None:
@@ -89,41 +97,68 @@ def exited(turn: Turn, event: ProcessExited) -> None:
         if lock.session is None and lock.owner.process == event.process:
             end(turn, lock, "died")
     places.exited(turn, event.process)
+    quarantine.exited(turn, event.process)
 
 
 def restored(turn: Turn, event: Restored) -> None:
-    """What the journal has kept: locks of living owners wait for them, those of dead ones end."""
+    """What the journal has kept: locks of adopted sessions go on, those of other living owners wait for them, and those
+    of dead ones end."""
     state = turn.state
     state.last_token = max(state.last_token, event.highest_token)
     for uuid, reason in event.drains.items():
         if uuid in state.gpus:
             state.gpus[uuid].drained = reason
     for lock in event.locks:
-        lock.session = None
         state.locks[lock.id] = lock
         for uuid in lock.gpus:
             if uuid in state.gpus:
                 state.gpus[uuid].lock = lock.id
                 move(turn, state.gpus[uuid], Step.GRANT)
-        turn.do(Watch(lock.owner.process))
-        if lock.owner.process not in event.alive:
-            end(turn, lock, "died")
-            continue
-        turn.deadlines.set(Alarm.REATTACH_END, lock.id, turn.now + state.settings.reattach_grace)
-        aging.resume(turn, lock)
-        recall.resume(turn, lock)
-        turn.announce("lock.restored", f"{lock.id} of {who(lock.owner)} is kept for its owner", lock=lock.id)
-    places.keep(turn, event.requests, event.alive)
+        session = places.adopted(turn, lock.session, lock.owner)
+        if session is None:
+            _wait_for_owner(turn, lock, event)
+        else:
+            session.locks.add(lock.id)
+            _resume(turn, lock)
+            turn.announce("lock.restored", f"{lock.id} of {who(lock.owner)} goes on", Severity.DEBUG, **_facts(lock))
+    places.keep(turn, event)
     for uuid, entry in event.quarantines.items():
         if uuid in state.gpus and state.gpus[uuid].state is GpuState.FREE:
-            quarantine.enter(turn, uuid, entry)
+            quarantine.resume(turn, uuid, entry)
     regate_all(turn)
 
 
+def _wait_for_owner(turn: Turn, lock: Lock, event: Restored) -> None:
+    """Its connection was lost with the earlier daemon, if not before."""
+    disconnected = lock.session in event.ended
+    lock.session = None
+    turn.do(Watch(lock.owner.process))
+    if lock.owner.process not in event.alive:
+        end(turn, lock, "died")
+    elif disconnected:
+        end(turn, lock, "disconnected")
+    else:
+        turn.deadlines.set(Alarm.REATTACH_END, lock.id, turn.now + turn.state.settings.reattach_grace)
+        _resume(turn, lock)
+        turn.announce("lock.restored", f"{lock.id} of {who(lock.owner)} is kept for its owner", **_facts(lock))
+
+
+def _resume(turn: Turn, lock: Lock) -> None:
+    """Its deadlines, and what its holder may not have heard any more."""
+    aging.resume(turn, lock)
+    recall.resume(turn, lock)
+    aging.tell(turn, lock)
+    recall.tell(turn, lock)
+
+
 def not_back(turn: Turn, lock_id: str) -> None:
-    """The owner lives, but has not come back for its lock within the grace: as if it had disconnected."""
+    """The owner lives, but has not come back for its lock within the grace. It has not let go of it, either."""
     lock = turn.state.locks[lock_id]
     turn.announce(
-        "lock.abandoned", f"{who(lock.owner)} has not come back for {lock.id}", Severity.WARNING, lock=lock.id
+        "lock.abandoned", f"{who(lock.owner)} has not come back for {lock.id}", Severity.WARNING, **_facts(lock)
     )
     end(turn, lock, "abandoned")
+
+
+def _facts(lock: Lock) -> dict[str, object]:
+    return {"lock": lock.id, "gpus": list(lock.gpus), "pid": lock.owner.process.pid}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .actions import Action, Announce, Answer, Refusal, Refuse, Severity
 from .deadlines import Deadlines
-from .model import COUNTER_BITS, Process, State
+from .model import COUNTER_BITS, Process, Request, State
 from .queue import Queue
 
 
@@ -25,6 +25,7 @@ class Turn:
         "requests_made",
         "sessions_of",
         "state",
+        "turned_away",
         "unsettled",
     )
 
@@ -37,6 +38,9 @@ class Turn:
         """GPUs in quarantine that the driver is being asked about."""
         self.sessions_of: dict[Process, set[int]] = {}
         self.requests_made = 0
+        self.turned_away: dict[tuple[object, ...], tuple[Request, str, float, int]] = {}
+        """Requests that were refused without a wait and are not recorded yet, by what they have in common; see
+        `unmet`."""
         self.epoch = 0
         """The highest epoch of the leases that this daemon has had; 0 before the first claim."""
         self.unsettled = False
@@ -51,7 +55,7 @@ class Turn:
         self.actions.append(Answer(session, msgid, result))
 
     def refuse(
-        self, session: int, msgid: int, code: str, message: str, hint: str | None = None, /, **data: object
+        self, session: int, msgid: int | None, code: str, message: str, hint: str | None = None, /, **data: object
     ) -> None:
         self.actions.append(Refuse(session, msgid, Refusal(code, message, hint, data)))
 

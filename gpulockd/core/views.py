@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from .actions import Refusal, Refused
 from .forms import SCHEMA_VERSION, Document, finite, gpu_view, lock_view, owner_view, request_view
-from .model import Gpu, GpuState, LeaseState, Lock, Request, State
+from .model import Gpu, GpuProcess, GpuState, LeaseState, Lock, Quarantine, Request, State
 from .placement import find, gates, reachable
 
 
@@ -60,6 +60,8 @@ def why(state: State, now: float, subject: str) -> Document:
             commands = [f"gpulockctl describe {gpu.identity.index}"]
             if gpu.lock is not None:
                 commands.append(f"gpulockctl revoke {gpu.lock}")
+            if gpu.quarantine is not None and gpu.quarantine.awaited:
+                commands.append(_make_clear(gpu, gpu.quarantine))
             if gpu.drained is not None:
                 commands.append(f"gpulockctl undrain {gpu.identity.index}")
         case Lock() as lock:
@@ -111,12 +113,39 @@ def _why_gpu(state: State, gpu: Gpu, now: float) -> list[str]:
         entry = gpu.quarantine
         reasons.append(f"{name} is in quarantine for {now - entry.since:.1f} s after {entry.lock} ({entry.reason})")
         reasons.extend(
-            f"pid {culprit.pid} ({culprit.user or 'unknown user'}) of {entry.lock} is still on it: {culprit.command}"
+            f"pid {culprit.pid} ({_whereabouts(culprit)}) of {entry.lock} is still on it: {culprit.command}"
             for culprit in entry.culprits
         )
+        if entry.awaited and not entry.culprits:
+            reasons.append(_awaited(entry))
     if gpu.lock is not None:
         reasons.extend(_why_lock(state.locks[gpu.lock], now))
     return reasons
+
+
+def _whereabouts(process: GpuProcess) -> str:
+    """User, container and memory, as far as they are known."""
+    container = f", in container {process.container}" if process.container else ""
+    memory = "" if process.memory is None else f", {process.memory / 2**30:.1f} GiB"
+    return f"{process.user or 'unknown user'}{container}{memory}"
+
+
+def _make_clear(gpu: Gpu, entry: Quarantine) -> str:
+    process = entry.holder.process
+    return f"gpulockctl revoke {gpu.identity.index}" if process.start_time == 0 else f"kill {process.pid}"
+
+
+def _awaited(entry: Quarantine) -> str:
+    holder = entry.holder.process
+    if holder.start_time == 0:
+        return (
+            f"pid {holder.pid} had {entry.lock} and cannot be seen from here, so nobody can tell whether it has ended;"
+            " an administrator who knows that it has takes the GPU back"
+        )
+    return (
+        f"pid {holder.pid} had {entry.lock} and lives; where the driver cannot tell who is on a GPU, only its end makes"
+        " it clear"
+    )
 
 
 def _why_lock(lock: Lock, now: float) -> list[str]:

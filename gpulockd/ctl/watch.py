@@ -6,29 +6,20 @@ Nothing is polled: between two events no byte goes to the daemon, and the times 
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, NoReturn
-
-from gpulock.errors import DaemonUnavailable
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from .context import Context
-from .render.look import look_of
+from .live import BREATHER, Live, ended_by_signal
+from .render.look import Look
 from .render.status import picture
 from .render.text import Text
-from .render.ticking import later
 from .screen import Screen
 
 if TYPE_CHECKING:
     import gpulock
     from gpulock.documents import StatusDocument
-
-TICK = 1.0
-"""Seconds between two pictures when nothing happens."""
-BREATHER = 0.25
-"""Seconds between two questions to the daemon, however much happens."""
 
 
 def watch(context: Context) -> int:
@@ -36,7 +27,7 @@ def watch(context: Context) -> int:
     if context.as_json or not context.look.terminal:
         _stream(context)
     else:
-        with contextlib.suppress(KeyboardInterrupt), _ended_by_signal(), Screen(context.out) as screen:
+        with contextlib.suppress(KeyboardInterrupt), ended_by_signal(), Screen(context.out) as screen:
             _Watch(context, screen).run()
     return 0
 
@@ -64,61 +55,13 @@ def _news(client: gpulock.Client) -> Iterator[StatusDocument | None]:
             yield None
 
 
-class _Watch:
-    def __init__(self, context: Context, screen: Screen) -> None:
-        self._context = context
-        self._screen = screen
-        self._status: StatusDocument | None = None
-        self._heard_at = 0.0
-        self._drawn = 0
-        """At which tick since then the picture was drawn."""
-
-    def run(self) -> NoReturn:
-        """Raises `DaemonUnavailable` if there was no daemon to begin with; one that goes away is waited for."""
-        while True:
-            try:
-                with self._context.client() as client:
-                    self._follow(client)
-            except DaemonUnavailable as error:
-                if self._status is None:
-                    raise
-                self._draw(error)
-                time.sleep(TICK)
-
-    def _follow(self, client: gpulock.Client) -> None:
+class _Watch(Live):
+    def follow(self, client: gpulock.Client) -> None:
         for status in _news(client):
             if status is not None:
-                self._status, self._heard_at = status, time.monotonic()
-                self._draw()
-            elif self._tick() != self._drawn:
-                self._draw()
+                self.heard(status)
+            else:
+                self.tick()
 
-    def _tick(self) -> int:
-        return int((time.monotonic() - self._heard_at) / TICK)
-
-    def _draw(self, away: DaemonUnavailable | None = None) -> None:
-        assert self._status is not None
-        self._drawn = self._tick()
-        passed = self._drawn * TICK
-        look = look_of(self._context.out, os.environ)._replace(colour=self._context.look.colour)
-        if away is None:
-            lines = picture(later(self._status, passed) if passed else self._status, look)
-        else:
-            notice = f"As it was {passed:.0f}s ago: {away.message}. Trying again."
-            lines = [*Text(notice, "bad").wrap(look.width), *picture(self._status, look)]
-        self._screen.draw(lines, look)
-
-
-@contextlib.contextmanager
-def _ended_by_signal() -> Iterator[None]:
-    """SIGTERM and SIGHUP unwind like Ctrl-C does: the terminal must be given back."""
-
-    def leave(number: int, _: object) -> NoReturn:
-        raise SystemExit(128 + number)
-
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, action in before.items():
-            signal.signal(number, action)
+    def picture(self, status: StatusDocument, look: Look) -> Sequence[Text]:
+        return picture(status, look)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,14 +15,16 @@ from aiohttp.typedefs import Handler, Middleware
 
 from gpulock.documents import StatusDocument
 
+from . import pagefiles
 from .answers import MonitorConfig
+from .feed import Feed
 from .health import health_of
 from .metrics import Metrics
 from .monitoring import History, Knowledge
 from .openapi import describe
 from .recently import Recently
-from .refusals import errors_as_json, refusing_other_hosts
-from .routes import METRICS, OPENAPI, ROUTES, Route
+from .refusals import errors_as_json, refuse_other_sites, refusing_other_hosts
+from .routes import BOARD, METRICS, OPENAPI, PAGE, PAGE_FILE, ROUTES, Route
 
 FRESH = 1.0
 """Seconds for which an answer is good enough for others who ask the same."""
@@ -35,6 +38,7 @@ class Sources:
     metrics: Metrics
     history: History
     monitor: MonitorConfig
+    feed: Feed
 
 
 class _Reply(NamedTuple):
@@ -56,6 +60,9 @@ def application(sources: Sources, own_names: Collection[str] | None, fresh: floa
     app = web.Application(middlewares=guards)
     for route in ROUTES:
         app.router.add_get(route.path, pages.showing(route))
+    app.router.add_get(PAGE, _serving({pagefiles.INDEX: pagefiles.read(pagefiles.INDEX)}))
+    app.router.add_get(PAGE_FILE, _serving({name: pagefiles.read(name) for name in pagefiles.FILES}))
+    app.router.add_get(BOARD, pages.board)
     app.router.add_get(METRICS, pages.metrics)
     app.router.add_get(OPENAPI, pages.description)
     return app
@@ -80,6 +87,21 @@ class _Pages:
         accept = request.headers.get("Accept", "")
         return self._replies.get((METRICS, accept), lambda: self._exposition(accept)).response()
 
+    async def board(self, request: web.Request) -> web.StreamResponse:
+        """Server-sent events until the reader goes, falls behind, or the daemon stops."""
+        if (refusal := refuse_other_sites(request)) is not None:
+            return refusal
+        headers = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store"}
+        if request.method == "HEAD":
+            return web.Response(headers=headers)
+        async with self._sources.feed.joined(lambda: _cut_off(request)) as frames:
+            response = web.StreamResponse(headers=headers)
+            await response.prepare(request)
+            with contextlib.suppress(ConnectionResetError):
+                async for frame in frames:
+                    await response.write(frame)
+        return response
+
     async def description(self, _: web.Request) -> web.Response:
         """Made once, beside the loop: it reads what the sources say of each form."""
         if self._described is None:
@@ -96,6 +118,25 @@ class _Pages:
 
     def _exposition(self, accept: str) -> _Reply:
         return _Reply(*self._sources.metrics.exposition(self._sources.status(), accept))
+
+
+def _serving(files: Mapping[str, pagefiles.PageFile]) -> Handler:
+    """Serves the one that the path names; one that names none means the page itself."""
+
+    async def serve(request: web.Request) -> web.Response:
+        file = files.get(request.match_info.get("file", pagefiles.INDEX))
+        if file is None:
+            raise web.HTTPNotFound
+        response = web.Response(body=file.body, headers={**pagefiles.HEADERS, "Content-Type": file.kind})
+        response.force_close()  # a browser would keep half a dozen connections for a page that needs one
+        return response
+
+    return serve
+
+
+def _cut_off(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
 
 
 def _asked(route: Route, request: web.Request) -> tuple[str, ...]:

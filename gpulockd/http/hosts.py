@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Collection
+from functools import lru_cache
 
 
+@lru_cache(maxsize=64)  # scrapers call it by one name, again and again
 def is_loopback(host: str) -> bool:
     """Of an address or a name, without its port."""
     name = host.strip("[]").rstrip(".").lower()

@@ -9,9 +9,13 @@ from aiohttp.typedefs import Handler, Middleware
 
 from ..ports import Unavailable
 from .answers import FailureAnswer
+from .feed import Crowded
 from .hosts import is_ours
 from .monitoring import UnknownGpu
 from .routes import paths
+
+AFTER_A_CROWD = 10
+"""Seconds after which there may be room again."""
 
 
 @web.middleware
@@ -27,6 +31,10 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         return _failure(error.status, f"there is nothing at {request.path}", f"there are {', '.join(paths())}")
     except UnknownGpu as error:
         return _failure(404, str(error), "/api/v1/status lists them, as gpulockctl status does")
+    except Crowded as error:
+        response = _failure(503, str(error), "close some status pages, or read /api/v1/status now and then")
+        response.headers["Retry-After"] = str(AFTER_A_CROWD)
+        return response
     except Unavailable as error:
         return _failure(503, str(error), "gpulockctl doctor")
 
@@ -43,6 +51,14 @@ def refusing_other_hosts(own: Collection[str]) -> Middleware:
         return await handler(request)
 
     return refuse
+
+
+def refuse_other_sites(request: web.Request) -> web.Response | None:
+    """For what costs something as long as it is open: a web page of somebody else could open it in a browser on this
+    host, though it could not read it. A browser says which page asks; None: it may."""
+    if request.headers.get("Sec-Fetch-Site", "none") in ("none", "same-origin"):
+        return None
+    return _failure(403, f"{request.path} is for this host's own status page", "open / itself")
 
 
 def _failure(status: int, message: str, hint: str) -> web.Response:

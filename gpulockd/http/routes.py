@@ -107,6 +107,9 @@ ROUTES = (
         is_health=True,
     ),
 )
+PAGE = "/"
+PAGE_FILE = "/page/{file}"
+BOARD = "/api/v1/board"
 METRICS = "/metrics"
 OPENAPI = "/api/v1/openapi.json"
 
@@ -115,6 +118,9 @@ def paths() -> Mapping[str, str]:
     """Every path, and what it answers."""
     return {
         **{route.path: route.meaning for route in ROUTES},
+        BOARD: "what the status page shows, as server-sent events for as long as it is read",
+        PAGE: "the status page, for browsers",
+        PAGE_FILE: "what that page is made of",
         METRICS: "the daemon in figures, for Prometheus",
         OPENAPI: "the description of all of these, as OpenAPI",
     }

@@ -1,4 +1,4 @@
-"""Serves health, status and metrics over HTTP, inside the daemon's loop and never in its way.
+"""Serves health, status, metrics and the status page over HTTP, inside the daemon's loop and never in its way.
 
 Connections are few, bounded and short-lived when idle: whoever opens thousands of them takes no file descriptor from
 those who want a GPU.
@@ -16,14 +16,17 @@ from aiohttp import web
 
 from gpulock.documents import StatusDocument
 
+from ..core.actions import Announce
 from ..ports import Ended, StartupRefused
 from .answers import MonitorConfig
 from .application import FRESH, Sources, application
+from .feed import MAX_STREAMS, Feed
 from .hosts import is_loopback
 from .metrics import Metrics
 from .monitoring import History
 
-MAX_CONNECTIONS = 128
+MAX_CONNECTIONS = 128 + MAX_STREAMS
+"""So that open status pages leave as many for scrapers as there are without them."""
 IDLE_LIMIT = 75.0
 """Seconds that a connection may be silent: longer than the usual pause between two scrapes."""
 FAREWELL = 1.0
@@ -62,7 +65,8 @@ class HttpServer:
         again for `fresh` seconds."""
         self._host = host
         self._port = port
-        self._sources = Sources(status, metrics, history, monitor)
+        self._feed = Feed(status, history)
+        self._sources = Sources(status, metrics, history, monitor, self._feed)
         self._names = names if is_loopback(host) else None
         self._fresh = fresh
         self._runner: web.AppRunner | None = None
@@ -83,6 +87,7 @@ class HttpServer:
             keepalive_timeout=IDLE_LIMIT,
             shutdown_timeout=FAREWELL,
             handle_signals=False,
+            handler_cancellation=True,  # a status page that is closed is written to no more
         )
         await runner.setup()
         self._runner = runner
@@ -91,6 +96,10 @@ class HttpServer:
         except OSError as error:
             await self.stop()
             raise _refused(self._host, self._port, error) from error
+
+    def observe(self, announce: Announce) -> None:
+        """A `ports.Observer`: what has happened is to be seen."""
+        self._feed.observe(announce)
 
     def application(self) -> web.Application:
         """Its routes, which an audit of the documents looks at too."""
@@ -102,6 +111,7 @@ class HttpServer:
         runner, self._runner = self._runner, None
         if listener is not None:
             listener.close()
+        self._feed.close()
         if runner is not None:
             await runner.cleanup()
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 from ..core.actions import Announce
 from ..core.canary import VARIANTS, Course
+from ..ports import WITH_ITS_HOLDER
 from .histogram import Histogram
 from .recent import Recent
 
@@ -17,9 +18,19 @@ OUTCOMES = ("granted", "timeout", "busy", "refused", "deadlock", "cancelled", "w
 """How a request can end: `busy` did not want to wait, `withdrawn` lost its client."""
 WAITED = ("granted", "timeout", "cancelled", "withdrawn")
 """The outcomes that some time of waiting can come before."""
-ENDS = ("released", "disconnected", "died", "abandoned", "revoked", "max-hold", "stalled", "lease-lost", "other")
+ENDS = (
+    "released",
+    "disconnected",
+    "died",
+    "cut-off",
+    "abandoned",
+    "revoked",
+    "max-hold",
+    "stalled",
+    "lease-lost",
+    "other",
+)
 """How a lock can end: by its holder, with its holder, or by being taken back."""
-WITH_ITS_HOLDER = ("released", "disconnected", "died")
 LOST = tuple(end for end in ENDS if end not in WITH_ITS_HOLDER)
 """The ends against the will of its holder."""
 LEVELS = ("warning", "soft", "overdue")

@@ -1,7 +1,8 @@
-"""SQLite record of locks and history: written before anybody is told."""
+"""The record of locks and history, in SQLite and a log: written before anybody is told."""
 
 from __future__ import annotations
 
+from .past import Bounds
 from .sqlite import SqliteJournal
 
-__all__ = ["SqliteJournal"]
+__all__ = ["Bounds", "SqliteJournal"]

@@ -16,10 +16,11 @@ from ..core.actions import (
     QuarantineSet,
     Record,
     RequestLeft,
+    RequestUnmet,
     RequestWaits,
 )
 from ..ports import Clock
-from .rows import ended_values, lock_values, quarantine_row, request_values
+from .rows import ended_values, lock_values, quarantine_row, request_values, unmet_values
 
 
 class Kind(IntEnum):
@@ -39,12 +40,14 @@ class Kind(IntEnum):
     """GPU, `quarantine_row` or None"""
     DRAINED = 6
     """GPU, reason or None, by whom, when"""
+    UNMET = 7
+    """id, `unmet_values`"""
 
 
 Entry: TypeAlias = Sequence[Any]
 
 # Looking a member up in its class costs as much as the rest of an entry.
-GRANTED, CHANGED, ENDED, WAITS, LEFT, QUARANTINED, DRAINED = map(int, Kind)
+GRANTED, CHANGED, ENDED, WAITS, LEFT, QUARANTINED, DRAINED, UNMET = map(int, Kind)
 
 
 def entry_of(record: Record, clock: Clock) -> Entry:
@@ -73,6 +76,11 @@ def _left(record: RequestLeft, _: Clock) -> Entry:
     return (LEFT, record.request)
 
 
+def _unmet(record: RequestUnmet, clock: Clock) -> Entry:
+    request = record.request
+    return (UNMET, request.id, unmet_values(request, record.at, booted_at(clock), record.how, record.times))
+
+
 def _quarantined(record: QuarantineSet, _: Clock) -> Entry:
     quarantine = record.quarantine
     return (QUARANTINED, record.gpu, None if quarantine is None else quarantine_row(record.gpu, quarantine))
@@ -88,6 +96,7 @@ _ENTRIES: Mapping[type[Record], Callable[[Any, Clock], Entry]] = {
     LockEnded: _ended,
     RequestWaits: _waits,
     RequestLeft: _left,
+    RequestUnmet: _unmet,
     QuarantineSet: _quarantined,
     DrainSet: _drained,
 }

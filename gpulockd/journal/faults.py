@@ -1,7 +1,8 @@
-"""What to do when SQLite cannot work, by its error codes."""
+"""What to do when SQLite or the kernel cannot work, by their error codes."""
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from pathlib import Path
 
@@ -16,10 +17,23 @@ _REMEDIES = {
     sqlite3.SQLITE_NOMEM: "the machine has no memory left",
 }
 
+_LIKE = {
+    errno.ENOSPC: sqlite3.SQLITE_FULL,
+    errno.EDQUOT: sqlite3.SQLITE_FULL,
+    errno.EROFS: sqlite3.SQLITE_READONLY,
+    errno.EACCES: sqlite3.SQLITE_PERM,
+    errno.EPERM: sqlite3.SQLITE_PERM,
+    errno.ENOMEM: sqlite3.SQLITE_NOMEM,
+}
+"""What the kernel says, in SQLite's words; the rest is trouble with the disk."""
 
-def remedy(error: sqlite3.Error, file: Path) -> str | None:
+
+def remedy(error: sqlite3.Error | OSError, file: Path) -> str | None:
     """The way out where the surroundings are at fault; None where the file is."""
-    # An error that Python raises by itself has no code.
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if isinstance(error, OSError):
+        code = _LIKE.get(error.errno or 0, sqlite3.SQLITE_IOERR)
+    else:
+        # An error that Python raises by itself has no code.
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     found = _REMEDIES.get(code)
     return found and found.format(file=file, directory=file.parent)

@@ -9,28 +9,37 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ..core.model import GpuProcess, Levels, Lock, LockState, Owner, Process, Quarantine, Recall, Request, Wish
-from ..ports import Ended
+from ..core.model import GpuProcess, Levels, Lock, LockState, Owner, Process, Quarantine, Recall, Request, Usage, Wish
+from ..ports import Ended, Stranger, Unmet
 
 Value = str | int | float | None
 
 LOCK_COLUMNS = (
     "token", "id", "pid", "start_time", "boot_id", "uid", "gid", "user", "command", "container", "admin", "reattach",
-    "wish", "queued_at", "granted_at", "ends_at", "state", "recall", "depth", "beat_at", "progress", "note",
+    "wish", "queued_at", "granted_at", "ends_at", "state", "recall", "depth", "beat_at", "progress", "note", "usage",
+    "session",
 )  # fmt: skip
-REQUEST_COLUMNS = ("id", "owner", "reattach", "wish", "queued_at", "rank_at", "rank_number", "overtaken")
+REQUEST_COLUMNS = (
+    "id", "owner", "reattach", "wish", "queued_at", "rank_at", "rank_number", "overtaken", "session", "msgid",
+)  # fmt: skip
 QUARANTINE_COLUMNS = ("gpu", "since", "lock", "holder", "reason", "culprits")
 HISTORY_COLUMNS = (
     "token", "lock", "gpus", "user", "uid", "pid", "command", "task", "waited", "held", "granted_at", "ended_at",
-    "how", "ended_by",
+    "how", "ended_by", "profile", "container", "watched", "idle", "peak_memory", "strangers",
 )  # fmt: skip
+UNMET_COLUMNS = (
+    "request", "user", "uid", "pid", "command", "container", "task", "profile", "wanted", "waited", "ended_at", "how",
+    "times",
+)  # fmt: skip
+NOTHING_SEEN = ("", "", 0.0, 0.0, None, ())
+"""What the last of `HISTORY_COLUMNS` hold where nothing is known of it."""
 
 OWNER_FIELDS = ("process", "uid", "gid", "user", "command", "container", "admin")
 WISH_FIELDS = (
     "count", "selectors", "wait_timeout", "max_hold", "priority", "task", "profile", "labels", "within", "notify",
     "levels", "default_hold", "variant",
 )  # fmt: skip
-_WISH, _ENDS_AT, _RECALL = map(LOCK_COLUMNS.index, ("wish", "ends_at", "recall"))
+_WISH, _ENDS_AT, _RECALL, _USAGE = map(LOCK_COLUMNS.index, ("wish", "ends_at", "recall", "usage"))
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
@@ -61,20 +70,23 @@ def lock_values(lock: Lock) -> tuple[Any, ...]:
         lock.beat_at,
         lock.progress,
         lock.note,
+        None if lock.usage is None else asdict(lock.usage),
+        lock.session,
     )
 
 
 def lock_row(values: Sequence[Any]) -> tuple[Value, ...]:
-    """From `lock_values`."""
-    row = list(values)
+    """From `lock_values`, of an older version too: columns have been added at the end."""
+    row = [*values, *_missing(values, LOCK_COLUMNS)]
     row[_WISH] = _wish_text(values[_WISH])
     row[_ENDS_AT] = _finite(values[_ENDS_AT])
     row[_RECALL] = None if values[_RECALL] is None else _recall_text(values[_RECALL])
+    row[_USAGE] = None if row[_USAGE] is None else _encode(row[_USAGE])
     return tuple(row)
 
 
 def read_lock(row: sqlite3.Row, gpus: tuple[str, ...]) -> Lock:
-    """Its connection is not known: it went with the daemon that wrote the row."""
+    """Its session is that of the daemon that wrote the row."""
     return Lock(
         id=row["id"],
         token=row["token"],
@@ -88,7 +100,7 @@ def read_lock(row: sqlite3.Row, gpus: tuple[str, ...]) -> Lock:
             container=row["container"],
             admin=bool(row["admin"]),
         ),
-        session=None,
+        session=row["session"],
         reattach=row["reattach"],
         wish=_read_wish(json.loads(row["wish"])),
         queued_at=row["queued_at"],
@@ -100,6 +112,7 @@ def read_lock(row: sqlite3.Row, gpus: tuple[str, ...]) -> Lock:
         beat_at=row["beat_at"],
         progress=row["progress"],
         note=row["note"],
+        usage=None if row["usage"] is None else _read_usage(json.loads(row["usage"])),
     )
 
 
@@ -113,21 +126,25 @@ def request_values(request: Request) -> tuple[Any, ...]:
         request.queued_at,
         *request.rank,
         request.overtaken,
+        request.session,
+        request.msgid,
     )
 
 
 def request_row(values: Sequence[Any]) -> tuple[Value, ...]:
-    """From `request_values`."""
-    name, owner, reattach, wish, *rest = values
+    """From `request_values`, of an older version too: columns have been added at the end."""
+    whole: list[Any] = [*values, *_missing(values, REQUEST_COLUMNS)]
+    name, owner, reattach, wish, *rest = whole
     return (name, _owner_text(owner), reattach, _wish_text(wish), *rest)
 
 
 def read_request(row: sqlite3.Row) -> Request:
-    """Neither its connection nor its message id is known, nor what GPUs there are for it."""
+    """Its session is that of the daemon that wrote the row, 0 where that is not known; what GPUs there are for it is
+    not."""
     return Request(
         id=row["id"],
-        session=0,
-        msgid=0,
+        session=row["session"] or 0,
+        msgid=row["msgid"] or 0,
         owner=_read_owner(json.loads(row["owner"])),
         wish=_read_wish(json.loads(row["wish"])),
         candidates=frozenset(),
@@ -161,12 +178,12 @@ def read_quarantine(row: sqlite3.Row) -> Quarantine:
 
 
 def ended_values(lock: Lock, ended_at: float, booted_at: float, how: str, by: str) -> tuple[Any, ...]:
-    """By `HISTORY_COLUMNS`, with plain values where the table has JSON.
+    """By `HISTORY_COLUMNS`, with plain values where the table has JSON; without the last where they are not known.
 
     `booted_at`: the wall clock when the boot clock stood at 0, for the two times that people read.
     """
     owner = lock.owner
-    return (
+    values = (
         lock.token,
         lock.id,
         lock.gpus,
@@ -181,25 +198,68 @@ def ended_values(lock: Lock, ended_at: float, booted_at: float, how: str, by: st
         booted_at + ended_at,
         how,
         by,
+        lock.wish.profile,
+        owner.container,
     )
+    if (usage := lock.usage) is None:
+        return values
+    strangers = [(process.pid, process.user, process.command) for process in usage.foreign]
+    return (*values, usage.watched, usage.idle, usage.peak_memory, strangers)
 
 
 def history_row(values: Sequence[Any]) -> tuple[Value, ...]:
     """From `ended_values`."""
-    token, lock, gpus, *rest = values
-    return (token, lock, _encode(gpus), *rest)
+    token, lock, gpus, *rest, strangers = _whole(values)
+    return (token, lock, _encode(gpus), *rest, _encode(strangers) if strangers else "[]")
 
 
 def ended_from(values: Sequence[Any]) -> Ended:
     """From `ended_values`."""
-    named = dict(zip(HISTORY_COLUMNS, values, strict=True))
+    named = dict(zip(HISTORY_COLUMNS, _whole(values), strict=True))
     named["gpus"], named["by"] = tuple(named["gpus"]), named.pop("ended_by")
+    named["strangers"] = tuple(Stranger(*stranger) for stranger in named["strangers"])
     return Ended(**named)
 
 
-def read_ended(row: sqlite3.Row) -> Ended:
-    token, lock, gpus, *rest = (row[column] for column in HISTORY_COLUMNS)
-    return ended_from((token, lock, json.loads(gpus), *rest))
+def read_ended(row: Sequence[Any]) -> Ended:
+    """From a row of `HISTORY_COLUMNS`."""
+    token, lock, gpus, *rest, strangers = row
+    return ended_from((token, lock, json.loads(gpus), *rest, () if strangers == "[]" else json.loads(strangers)))
+
+
+def _whole(values: Sequence[Any]) -> Sequence[Any]:
+    """`ended_values` with what they left out, and what versions before the fifth did not know."""
+    missing = len(HISTORY_COLUMNS) - len(values)
+    return (*values, *NOTHING_SEEN[-missing:]) if missing else values
+
+
+def unmet_values(request: Request, ended_at: float, booted_at: float, how: str, times: int) -> tuple[Any, ...]:
+    """By `UNMET_COLUMNS`, as they stand in the table."""
+    owner, wish = request.owner, request.wish
+    return (
+        request.id,
+        owner.user,
+        owner.uid,
+        owner.process.pid,
+        owner.command,
+        owner.container,
+        wish.task,
+        wish.profile,
+        wish.count,
+        ended_at - request.queued_at,
+        booted_at + ended_at,
+        how,
+        times,
+    )
+
+
+def unmet_from(values: Sequence[Any]) -> Unmet:
+    """From `unmet_values`, or a row of the table."""
+    return Unmet(**dict(zip(UNMET_COLUMNS, values, strict=True)))
+
+
+def _missing(values: Sequence[Any], columns: Sequence[str]) -> list[None]:
+    return [None] * (len(columns) - len(values))
 
 
 def _owner_values(owner: Owner) -> tuple[Any, ...]:
@@ -273,6 +333,10 @@ def _recall_text(values: Mapping[str, Any]) -> str:
 
 def _read_recall(kept: Mapping[str, Any]) -> Recall:
     return Recall(**{**kept, "deadline": _endless(kept["deadline"])})
+
+
+def _read_usage(kept: Mapping[str, Any]) -> Usage:
+    return Usage(**{**kept, "foreign": tuple(GpuProcess(**process) for process in kept["foreign"])})
 
 
 def _finite(seconds: float) -> float | None:

@@ -1,9 +1,10 @@
-"""The journal: one SQLite file in the state directory, written in one statement per turn of the engine.
+"""The journal: a SQLite file in the state directory, and beside it a log that is written once per turn of the engine.
 
-A turn is appended whole to a table of turns, in plain values, and that is its commit: it outlives the process at once
-(SIGKILL at any instruction), and a power cut as soon as the system has written its pages: a power cut ends every holder
-anyway. What the laws ask of it was checked before, by the `Ledger`. The other tables, which say what is live and what
-was, have their turns entered many at a time; what is not entered yet is read from the turns at the next start.
+A turn is appended whole to the log, in plain values, and that is its commit: it outlives the process at once (SIGKILL
+at any instruction), and a power cut as soon as the system has written its pages: a power cut ends every holder anyway.
+What the laws ask of it was checked before, by the `Ledger`. The tables, which say what is live and what was, have their
+turns entered many at a time, and say up to which; what is not entered yet is read from the log at the next start. To
+have SQLite write each turn takes it a dozen system calls and tens of microseconds, half of what a cycle costs.
 
 Only tokens must not fall even over a power cut, so epochs are forced to the disk, and the first start after a boot
 takes every token of the last epoch for given.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import math
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -21,23 +23,26 @@ from pathlib import Path
 
 from ..core.actions import DrainSet, LockChanged, QuarantineSet, Record
 from ..core.model import COUNTER_BITS, Lock, Quarantine
-from ..ports import Clock, Ended, Saved, StartupRefused, Unavailable
+from ..ports import ALL, Clock, Ended, Saved, Sought, StartupRefused, Total, Unavailable, Unmet
 from .checkpoint import Checkpointer
 from .database import damaged, open_journal
 from .directory import StateDirectory
-from .entries import ENDED, Entry, booted_at, decode, encode, entry_of
+from .entries import booted_at, decode, encode, entry_of
 from .faults import remedy
-from .rows import ended_from
+from .past import Bounds, Past, Turn
 from .tables import Tables
+from .turns import lost, open_log
 
 FILE = "journal.sqlite"
-HISTORY_ROWS = 20_000
-CHECKPOINT_RECORDS = 256
+LOG = "journal.sqlite-turns"
+CHECKPOINT_RECORDS = 16 * 1024
+"""Some 3 MiB of SQLite's log. The first commit after a checkpoint waits for the disk, to begin that log anew, and the
+event loop with it: that is to be rare."""
 TURNS_TO_ENTER = 256
 """So many turns are entered into the tables together: rarely enough that the pause does not show, and often enough that
 it stays one of a few milliseconds."""
 
-APPEND = "INSERT OR REPLACE INTO turns (number, entries) VALUES (?, ?)"
+UNBOUNDED = Bounds(math.inf, 1 << 62)
 
 log = logging.getLogger(__name__)
 
@@ -50,22 +55,32 @@ class SqliteJournal:
     `sqlite3.IntegrityError`: no fault of the disk, and not to be tried again.
     """
 
-    def __init__(self, state_dir: Path, clock: Clock, *, history_rows: int = HISTORY_ROWS) -> None:
+    def __init__(self, state_dir: Path, clock: Clock, bounds: Bounds = UNBOUNDED) -> None:
+        """`bounds` of what is kept of the past."""
         self._clock = clock
-        self._pending: list[list[Entry]] = []
+        self._pending: list[Turn] = []
         """The turns that are not in the tables yet, in their order."""
-        self._number = 0
-        """That of the last turn."""
         with contextlib.ExitStack() as opened:
             self._directory = opened.enter_context(contextlib.closing(StateDirectory(state_dir)))
             self.file = state_dir / FILE
             self._db = opened.enter_context(contextlib.closing(open_journal(self.file)))
             self._db.row_factory = sqlite3.Row
             self._execute = self._db.execute
-            self._tables = Tables(self._db, history_rows)
+            self._tables = Tables(self._db, bounds, clock.wall)
+            self._past = opened.enter_context(
+                contextlib.closing(Past(self.file, bounds, clock.wall, lambda: tuple(self._pending)))
+            )
             self._directory.sync()
             self._checkpointer = opened.enter_context(contextlib.closing(Checkpointer(self.file, CHECKPOINT_RECORDS)))
-            self._take_up()
+            with self._reading_what_was_kept():
+                meta = self._tables.meta()
+            same_boot = meta["boot_id"] == clock.boot_id
+            self._number: int = meta["turn"]
+            """That of the last turn."""
+            self._log = opened.enter_context(
+                contextlib.closing(open_log(state_dir / LOG, meta["log"], same_boot=same_boot))
+            )
+            self._take_up(same_boot=same_boot)
             self._enter_boot()
             with self._reading_what_was_kept():
                 self._ledger = self._tables.ledger()
@@ -84,13 +99,12 @@ class SqliteJournal:
         if not entries:
             return
         try:
-            # A try that failed may have been carried out: the next one has the same number, and replaces it.
-            self._execute(APPEND, (self._number + 1, encode(entries)))
-        except sqlite3.DatabaseError as error:
+            self._log.append(self._number + 1, encode(entries))
+        except OSError as error:
             raise self._unavailable("write", error) from error
         self._number += 1
         self._ledger = ledger
-        self._pending.append(entries)
+        self._pending.append((self._number, entries))
         # An administrator's word should not be lost with the power; locks are, with their holders.
         lasting = any(type(record) is DrainSet for record in records)
         if lasting or len(self._pending) % TURNS_TO_ENTER == 0:
@@ -103,48 +117,63 @@ class SqliteJournal:
             self._execute("UPDATE meta SET epoch = ? WHERE epoch < ?", (epoch, epoch))
         self._ledger = self._ledger.with_epoch(epoch)
 
-    def history(
-        self, limit: int, gpu: str | None = None, user: str | None = None, task: str | None = None
-    ) -> list[Ended]:
-        """Locks that have ended, the latest first. Raises `Unavailable`. May be called in another thread."""
-        limit = max(limit, 0)
-        pending = [ended_from(entry[3]) for turn in list(self._pending) for entry in turn if entry[0] == ENDED]
-        latest = [
-            ended
-            for ended in reversed(pending)
-            if (gpu is None or gpu in ended.gpus) and user in (None, ended.user) and task in (None, ended.task)
-        ]
-        try:
-            entered = self._tables.history(limit, gpu, user, task)
-        except sqlite3.DatabaseError as error:
-            raise self._unavailable("read", error) from error
-        known = {ended.token for ended in latest}  # the others were entered between the two looks
-        return [*latest, *(ended for ended in entered if ended.token not in known)][:limit]
+    def history(self, limit: int, sought: Sought = ALL) -> list[Ended]:
+        with self._reading_the_past():
+            return self._past.locks(limit, sought)
+
+    def unmet(self, limit: int, sought: Sought = ALL) -> list[Unmet]:
+        with self._reading_the_past():
+            return self._past.requests(limit, sought)
+
+    def totals(self, sought: Sought = ALL) -> list[Total]:
+        with self._reading_the_past():
+            return self._past.totals(sought)
 
     def close(self) -> None:
         self._try_to_enter_pending()
+        if not self._pending:
+            self._part_with_log()
         self._open.close()
 
-    def _take_up(self) -> None:
-        """Enters the turns that the daemon before could not."""
+    def _part_with_log(self) -> None:
+        """A journal that is closed is one file."""
+        try:
+            self._execute("UPDATE meta SET log = x''")
+            self._log.file.unlink()
+        except (sqlite3.DatabaseError, OSError) as error:
+            log.warning("%s stays beside the journal: %s", self._log.file, error)
+
+    def _take_up(self, *, same_boot: bool) -> None:
+        """Enters the turns that the daemon before could not, and begins a log for those of this one."""
         with self._reading_what_was_kept():
             for row in self._execute("SELECT number, entries FROM turns ORDER BY number"):
                 self._number = row["number"]
-                self._pending.append(decode(row["entries"]))
-        try:
+                self._pending.append((self._number, decode(row["entries"])))
+            try:
+                for number, entries in self._log.after(self._number):
+                    self._number = number
+                    self._pending.append((number, decode(entries)))
+            except ValueError as error:
+                if same_boot:
+                    raise lost(self._log.file, error) from error
+                log.warning("%s ends early, as after a power cut: %s", self._log.file, error)
+        with self._starting():
             with self._reading_what_was_kept():
                 self._enter_pending()
-        except Unavailable as error:
-            raise StartupRefused(str(error), "the daemon grants nothing that it cannot record") from error
+            with self._transaction():
+                self._execute("UPDATE meta SET log = ?", (self._log.begin(),))
 
     def _enter_pending(self) -> None:
         """Raises `Unavailable`."""
         if not self._pending:
             return
         with self._transaction():
-            self._tables.enter(itertools.chain.from_iterable(self._pending))
-            self._execute("DELETE FROM turns WHERE number <= ?", (self._number,))
+            self._tables.enter(itertools.chain.from_iterable(entries for _, entries in self._pending))
+            self._execute("DELETE FROM turns")  # those of an older gpulockd
+            self._execute("UPDATE meta SET turn = ?", (self._number,))
         self._pending = []
+        with contextlib.suppress(OSError):  # what stays in it is known to be entered
+            self._log.clear()
 
     def _try_to_enter_pending(self) -> None:
         """They are committed all the same: what cannot be entered now is entered later, or at the next start."""
@@ -170,21 +199,32 @@ class SqliteJournal:
             kept = self._tables.load()
         highest = (meta["epoch"] + 1 << COUNTER_BITS) - 1 if meta["epoch"] else 0
         later = meta["booted_at"] - booted_at(self._clock)
+        with self._starting(), self._transaction(through_power_cut=True):
+            moved: list[Record] = [LockChanged(_moved_lock(lock, later)) for lock in kept.locks]
+            moved += [
+                QuarantineSet(gpu, _moved_quarantine(quarantine, later)) for gpu, quarantine in kept.quarantines.items()
+            ]
+            self._tables.enter([entry_of(record, self._clock) for record in moved])
+            self._execute("DELETE FROM requests")  # nobody who waited lives
+            self._execute(
+                "UPDATE meta SET highest_token = max(highest_token, ?), boot_id = ?, booted_at = ?",
+                (highest, self._clock.boot_id, booted_at(self._clock)),
+            )
+
+    @contextlib.contextmanager
+    def _starting(self) -> Iterator[None]:
         try:
-            with self._transaction(through_power_cut=True):
-                moved: list[Record] = [LockChanged(_moved_lock(lock, later)) for lock in kept.locks]
-                moved += [
-                    QuarantineSet(gpu, _moved_quarantine(quarantine, later))
-                    for gpu, quarantine in kept.quarantines.items()
-                ]
-                self._tables.enter([entry_of(record, self._clock) for record in moved])
-                self._execute("DELETE FROM requests")  # nobody who waited lives
-                self._execute(
-                    "UPDATE meta SET highest_token = max(highest_token, ?), boot_id = ?, booted_at = ?",
-                    (highest, self._clock.boot_id, booted_at(self._clock)),
-                )
+            yield
         except Unavailable as error:
             raise StartupRefused(str(error), "the daemon grants nothing that it cannot record") from error
+
+    @contextlib.contextmanager
+    def _reading_the_past(self) -> Iterator[None]:
+        """Raises `Unavailable`."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise self._unavailable("read", error) from error
 
     @contextlib.contextmanager
     def _reading_what_was_kept(self) -> Iterator[None]:
@@ -208,19 +248,20 @@ class SqliteJournal:
                 yield
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
             raise
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, OSError) as error:
             raise self._unavailable("write", error) from error
         finally:
             if through_power_cut:
                 self._execute("PRAGMA synchronous = NORMAL")
 
-    def _unavailable(self, verb: str, error: sqlite3.DatabaseError) -> Unavailable:
+    def _unavailable(self, verb: str, error: sqlite3.DatabaseError | OSError) -> Unavailable:
         way_out = remedy(error, self.file) or "the file may be damaged: restart the daemon to have it examined"
-        return Unavailable(f"cannot {verb} the journal {self.file}: {error}; {way_out}", "journal")
+        why = error.strerror if isinstance(error, OSError) else error
+        return Unavailable(f"cannot {verb} the journal {self.file}: {why}; {way_out}", "journal")
 
 
 def _moved_lock(lock: Lock, later: float) -> Lock:
-    recall = lock.recall
+    recall, usage = lock.recall, lock.usage
     return replace(
         lock,
         queued_at=lock.queued_at + later,
@@ -228,6 +269,7 @@ def _moved_lock(lock: Lock, later: float) -> Lock:
         ends_at=lock.ends_at + later,
         beat_at=None if lock.beat_at is None else lock.beat_at + later,
         recall=recall and replace(recall, since=recall.since + later, deadline=recall.deadline + later),
+        usage=usage and replace(usage, seen_until=usage.seen_until + later),
     )
 
 

@@ -6,21 +6,22 @@ A lock that was granted and let go since the last time never gets into them; onl
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from ..ports import Ended, Saved
+from ..ports import Saved
 from .entries import Entry, Kind
 from .ledger import Ledger
+from .past import Bounds
 from .rows import (
     HISTORY_COLUMNS,
     LOCK_COLUMNS,
     QUARANTINE_COLUMNS,
     REQUEST_COLUMNS,
+    UNMET_COLUMNS,
     Value,
     history_row,
     lock_row,
-    read_ended,
     read_lock,
     read_quarantine,
     read_request,
@@ -38,7 +39,13 @@ UPDATE_LOCK = f"UPDATE locks SET {', '.join(f'{column} = ?' for column in LOCK_C
 DELETE_LOCK = "DELETE FROM locks WHERE token = ?"
 DELETE_LOCK_GPU = "DELETE FROM lock_gpus WHERE gpu = ? AND token = ?"
 INSERT_HISTORY = _insert("history", HISTORY_COLUMNS)
-TRIM_HISTORY = "DELETE FROM history WHERE number <= (SELECT max(number) FROM history) - ?"
+INSERT_UNMET = _insert("unmet", UNMET_COLUMNS)
+# Rows stand in the order in which they ended: the oldest are first, and looking at them stops at the first to stay.
+TRIM_BY_NUMBER = "DELETE FROM {0} WHERE number <= (SELECT max(number) FROM {0}) - ?"
+TRIM_BY_AGE = (
+    "DELETE FROM {0} WHERE number < "
+    "coalesce((SELECT number FROM {0} WHERE ended_at >= ? ORDER BY number LIMIT 1), 9223372036854775807)"
+)
 WRITE_REQUEST = _insert("requests", REQUEST_COLUMNS, "INSERT OR REPLACE")
 DELETE_REQUEST = "DELETE FROM requests WHERE id = ?"
 WRITE_QUARANTINE = _insert("quarantines", QUARANTINE_COLUMNS, "INSERT OR REPLACE")
@@ -55,6 +62,7 @@ class _Batch:
         self.changed: dict[int, Sequence[Any]] = {}
         self.gone: dict[int, Sequence[str]] = {}
         self.ended: list[tuple[Value, ...]] = []
+        self.unmet: list[Sequence[Value]] = []
         self.requests: dict[str, Sequence[Any] | None] = {}
         self.quarantines: dict[str, Sequence[Value] | None] = {}
         self.drains: dict[str, tuple[str | None, str, float]] = {}
@@ -79,6 +87,8 @@ class _Batch:
                     self.requests[subject] = None
                 case Kind.QUARANTINED:
                     self.quarantines[subject] = more[0]
+                case Kind.UNMET:
+                    self.unmet.append(more[0])
                 case Kind.DRAINED:
                     self.drains[subject] = (more[0], more[1], more[2])
                 case _:
@@ -88,9 +98,11 @@ class _Batch:
 class Tables:
     """The tables behind a connection. Whoever calls `enter` has begun a transaction."""
 
-    def __init__(self, db: sqlite3.Connection, history_rows: int) -> None:
+    def __init__(self, db: sqlite3.Connection, bounds: Bounds, wall: Callable[[], float]) -> None:
+        """`wall` tells the seconds since 1970, by which history has its age."""
         self._db = db
-        self._history_rows = history_rows
+        self._bounds = bounds
+        self._wall = wall
 
     def enter(self, entries: Iterable[Entry]) -> None:
         db, batch = self._db, _Batch(entries)
@@ -103,9 +115,8 @@ class Tables:
         )
         changed = map(lock_row, batch.changed.values())
         db.executemany(UPDATE_LOCK, ((*row[1:], row[0]) for row in changed))
-        if batch.ended:
-            db.executemany(INSERT_HISTORY, batch.ended)
-            db.execute(TRIM_HISTORY, (self._history_rows,))
+        self._remember("history", INSERT_HISTORY, batch.ended)
+        self._remember("unmet", INSERT_UNMET, batch.unmet)
         db.executemany(DELETE_REQUEST, ((name,) for name, values in batch.requests.items() if values is None))
         db.executemany(WRITE_REQUEST, (request_row(values) for values in batch.requests.values() if values is not None))
         db.executemany(DELETE_QUARANTINE, ((gpu,) for gpu, row in batch.quarantines.items() if row is None))
@@ -113,6 +124,12 @@ class Tables:
         db.executemany(DELETE_DRAIN, ((gpu,) for gpu, (reason, _, _) in batch.drains.items() if reason is None))
         db.executemany(WRITE_DRAIN, ((gpu, *drain) for gpu, drain in batch.drains.items() if drain[0] is not None))
         db.execute("UPDATE meta SET highest_token = max(highest_token, ?)", (batch.highest,))
+
+    def _remember(self, table: str, insert: str, rows: Sequence[Sequence[Value]]) -> None:
+        if rows:
+            self._db.executemany(insert, rows)
+            self._db.execute(TRIM_BY_NUMBER.format(table), (self._bounds.rows,))
+        self._db.execute(TRIM_BY_AGE.format(table), (self._wall() - self._bounds.age,))
 
     def load(self) -> Saved:
         db = self._db
@@ -148,16 +165,3 @@ class Tables:
 
     def has_ended(self, token: int) -> bool:
         return self._db.execute("SELECT 1 FROM history WHERE token = ?", (token,)).fetchone() is not None
-
-    def history(self, limit: int, gpu: str | None, user: str | None, task: str | None) -> list[Ended]:
-        conditions = {
-            "instr(gpus, json_quote(?)) > 0": gpu,
-            "user = ?": user,
-            "task = ?": task,
-        }
-        given = {condition: value for condition, value in conditions.items() if value is not None}
-        rows = self._db.execute(
-            f"SELECT * FROM history WHERE {' AND '.join(given) or 1} ORDER BY number DESC LIMIT ?",
-            (*given.values(), limit),
-        )
-        return [read_ended(row) for row in rows]

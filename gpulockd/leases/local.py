@@ -7,6 +7,7 @@ that its epoch grows, even when the journal beside it is deleted.
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import math
 import os
@@ -98,7 +99,7 @@ class LocalLeases:
         if self._lock is not None and self._lock_is_ours():
             return None
         self._let_go()
-        descriptor = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = _open(self._lock_path, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -136,7 +137,8 @@ class LocalLeases:
 
     def _stored_epoch(self) -> int:
         try:
-            text = self._epoch_path.read_text(encoding="ascii")
+            with open(_open(self._epoch_path, os.O_RDONLY), encoding="ascii") as file:
+                text = file.read()
         except FileNotFoundError:
             return 0
         try:
@@ -147,7 +149,8 @@ class LocalLeases:
     def _store_epoch(self, epoch: int) -> None:
         """Replaces the file as a whole, and returns when it is on the disk."""
         new = self._epoch_path.with_suffix(".new")
-        with open(new, "w", encoding="ascii") as file:
+        new.unlink(missing_ok=True)  # what a daemon that was killed has left
+        with open(_open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "w", encoding="ascii") as file:
             file.write(f"{epoch}\n")
             file.flush()
             os.fsync(file.fileno())
@@ -157,6 +160,16 @@ class LocalLeases:
             os.fsync(directory)
         finally:
             os.close(directory)
+
+
+def _open(path: Path, flags: int) -> int:
+    """A descriptor of the file itself: a link in its place could lead anywhere."""
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(error.errno, "it is a symbolic link, which is not followed", str(path)) from None
+        raise
 
 
 def _now() -> float:

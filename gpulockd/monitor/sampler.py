@@ -62,4 +62,4 @@ class Sampler:
         gpu = state.gpus.get(uuid)
         lock = state.locks.get(gpu.lock) if gpu is not None and gpu.lock is not None else None
         kin = self._processes.kin(lock.owner, processes) if lock is not None else ()
-        return replace(sample, processes=processes, kin=frozenset(process.pid for process in kin))
+        return replace(sample, processes=processes, kin=frozenset(process.pid for process in kin or ()))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ..core.actions import Record
 from ..core.model import GpuIdentity, GpuProcess, Sample
-from ..ports import Claimed, Clock, Ended, Inventory, Journal, Leases, Post, Renewed, Saved, Unavailable
+from ..ports import Claimed, Clock, Inventory, Journal, Leases, Post, Renewed, Saved, Unavailable
 
 
 class TimedJournal:
@@ -19,7 +19,6 @@ class TimedJournal:
         self._observe = observe
         self.load: Callable[[], Saved] = journal.load
         self.raise_epoch: Callable[[int], None] = journal.raise_epoch
-        self.history: Callable[[int, str | None, str | None, str | None], list[Ended]] = journal.history
         self.close: Callable[[], None] = journal.close
 
     def commit(self, records: Sequence[Record]) -> None:

@@ -132,14 +132,18 @@ class LinuxProcesses:
         finally:
             os.close(pidfd)
 
-    def kin(self, holder: Owner, others: Sequence[GpuProcess]) -> tuple[GpuProcess, ...]:
+    def kin(self, holder: Owner, others: Sequence[GpuProcess]) -> tuple[GpuProcess, ...] | None:
         """Those of `others` that belong to `holder`: itself, its descendants, and who is in the session or group
         that it led. What it led and who descended from it is known of a dead one if it was seen alive. Whoever
-        cannot be looked at for want of a descriptor may belong to it, and is named too."""
+        cannot be looked at for want of a descriptor may belong to it, and is named too. None where the holder cannot
+        be seen, and so nobody can say whose `others` are."""
         process = holder.process
-        if process.start_time == 0 or process.boot_id != self._boot_id:
+        if process.boot_id != self._boot_id or not others:
             self._named = {}
             return ()
+        if self._is_unseen(process):
+            self._named = {}
+            return None
         members = self._families.members(process, [other.pid for other in others])
         self._named = {pid: member for pid, member in members.items() if member is not None}
         return tuple(other for other in others if other.pid in members)

@@ -2,8 +2,9 @@
 
 from .admission import Limits
 from .context import Sources
+from .keeping import Keeping
 from .server import Server
 from .sessions import Sessions
 from .watchers import Watchers
 
-__all__ = ["Limits", "Server", "Sessions", "Sources", "Watchers"]
+__all__ = ["Keeping", "Limits", "Server", "Sessions", "Sources", "Watchers"]

@@ -7,17 +7,20 @@ import contextlib
 import os
 import socket
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from gpulock.errors import GpulockError, LimitExceeded
 
 from ..core.actions import Announce, Severity
-from ..core.events import SessionClosed, SessionOpened
+from ..core.events import SessionAdopted, SessionClosed, SessionOpened
+from ..core.model import Owner
 from ..ports import Observer, Processes
 from . import faults
+from .adoption import Survivor
 from .connection import Connection
 from .context import Context
+from .keeping import Keeping
 from .peer import Peer, peer_of
 from .sessions import Sessions
 from .watchers import Watchers
@@ -30,6 +33,8 @@ KEPT_FOR_ROOT = 16
 class Limits:
     sessions: int = 4096
     sessions_per_user: int = 2048
+    buffered_per_user: int = 64 * 2**20
+    """Bytes."""
 
 
 class Admission:
@@ -44,6 +49,7 @@ class Admission:
         limits: Limits,
         announce: Observer,
         *,
+        keeping: Keeping | None = None,
         peer: Callable[[socket.socket], Peer] = peer_of,
     ) -> None:
         self._context = context
@@ -52,11 +58,49 @@ class Admission:
         self._processes = processes
         self.limits = limits
         self._announce = announce
+        self._keeping = keeping
         self._peer = peer
         self._by_user: Counter[int] = Counter()
         self._last = 0
         self._refusing = False
         self._adoptions: set[asyncio.Task[None]] = set()
+        self._survivors: list[tuple[Connection, socket.socket]] = []
+
+    def number_above(self, session: int) -> None:
+        """New sessions get numbers above that one: it is another's in the journal, or on a connection that goes on."""
+        self._last = max(self._last, session)
+
+    def recognise(self, sock: socket.socket, start_time: int) -> Owner | None:
+        """Who is at the other end, if it is the process that began at `start_time`; its number may be another's now."""
+        try:
+            owner = self._processes.identify(*self._peer(sock))
+        except OSError:
+            return None
+        if owner.process.start_time == start_time:
+            return owner
+        self._processes.forget(owner.process)
+        return None
+
+    def go_on_with(self, survivor: Survivor, waiting: Iterable[int]) -> None:
+        """Goes on with a session of an earlier daemon, of which the requests `waiting` are unanswered. Nothing is read
+        of it before `begin`."""
+        assert self._keeping is not None, "nothing survives without a store"
+        session, line, owner, sock = survivor.session, survivor.line, survivor.owner, survivor.socket
+        self.number_above(session)
+        connection = self._keeping.adopt(session, survivor.number, owner, self._context, self._leave, sock)
+        connection.resume(waiting)
+        connection.key = line.key or connection.key
+        self._enter(connection)
+        self._context.mailbox.post(SessionAdopted(session, owner, line.client, line.key))
+        if line.watches:
+            self._context.watchers.add(connection)
+        self._survivors.append((connection, sock))
+
+    def begin(self) -> None:
+        """Reads from the connections that go on."""
+        survivors, self._survivors = self._survivors, []
+        for connection, sock in survivors:
+            self._connect(connection, sock)
 
     def admit(self, sock: socket.socket) -> None:
         """Opens a session on a connected, non-blocking socket, or tells the client why not and closes it.
@@ -76,10 +120,23 @@ class Admission:
             raise
         self._refusing = False
         self._last += 1
-        self._by_user[owner.uid] += 1
-        connection = Connection(self._last, owner, self._context, self._leave)
-        self._sessions.add(connection)
+        connection = self._new(self._last, owner, sock)
+        self._enter(connection)
         self._context.mailbox.post(SessionOpened(connection.session, owner))
+        self._connect(connection, sock)
+
+    def _new(self, session: int, owner: Owner, sock: socket.socket) -> Connection:
+        if self._keeping is not None:
+            kept = self._keeping.connect(session, owner, self._context, self._leave, sock)
+            if kept is not None:
+                return kept
+        return Connection(session, owner, self._context, self._leave)
+
+    def _enter(self, connection: Connection) -> None:
+        self._by_user[connection.owner.uid] += 1
+        self._sessions.add(connection)
+
+    def _connect(self, connection: Connection, sock: socket.socket) -> None:
         adoption = asyncio.get_running_loop().create_task(self._adopt(connection, sock))
         self._adoptions.add(adoption)
         adoption.add_done_callback(self._adoptions.discard)
@@ -111,7 +168,7 @@ class Admission:
             self._refusing = True
             self._announce(Announce("session.refused", excess.message, Severity.WARNING))
 
-    def _leave(self, connection: Connection, cut_off: str | None) -> None:
+    def _leave(self, connection: Connection, how: str, why: str | None) -> None:
         """The connection has ended."""
         owner = connection.owner
         self._by_user[owner.uid] -= 1
@@ -119,12 +176,12 @@ class Admission:
             del self._by_user[owner.uid]
         self._watchers.discard(connection)
         if self._sessions.remove(connection.session):
-            self._context.mailbox.post(SessionClosed(connection.session))
+            self._context.mailbox.post(SessionClosed(connection.session, how))
         self._processes.forget(owner.process)
-        if cut_off is not None:
+        if why is not None:
             announce = Announce(
                 "session.cut-off",
-                f"session {connection.session} of pid {owner.process.pid} ({owner.user}) is cut off: {cut_off}",
+                f"session {connection.session} of pid {owner.process.pid} ({owner.user}) is cut off: {why}",
                 Severity.WARNING,
                 {"session": connection.session, "pid": owner.process.pid, "uid": owner.uid},
             )

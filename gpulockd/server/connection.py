@@ -7,14 +7,16 @@ What it holds itself to, so that no client can hurt another:
    write buffer. While either is full, nothing more is read or decoded: what a client can make the daemon keep is one
    read's bytes, one window of answers, and `HIGH_WATER`.
 3. Notifications cannot wait for a client to read. One that leaves `MAX_UNREAD` bytes of them unread is cut off.
-4. The end of the connection is the end of the session, whoever brought it about. A client that closes its sending
+4. What it keeps beyond that counts for its user: half a frame, and answers above `HIGH_WATER`. A connection that would
+   bring its user over the limit of `Buffers` is cut off.
+5. The end of the connection is the end of the session, whoever brought it about. A client that closes its sending
    side only is still sent the answers that are due within `LINGER`; a lock that waits is not among them.
 
 What a client hears when it does not keep to the protocol:
 
 - an error response, where its request has a message id: unknown method, bad parameters, no permission. The
-  connection goes on. So it does after a notification, which the daemon takes none of: that is answered by one
-  named `error`, because a `release` sent as a notification must not seem to have worked.
+  connection goes on. So it does after a notification that is no `release`: that is answered by one named `error`,
+  because it must not seem to have worked.
 - a notification `error` with the same map `{code, message, hint, data}`, and then the end, where nothing that
   follows could be trusted: bytes that are no MessagePack or no message, a frame over the limit, a response (the
   daemon asks nothing).
@@ -34,7 +36,7 @@ from gpulock.errors import GpulockError, ProtocolError, to_wire
 from ..core.actions import Refusal, Refused
 from ..core.model import Owner
 from . import faults
-from .methods import METHODS, Access
+from .methods import METHODS, Access, release_quietly
 
 if TYPE_CHECKING:
     from .context import Context
@@ -52,13 +54,19 @@ LINGER = 5.0
 _ADMINISTRATOR = Access.ADMINISTRATOR  # looking a member up in its class is slow, and done for every request
 _UNENCODABLE = (TypeError, ValueError, OverflowError)
 
-Ended = Callable[["Connection", str | None], None]
-"""Told once that a session has ended; the reason where the daemon cut it off, for the log."""
+DISCONNECTED = "disconnected"
+CUT_OFF = "cut-off"
+"""How a session has ended: by its client, or by the daemon, without its client's doing or knowledge."""
+Ended = Callable[["Connection", str, str | None], None]
+"""Told once that a session has ended: how, and what the log should say about it."""
 
 _logger = logging.getLogger(__name__)
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BaseProtocol):
+    restart_safe = False
+    """Whether it outlives the daemon: see `kept`."""
+
     __slots__ = (
         "_context",
         "_decoder",
@@ -66,10 +74,12 @@ class Connection(asyncio.Protocol):
         "_frames",
         "_half_closed",
         "_held",
+        "_kept",
         "_load",
         "_made",
         "_on_end",
         "_outbox",
+        "_read",
         "_tasks",
         "_transport",
         "_unanswered",
@@ -94,6 +104,10 @@ class Connection(asyncio.Protocol):
         self._load = 0
         self._outbox: list[bytes] = []
         self._unread = 0
+        self._read = 0
+        """How many bytes came in the last read of which not every frame has been looked at."""
+        self._kept = 0
+        """Bytes that count for its user."""
         self._tasks: set[asyncio.Task[None]] | None = None
         self._held = False
         self._waking = False
@@ -113,9 +127,16 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        if not self._ended:
-            self._frames = self._decoder.feed(data)
-            self._handle(self._frames)
+        if self._ended:
+            return
+        try:
+            self._frames = frames = iter(self._decoder.feed(data))
+        except ProtocolError as error:
+            self._reject(error)
+            return
+        whole = self._handle(frames)
+        if not whole or self._kept or self._decoder.pending:
+            self._count(len(data))
 
     def eof_received(self) -> bool:
         if (self._held or self._load) and not _hung_up(self._transport):
@@ -127,10 +148,13 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._unwritable = True
+        # Only then has a loop that collects what is written tried to be rid of it: a large answer is no fault.
+        asyncio.get_running_loop().call_soon(self._count)
 
     def resume_writing(self) -> None:
         self._unwritable = False
         self._unread = 0
+        self._count()
         self._wake()
 
     def connection_lost(self, _exc: Exception | None) -> None:
@@ -150,14 +174,14 @@ class Connection(asyncio.Protocol):
             return
         self._respond(msgid, frame)
 
-    def refuse(self, msgid: int, refusal: Refusal) -> None:
+    def refuse(self, msgid: int | None, refusal: Refusal) -> None:
         fault = {
             "code": refusal.code,
             "message": refusal.message,
             "hint": refusal.hint,
             "data": dict(refusal.data),
         }
-        self._respond(msgid, rpc.response(msgid, fault, None))
+        self._failed(msgid, fault)
 
     def notice(self, frame: bytes) -> None:
         if self._ended:
@@ -165,10 +189,12 @@ class Connection(asyncio.Protocol):
         if self._unwritable:
             self._unread += len(frame)
             if self._unread > MAX_UNREAD:
-                self._end("it does not read what it is sent")
+                self._end(CUT_OFF, "it does not read what it is sent")
                 self._transport.abort()
                 return
         self._send(frame)
+        if self._unwritable:
+            self._count()
 
     def undertake(self, msgid: int, work: Coroutine[object, object, None]) -> None:
         if self._tasks is None:
@@ -182,25 +208,38 @@ class Connection(asyncio.Protocol):
         """Ends the connection of a session that has ended already."""
         self._end()
 
+    def stop(self) -> None:
+        """The daemon ends, and the connection with it."""
+        self._end()
+
+    def introduced(self, key: str, client: str) -> None:
+        """Its session has this key, by digest, and this name for people."""
+
+    def watched(self) -> None:
+        """Its session hears of events from now on."""
+
     # Frames in.
 
-    def _handle(self, frames: Iterator[rpc.Incoming]) -> None:
-        """Handles what frames there are, or as many as this turn of the loop has room for."""
+    def _handle(self, frames: Iterator[rpc.Incoming]) -> bool:
+        """Handles what frames there are, or as many as this turn of the loop has room for. Whether these were all."""
         left = BURST
         try:
             for message in frames:
                 if type(message) is rpc.Request:
                     self._perform(message.msgid, message.method, message.params)
+                elif type(message) is rpc.Notification and message.method == "release":
+                    self._release(message.params)
                 else:
                     self._put_right(message)
                 left -= 1
                 if not left or self._load >= WINDOW or self._unwritable or self._ended:
                     self._hold()
-                    return
+                    return False
         except ProtocolError as error:
             self._reject(error)
-            return
+            return True
         self._frames = None
+        return True
 
     def _perform(self, msgid: int, name: str, params: Mapping[object, object]) -> None:
         method = METHODS.get(name)
@@ -215,13 +254,17 @@ class Connection(asyncio.Protocol):
             self._load += method.cost
             try:
                 method.perform(self._context, self, msgid, wire.read(method.parameters, params))
-            except GpulockError as error:
-                self._fail(msgid, error)
-            except RecursionError:
-                self._fail(msgid, faults.too_deep())
-            except Exception:
-                _logger.exception("method %s failed", name)
-                self._fail(msgid, faults.internal())
+            except Exception as error:  # noqa: BLE001  # whatever it is, the client hears of it
+                self._fail(msgid, _told(error, name))
+
+    def _release(self, params: Mapping[object, object] | None) -> None:
+        """One that came as a notification: nothing is answered, unless it fails."""
+        try:
+            if params is None:
+                raise faults.unnamed("release")
+            release_quietly(self._context, self, wire.read(wire.Release, params))
+        except Exception as error:  # noqa: BLE001  # as above
+            self._fail(None, _told(error, "release"))
 
     def _put_right(self, message: rpc.Incoming) -> None:
         match message:
@@ -249,8 +292,14 @@ class Connection(asyncio.Protocol):
         """Answers what never became a request. An earlier one of the same number stays unanswered."""
         self._send(rpc.response(msgid, to_wire(error), None))
 
-    def _fail(self, msgid: int, error: GpulockError) -> None:
-        self._respond(msgid, rpc.response(msgid, to_wire(error), None))
+    def _fail(self, msgid: int | None, error: GpulockError) -> None:
+        self._failed(msgid, to_wire(error))
+
+    def _failed(self, msgid: int | None, fault: Mapping[str, object]) -> None:
+        if msgid is not None:
+            self._respond(msgid, rpc.response(msgid, fault, None))
+        elif not self._ended:
+            self._send(rpc.notification(wire.RELEASE_FAILED, fault))
 
     def _respond(self, msgid: int, frame: bytes) -> None:
         if self._ended:
@@ -280,6 +329,30 @@ class Connection(asyncio.Protocol):
             self._write(b"".join(self._outbox))
             self._outbox.clear()
 
+    # What is kept.
+
+    def _count(self, read: int | None = None) -> None:
+        """Has its user's account right, and ends where that is overdrawn. `read`: how many bytes have just come."""
+        if self._ended:
+            return
+        if read is not None:
+            self._read = read
+        kept = self._decoder.pending if self._frames is None else self._read
+        if self._unwritable:
+            kept += self._transport.get_write_buffer_size()
+        before, self._kept = self._kept, kept
+        if not self._context.buffers.change(self.owner.uid, before, kept):
+            self._overdraw()
+
+    def _overdraw(self) -> None:
+        excess = faults.overdrawn(self.owner.uid, self._context.buffers.limit)
+        if self._unwritable:  # it would not read why
+            self._end(CUT_OFF, excess.message)
+            self._transport.abort()
+        else:
+            self._outbox.append(faults.frame(excess))
+            self._end(CUT_OFF, excess.message)
+
     # Holding back, and going on.
 
     def _hold(self) -> None:
@@ -301,8 +374,8 @@ class Connection(asyncio.Protocol):
         self._flush()
         if self._ended or self._unwritable or self._load >= WINDOW:
             return
-        if self._frames is not None:
-            self._handle(self._frames)
+        if self._frames is not None and self._handle(self._frames):
+            self._count()
         if self._frames is None and self._held and not self._ended:
             self._held = False
             if not self._half_closed:
@@ -315,9 +388,9 @@ class Connection(asyncio.Protocol):
     def _reject(self, error: ProtocolError) -> None:
         """Says what was wrong to a client whose next byte cannot be understood, and ends the connection."""
         self._outbox.append(faults.frame(error))
-        self._end()
+        self._end(CUT_OFF)
 
-    def _end(self, cut_off: str | None = None) -> None:
+    def _end(self, how: str = DISCONNECTED, why: str | None = None) -> None:
         """Ends the session now, and the connection once what is written has been read or `LINGER` has passed."""
         if self._ended:
             return
@@ -325,12 +398,23 @@ class Connection(asyncio.Protocol):
         self._frames = None
         for task in self._tasks or ():
             task.cancel()
-        self._on_end(self, cut_off)
+        self._context.buffers.change(self.owner.uid, self._kept, 0)
+        self._on_end(self, how, why)
         if self._made:
             self._flush()
             self._transport.close()
             if self._transport.get_write_buffer_size():
                 asyncio.get_running_loop().call_later(LINGER, self._transport.abort)
+
+
+def _told(error: Exception, name: str) -> GpulockError:
+    """What a client is told of what went wrong with its call of method `name`."""
+    if isinstance(error, GpulockError):
+        return error
+    if isinstance(error, RecursionError):
+        return faults.too_deep()
+    _logger.error("method %s failed", name, exc_info=error)
+    return faults.internal()
 
 
 def _hung_up(transport: asyncio.Transport) -> bool:

@@ -6,10 +6,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from gpulock import wire
-
 from ..core.model import Owner, Settings
-from ..ports import Author, Ended, Mailbox
+from ..ports import Author, History, Mailbox
+from .buffers import Buffers
 
 
 class Listens(Protocol):
@@ -25,10 +24,19 @@ class Caller(Listens, Protocol):
 
     session: int
     owner: Owner
+    restart_safe: bool
     key: str
     """What its side of a canary is chosen by: the same for as long as the session lasts, and over a restart."""
 
     def answer(self, msgid: int, result: Mapping[str, object]) -> None: ...
+
+    def introduced(self, key: str, client: str) -> None:
+        """Notes what its `hello` said, the key by digest."""
+        ...
+
+    def watched(self) -> None:
+        """Notes that it hears of events."""
+        ...
 
     def undertake(self, msgid: int, work: Coroutine[object, object, None]) -> None:
         """Runs `work`, which answers `msgid` in the end; if it fails, that is the answer."""
@@ -85,8 +93,12 @@ class Sources:
 
     settings: Callable[[], Sequence[Mapping[str, object]]]
     """Every effective value as a `SettingView`, secrets left out."""
-    history: Callable[[wire.History], Sequence[Ended]]
-    """Locks that have ended. Called in a thread of its own: it may read from a disk."""
+    history: History
+    """Asked in a thread of its own: it reads from a disk."""
+    gpu: Callable[[str], str]
+    """The UUID of the GPU that a name means. Raises `UnknownGpu`."""
+    wall: Callable[[], float]
+    """Seconds since 1970: by them history tells when something ended."""
     fleet: Callable[[], Awaitable[Sequence[Mapping[str, object]]]]
     """Every host that shares the store, as `HostView`s. Raises `ports.Unavailable`."""
     refresh: Callable[[], Awaitable[None]]
@@ -108,6 +120,7 @@ class Context:
     """As they hold for what arrives now."""
     sources: Sources
     watchers: Audience
+    buffers: Buffers
     daemon: str
     """Name and version, for `hello`."""
     limits: dict[str, float]

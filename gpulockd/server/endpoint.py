@@ -95,6 +95,19 @@ def adopt(passed: Sequence[Inherited]) -> Endpoint | None:
     return Endpoint(sock, str(sock.getsockname()), "whom gpulockd.socket lets in", None)
 
 
+def taken_over(kept: Inherited, path: str) -> Endpoint | None:
+    """Listens on where the daemon before did; None, and the socket closed, where that is not at `path`."""
+    if _unfit(kept.descriptor) is None and _identity(path) is not None:
+        sock = socket.socket(fileno=kept.descriptor)
+        if sock.getsockname() == path:
+            sock.setblocking(False)
+            return Endpoint(sock, path, "whom the daemon before let in", None)
+        sock.close()
+    else:
+        os.close(kept.descriptor)
+    return None
+
+
 def _check_length(path: str) -> None:
     length = len(os.fsencode(path))
     if length > MAX_PATH:
@@ -107,17 +120,22 @@ def _check_length(path: str) -> None:
 def _make_directory(directory: Path) -> None:
     try:
         directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-        mode = directory.stat().st_mode
+        found = directory.stat()
     except OSError as error:
         raise StartupRefused(
             f"cannot make the socket's directory {directory}: {error.strerror}",
             "create it for the daemon's user, or set daemon.socket",
         ) from None
-    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+    in_its_place = "and so put a socket of their own in the daemon's place"
+    if found.st_uid not in (0, os.geteuid()):
         raise StartupRefused(
-            f"everybody may write to {directory}, and so put a socket of their own in the daemon's place",
-            f"chmod o-w {directory}",
+            f"the socket's directory {directory} belongs to uid {found.st_uid}, who may write to it, {in_its_place}",
+            f"chown {os.geteuid()} {directory}, or set daemon.socket",
         )
+    others = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if others and not found.st_mode & stat.S_ISVTX:
+        who, whose = ("everybody", "o") if others & stat.S_IWOTH else (f"group {found.st_gid}", "g")
+        raise StartupRefused(f"{who} may write to {directory}, {in_its_place}", f"chmod {whose}-w {directory}")
 
 
 def _clear(path: str) -> None:

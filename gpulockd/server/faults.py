@@ -19,6 +19,7 @@ from gpulock.errors import (
 from ..core.model import Owner
 from .methods import METHODS, Access
 
+MIB = 2**20
 _LONGEST = 2 * max(map(len, METHODS))
 """Characters of a method's name that are looked at and shown: a client may send as many as a frame holds."""
 _FORM = "a request is [0, msgid, method, params]"
@@ -53,6 +54,10 @@ def no_reply(method: str) -> InvalidRequest:
     )
 
 
+def unnamed(method: str) -> InvalidRequest:
+    return InvalidRequest(f"the parameters of {method!r} are not named", hint=rpc.PARAMS)
+
+
 def unasked() -> ProtocolError:
     return ProtocolError("a response, and the daemon had asked nothing", hint=_FORM)
 
@@ -67,6 +72,13 @@ def not_permitted(name: str, owner: Owner) -> NotPermitted:
 
 def too_long(size: int) -> LimitExceeded:
     return LimitExceeded(f"the answer has {size} bytes, and a client reads {wire.MAX_REPLY_BYTES}")
+
+
+def overdrawn(uid: int, limit: int) -> LimitExceeded:
+    return LimitExceeded(
+        f"more than {limit // MIB} MiB would be kept for uid {uid}, in frames cut in two and in what is not read",
+        hint="read what the daemon sends, or raise daemon.max_buffered_mib_per_user",
+    )
 
 
 def internal() -> InternalError:

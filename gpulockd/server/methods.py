@@ -34,7 +34,7 @@ from ..core.events import (
     UndrainRequested,
 )
 from ..core.model import Settings, State, Trial, Wish
-from ..ports import Author, Unavailable, View
+from ..ports import Author, History, Sought, Unavailable, View
 from .context import Caller, Context
 
 VERSIONS = (wire.VERSION,)
@@ -81,7 +81,10 @@ def _hello(context: Context, caller: Caller, msgid: int, params: wire.Hello) -> 
             "exponential_backoff": context.settings.exponential_backoff,
         },
         "limits": context.limits,
+        "quiet": ("release",),
+        "restart_safe": caller.restart_safe,
     }
+    caller.introduced(_digest(key), params.client)
     reattach = None if params.reattach is None else _digest(params.reattach)
     context.mailbox.post(SessionIntroduced(caller.session, msgid, params.client, caller.key, reattach, answer))
 
@@ -176,6 +179,11 @@ def _release(context: Context, caller: Caller, msgid: int, params: wire.Release)
     context.mailbox.post(ReleaseRequested(caller.session, msgid, params.lock))
 
 
+def release_quietly(context: Context, caller: Caller, params: wire.Release) -> None:
+    """A release that came as a notification."""
+    context.mailbox.post(ReleaseRequested(caller.session, None, params.lock))
+
+
 def _extend(context: Context, caller: Caller, msgid: int, params: wire.Extend) -> None:
     context.mailbox.post(ExtendRequested(caller.session, msgid, params.lock, params.max_hold))
 
@@ -226,12 +234,33 @@ def _history(context: Context, caller: Caller, msgid: int, params: wire.History)
 
 
 async def _read_history(context: Context, caller: Caller, msgid: int, params: wire.History) -> None:
+    sources = context.sources
+    now = sources.wall()
+    sought = Sought(
+        gpu=None if params.gpu is None else sources.gpu(params.gpu),
+        user=params.user,
+        task=params.task,
+        how=params.how,
+        since=None if params.since is None else now - params.since,
+        until=None if params.until is None else now - params.until,
+    )
     try:
-        ended = await asyncio.to_thread(context.sources.history, params)
+        document = await asyncio.to_thread(_past, sources.history, params, sought)
     except Unavailable as error:
         raise JournalUnavailable(f"the history cannot be read: {error}", hint="gpulockctl doctor") from None
-    locks = [dataclasses.asdict(each) for each in ended]
-    caller.answer(msgid, {"schema_version": SCHEMA_VERSION, "locks": locks})
+    caller.answer(msgid, document)
+
+
+def _past(history: History, params: wire.History, sought: Sought) -> dict[str, object]:
+    document: dict[str, object] = {
+        "schema_version": SCHEMA_VERSION,
+        "locks": [dataclasses.asdict(each) for each in history.history(params.limit, sought)],
+    }
+    if params.requests:
+        document["requests"] = [dataclasses.asdict(each) for each in history.unmet(params.limit, sought)]
+    if params.totals:
+        document["totals"] = [dataclasses.asdict(each) for each in history.totals(sought)]
+    return document
 
 
 def _config(context: Context, caller: Caller, msgid: int, _params: wire.Nothing) -> None:
@@ -240,6 +269,7 @@ def _config(context: Context, caller: Caller, msgid: int, _params: wire.Nothing)
 
 
 def _watch(context: Context, caller: Caller, msgid: int, _params: wire.Nothing) -> None:
+    caller.watched()
     caller.answer(msgid, {})
     context.watchers.add(caller)
 

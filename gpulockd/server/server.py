@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from gpulock import wire
 
 from ..core.actions import Announce
 from ..core.model import Settings
-from ..ports import Mailbox, Observer, Processes
-from . import endpoint
-from .activation import inherited
+from ..ports import Mailbox, Observer, Processes, Saved
+from . import adoption, endpoint
+from .activation import Inherited, inherited
 from .admission import Admission, Limits
+from .buffers import Buffers
 from .context import Context, Sources
+from .keeping import LISTENER, Keeping
 from .listener import Listener
 from .peer import Peer, peer_of
 from .sessions import Sessions
@@ -36,33 +38,91 @@ class Server:
         limits: Limits,
         version: str,
         announce: Observer,
+        keeping: Keeping | None = None,
         peer: Callable[[socket.socket], Peer] = peer_of,
     ) -> None:
         self.path = path
         self._sessions = sessions
         self._announce = announce
-        context = Context(mailbox, settings, sources, watchers, f"gpulockd {version}", _bounds(settings, limits))
-        self._context = context
-        self._admission = Admission(context, sessions, watchers, processes, limits, announce, peer=peer)
+        self._keeping = keeping
+        self.buffers = Buffers(limits.buffered_per_user)
+        self._context = Context(
+            mailbox, settings, sources, watchers, self.buffers, f"gpulockd {version}", _bounds(settings, limits)
+        )
+        self._admission = Admission(
+            self._context, sessions, watchers, processes, limits, announce, keeping=keeping, peer=peer
+        )
+        self._passed: adoption.Passed | None = None
         self._endpoint: endpoint.Endpoint | None = None
         self._listener: Listener | None = None
 
+    def adopt(self, saved: Saved) -> frozenset[int]:
+        """Takes over the connections of an earlier daemon that systemd kept, and posts `SessionAdopted` for each that
+        goes on; nothing is read of them before `start`. Returns the sessions that have ended for certain."""
+        passed = self._passed = adoption.told_apart(inherited())
+        sessions = [lock.session or 0 for lock in saved.locks] + [request.session for request in saved.requests]
+        self._admission.number_above(max(sessions, default=0))
+        if self._keeping is None:
+            adoption.turn_away(passed)
+            passed.listener = None
+            return frozenset()
+        self._keeping.begin(passed.roll, self._context)
+        judgement = adoption.judged(passed, self._keeping.roll, self._keeping.store, self._admission.recognise)
+        for survivor in judgement.survivors:
+            waiting = [request.msgid for request in saved.requests if request.session == survivor.session]
+            self._admission.go_on_with(survivor, waiting)
+        self._keeping.open()
+        if passed.clients:
+            self._announce(
+                Announce(
+                    "server.adopted",
+                    f"{len(judgement.survivors)} connections of the daemon before go on, {judgement.cut} were in the "
+                    f"midst of something and are ended",
+                    data={"adopted": len(judgement.survivors), "cut": judgement.cut},
+                )
+            )
+        return frozenset(judgement.ended)
+
     def start(self) -> None:
-        """Begins to accept. Raises `StartupRefused` where the socket cannot be had."""
-        self._endpoint = endpoint.adopt(inherited()) or endpoint.bind(self.path)
+        """Begins to accept, and to read. Raises `StartupRefused` where the socket cannot be had."""
+        passed = self._passed if self._passed is not None else adoption.told_apart(inherited())
+        self._endpoint = endpoint.adopt(passed.doors) or self._own_door(passed.listener)
         self.path = self._endpoint.path
         self._listener = Listener(self._endpoint.socket, self._admission.admit, self._announce)
         self._listener.start()
+        self._admission.begin()
         audience = self._endpoint.audience
         self._announce(Announce("server.listening", f"{self.path} is open to {audience}"))
+
+    def _own_door(self, kept: int | None) -> endpoint.Endpoint:
+        """A listening socket of this daemon's own, or of the daemon's before, with the clients that wait at it."""
+        if self._keeping is None:
+            return endpoint.bind(self.path)
+        if kept is not None:
+            if (opened := endpoint.taken_over(Inherited(LISTENER, kept), self.path)) is not None:
+                return opened
+            self._keeping.store.drop(LISTENER)
+        opened = endpoint.bind(self.path)
+        opened.made = None  # it outlives this daemon
+        self._keeping.store.keep(LISTENER, opened.socket.fileno(), lambda: None)
+        return opened
+
+    async def part(self, turned: Callable[[], Awaitable[None]]) -> None:
+        """Accepts and reads nothing more, and returns once everything that was read is answered, or after a moment.
+        Where no connection outlives the daemon, this does nothing. `turned` returns after a turn of the engine."""
+        if self._keeping is not None:
+            if self._listener is not None:
+                self._listener.stop()
+            await self._keeping.part(turned)
 
     def use(self, settings: Settings, limits: Limits) -> None:
         """What arrives from here on is filled in, and whoever connects admitted, by these."""
         self._context.settings, self._context.limits = settings, _bounds(settings, limits)
         self._admission.limits = limits
+        self.buffers.limit = limits.buffered_per_user
 
     def stop(self) -> None:
-        """Ends every connection, and reports none of them closed. May be called more than once."""
+        """Ends every connection that is not kept, and reports none of them closed. May be called more than once."""
         listener, self._listener = self._listener, None
         opened, self._endpoint = self._endpoint, None
         if listener is not None:
@@ -81,4 +141,7 @@ def _bounds(settings: Settings, limits: Limits) -> dict[str, float]:
         "requests": settings.max_requests_per_session,
         "sessions": limits.sessions,
         "sessions_per_user": limits.sessions_per_user,
+        "requests_per_user": settings.max_requests_per_user,
+        "locks_per_user": settings.max_locks_per_user,
+        "buffered_bytes_per_user": limits.buffered_per_user,
     }

@@ -36,7 +36,7 @@ class Sessions:
         if (connection := self._connections.get(session)) is not None:
             connection.answer(msgid, result)
 
-    def refuse(self, session: int, msgid: int, refusal: Refusal) -> None:
+    def refuse(self, session: int, msgid: int | None, refusal: Refusal) -> None:
         if (connection := self._connections.get(session)) is not None:
             connection.refuse(msgid, refusal)
 
@@ -56,5 +56,6 @@ class Sessions:
 
     def disconnect_all(self) -> None:
         """The daemon stops. No session is reported closed: what they hold is in the journal, to be reattached."""
-        for session in tuple(self._connections):
-            self.disconnect(session)
+        connections, self._connections = self._connections, {}
+        for connection in connections.values():
+            connection.stop()

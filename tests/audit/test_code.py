@@ -65,6 +65,17 @@ def test_defaults_in_code(package: Workshop) -> None:
     ]
 
 
+def test_a_key_that_no_code_names(package: Workshop) -> None:
+    package.write("guide.md", "Nothing.\n")
+    config = "poll_interval: 0.5\nmax-poll-interval: 5\nmax_wait_time: 1800\nlock_retries: 3\nfallback_timeout: 30\n"
+    package.write("config.yml", f"gpu_lock:\n  {config.strip().replace(chr(10), chr(10) + '  ')}\n")
+    rules = "profile: generic\npackages: [src/app]\n"
+    told = [(str(each.place), each.says) for each in package.audit(rules=rules).findings if each.rule == "key-unread"]
+    assert told == [("config.yml:5:3", "gpu_lock.lock_retries is set")]
+    package.write("config.yml", "a: {one_thing: 1, other_thing: 2, poll_interval: 0.5}\n")
+    assert package.audit(rules=rules).findings == [], "code that names hardly any key reads them in another way"
+
+
 def test_settings_that_contradict_each_other_are_told_by_the_daemons_own_rules(workshop: Workshop) -> None:
     workshop.write("config.yml", CONFIG.replace("max_poll_interval: 10", "max_poll_interval: 1"))
     workshop.write("guide.md", "```yaml\n# an example\ngpu_lock_monitor:\n  heartbeat:\n    interval: 400\n```\n")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
 from gpulockd.audit import Live, Request, Setting, audit
 
 from .marked import PROFILES, Workshop
 
+ROOT = Path(__file__).parents[2]
 Told = list[tuple[str, str, str]]
 
 
@@ -68,3 +73,31 @@ def test_the_running_daemon(workshop: Workshop) -> None:
         ("live-differs", "config.yml:4:3", "the running daemon has 5", "from environment GPU_LOCK_POLL_INTERVAL"),
         ("live-metric-missing", "guide.md:1:22", "the running daemon does not serve it", ""),
     ]
+
+
+OWN = {
+    "the watchdog": ("systemd/gpulockd.service", "WatchdogSec=30s", "WatchdogSec=40s"),
+    "the descriptors": ("systemd/gpulockd.service", "LimitNOFILE=65536", "LimitNOFILE=8000"),
+    "the socket": ("systemd/gpulockd.socket", "/run/gpulockd/gpulockd.sock", "/run/gpulockd.sock"),
+    "the threshold of those who wait": ("monitoring/alerts/gpu_lock.yml", "seconds) > 900", "seconds) > 1801"),
+    "the threshold of those who waited": (
+        "monitoring/alerts/gpu_lock.yml",
+        ") > 900\n          or",
+        ") > 1801\n          or",
+    ),
+    "the port": ("monitoring/alerts/gpu_lock.yml", "127.0.0.1:8788", "127.0.0.1:8789"),
+}
+
+
+@pytest.mark.parametrize(("file", "right", "wrong"), OWN.values(), ids=OWN)
+def test_this_projects_own_files_follow_from_its_configuration(
+    workshop: Workshop, file: str, right: str, wrong: str
+) -> None:
+    for name in ("config.yml", "systemd/gpulockd.service", "systemd/gpulockd.socket", "monitoring/alerts/gpu_lock.yml"):
+        workshop.write(name, (ROOT / name).read_bytes())
+    rules = (ROOT / "audit.yml").read_text() + "off: [edition-missing]\n"
+    assert told(workshop, rules) == []
+    text = (ROOT / file).read_text()
+    assert text.count(right) == 1
+    workshop.write(file, text.replace(right, wrong))
+    assert [place.partition(":")[0] for place, *_ in told(workshop, rules)] == [file]

@@ -53,6 +53,12 @@ Every lock is released when the holder is done. It takes 2 % of a core. Reducing
 | feature | Linux | macOS |
 |---|---|---|
 | pidfd | ✅ | ❌ |
+
+| platform | status |
+|---|---|
+| Linux | ✅ Supported |
+| macOS | ❌ Not supported |
+| tests | «✔ done» |
 """,
     "suggestions may expect": """\
 ## 优化建议

@@ -38,3 +38,28 @@ def test_it_is_survived(workshop: Workshop, text: str) -> None:
 def test_places_after_every_kind_of_line_end(workshop: Workshop) -> None:
     workshop.write("guide.md", "a\r\nb\rc\n`poll_interval` is 3 s\r\n> \t`poll_interval` is 4 s\r")
     assert [str(each.place) for each in workshop.audit().findings] == ["guide.md:4:20", "guide.md:5:23"]
+
+
+TABLE = "| a | b |\n|---|---|\n"
+EDITIONS = {
+    "tables of many rows": (TABLE + "| 1 | 2 |\n" * 2_000, TABLE + "| 3 | 4 |\n" * 2_001),
+    "paragraphs of many numbers": ("one 1 " * 20_000, "two 2 " * 20_000),
+    "programs of many lines": ("```sh\n" + "a\n" * 8_000 + "```\n", "```sh\n" + "b\na\n" * 4_000 + "```\n"),
+    "many sections": (
+        "".join(f"# {number}\n\n" for number in range(900)),
+        "".join(f"## {number}\n\n" for number in range(1_000)),
+    ),
+    "levels that jump": ("###### a\n\n# b\n\n### c\n", "# a\n\n###### b\n\n## c\n"),
+    "nothing at all": ("", "# x\n"),
+    "digits": ("1" * 10_000 + " and 1.2." + "3" * 10_000, "2"),
+}
+
+
+@pytest.mark.parametrize(("one", "other"), EDITIONS.values(), ids=EDITIONS)
+def test_editions_that_have_nothing_in_common(workshop: Workshop, one: str, other: str) -> None:
+    workshop.write("a.md", one)
+    workshop.write("b.md", other)
+    began = time.process_time()
+    found = workshop.audit("a.md", "b.md", rules="editions: [[a.md, b.md]]\n").findings
+    assert {each.rule.partition("-")[0] for each in found} == {"edition"}
+    assert time.process_time() - began < 30

@@ -14,10 +14,11 @@ import pytest
 from gpulockd.ctl.__main__ import main
 from tests.support import processes
 from tests.support.daemon import Daemon
+from tests.support.valkey import free_port
 from tests.support.waiting import PATIENCE
 
 from .marked import Workshop
-from .test_documents import ROOT, clean
+from .test_documents import OTHERS, OURS, ROOT, clean
 
 CTL = (sys.executable, "-m", "gpulockd.ctl", "audit")
 
@@ -41,11 +42,28 @@ def test_the_running_daemon_is_asked(workshop: Workshop, capsys: pytest.CaptureF
     assert main(["audit", "--live", "--socket", daemon.socket, *arguments]) == 69
 
 
+@pytest.mark.system
+def test_the_metrics_of_the_running_daemon_are_those_of_the_documents(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """This project's own documents, with its own daemon: only what the daemon was given for this test differs."""
+    given: dict[str, object] = {"http.port": free_port(), "gpu_lock.poll_interval": 5}
+    with Daemon(workshop.root / "d", settings=given) as daemon:
+        arguments = ["--rules", str(ROOT / "audit.yml"), "--root", str(ROOT), "--socket", daemon.socket, "--json"]
+        assert main(["audit", "--live", *arguments]) == 1
+    out, err = capsys.readouterr()
+    findings = json.loads(out)["findings"]
+    assert err == ""
+    assert {each["rule"] for each in findings} == {"live-differs"}
+    keys = {"daemon.socket", "daemon.state_dir", "inventory.simulate", *given}
+    assert {each["says"].split()[0] for each in findings} == keys
+
+
 @pytest.mark.slow
 def test_a_hundred_files_of_a_thousand_lines(workshop: Workshop, tmp_path: Path) -> None:
     """A terminal shows how far it is. The bound is for a machine whose cores others use too: a quiet one needs less."""
     ours = [path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))]
-    lines = "\n".join([*ours, clean("en"), clean("zh")]).splitlines()
+    lines = "\n".join([*ours, *(clean(name) for name in (*OURS, *OTHERS))]).splitlines()
     for number in range(100):
         begin = number * 10 % len(lines)
         workshop.write(f"docs/{number}.md", "\n".join((lines[begin:] + lines)[:1000]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,17 @@ from gpulockd.audit.claims import claims_of
 from gpulockd.audit.document import Document, read_document
 from gpulockd.audit.profiles.gpulockd import Gpulockd
 from gpulockd.audit.project import Audited, Project
-from gpulockd.audit.rules import RULES, check
+from gpulockd.audit.rules import (
+    RULES,
+    commands,
+    contradictions,
+    editions,
+    keys,
+    served,
+    suggestions,
+    values,
+    variables,
+)
 from gpulockd.audit.rulesfile import RulesFile
 from gpulockd.audit.source import Source, read
 from gpulockd.audit.truths import Truths
@@ -29,8 +40,10 @@ from .marked import PROFILES
 
 ROOT = Path(__file__).parents[2]
 GUIDE = "docs/guide.md"
+EDITIONS = [GUIDE, "docs/guide.zh.md"]
+FLAGS = re.DOTALL | re.MULTILINE
 
-# Numbers of the guide that say nothing of the configuration, by the text around them.
+# Numbers of the guide that only its other edition can be held against, by the text around them.
 OTHERS = (
     r"simulate \d",
     r"L\d-\d+",
@@ -45,14 +58,22 @@ OTHERS = (
     r"max_tasks_per_child=1",
     r"USR1(@\dm)?",
     r"\| 77 \|",  # 78 is one of the daemon's
-    r"\| `8788` \| 0: off",
+    r"0: (strictly in order|off)",
+    r"Linux 5\.3|Python 3\.11|Redis \(6 to 8\)",
+    r"0\.\d+ of `(redis\.)?ttl`",
+    r"200 or 503|`gpu_lock_can_grant` is 1|`gpu_lock_foreign_processes` are 0",
+    r"exit status \d+|69 are the surroundings|-n 30",  # the other number is a status, too
+    r"is away for 10 seconds; today, for 5|1,000 waiters",
+    r"\| `\d+` \| `\d+` \|",  # what is suggested
     r"^```.*?^```",  # programs and examples, which other tests run
 )
 
 
 @pytest.fixture(scope="module")
 def truths() -> Truths:
-    return Gpulockd(own_program()).truths([config()], RulesFile(), ROOT)
+    """Without what only compares the configuration with the code."""
+    known = Gpulockd(own_program()).truths([config()], RulesFile(), ROOT)
+    return replace(known, is_complete=False)
 
 
 def config() -> Source:
@@ -75,49 +96,109 @@ def test_every_rule_is_documented_and_no_other() -> None:
 
 
 class Change(NamedTuple):
+    """A chapter with one number changed: the digit that was there, and the one that is there now."""
+
     line: int
     text: str
     where: int
+    what: str
+
+
+def chapters(edition: str) -> list[str]:
+    """What stands below each heading, with the headings that it stands below: documents of their own, soon read."""
+    head, *parts = re.split(r"^(?=#{2,3} )", (ROOT / edition).read_text(), flags=re.MULTILINE)
+    title, above, found = head.splitlines()[0], "", [head]
+    for part in parts:
+        if part.startswith("## "):
+            above = part.splitlines()[0]
+            found.append(f"{title}\n\n{part}")
+        else:
+            found.append(f"{title}\n\n{above}\n\n{part}")
+    return found
 
 
 def changes(text: str) -> Iterator[Change]:
-    """The text with one number changed, for each of its numbers."""
-    for match in re.finditer(r"\d+(?:\.\d+)?", text):
+    """The text with one number changed, for each that its readers see as it is written: not `1.` before an item."""
+    items = {match.start() for match in re.finditer(r"^\d+\. ", text, re.MULTILINE)}
+    for match in (each for each in re.finditer(r"\d+(?:\.\d+)?", text) if each.start() not in items):
         other = str(int(float(match.group())) + 1)
         changed = text[: match.start()] + other + text[match.end() :]
-        yield Change(text.count("\n", 0, match.start()) + 1, changed, match.start())
+        yield Change(text.count("\n", 0, match.start()) + 1, changed, match.start(), match.group())
 
 
-def found_in(text: str, truths: Truths) -> set[tuple[str, str]]:
-    source = Source(ROOT / GUIDE, GUIDE, text)
-    document = read_document(source)
-    project = Project(ROOT, truths, [Audited(document, claims_of(document, truths))], RulesFile(), [config()])
-    return {(each.rule, each.says) for each in check(project)}
+def read_as(edition: str, text: str, truths: Truths) -> Audited:
+    document = read_document(Source(ROOT / edition, edition, text))
+    return Audited(document, claims_of(document, truths))
 
 
-def test_every_number_of_the_guide_that_is_changed_is_noticed(truths: Truths) -> None:
-    """But for those in `OTHERS`: the rest are what the guide says of the configuration and of exit codes."""
-    text = (ROOT / GUIDE).read_text()
-    before = found_in(text, truths)
-    flags = re.DOTALL | re.MULTILINE
-    ignored = [range(*match.span()) for pattern in OTHERS for match in re.finditer(pattern, text, flags)]
-    judged = [change for change in changes(text) if not any(change.where in each for each in ignored)]
-    assert len(judged) > 30
-    missed = [f"{GUIDE}:{each.line}" for each in judged if not found_in(each.text, truths) - before]
-    assert missed == [], "name the setting beside the number, as in `10 s (daemon.revoke_grace)`, or list it in OTHERS"
+def told_by_truths(audited: Audited, truths: Truths) -> set[tuple[str, str]]:
+    """By what the configuration, the commands and the routes say; links and code have no numbers of their own."""
+    project = Project(ROOT, truths, [audited])
+    judges = (values, keys, suggestions, commands, served, variables, contradictions)
+    return {(each.rule, each.says) for judge in judges for each in judge.check(project)}
 
 
-def test_every_value_of_the_configuration_that_is_changed_is_noticed(truths: Truths, tmp_path: Path) -> None:
+def told_by_comparing(audited: Audited, other: Audited, truths: Truths) -> set[tuple[str, str]]:
+    """Of chapters alone it is told that their links lead to others, too."""
+    both = sorted((audited, other), key=lambda each: EDITIONS.index(each.source.name))
+    project = Project(ROOT, truths, both, RulesFile(editions=[EDITIONS]))
+    return {(each.rule, each.message) for each in editions.check(project)}
+
+
+@pytest.mark.parametrize("edition", EDITIONS)
+def test_every_number_of_the_guide_that_is_changed_is_noticed(truths: Truths, edition: str) -> None:
+    """One at a time, in either edition. `OTHERS` says of which only the other edition can tell that they are wrong."""
+    (its,) = (each for each in EDITIONS if each != edition)
+    missed, unknown, judged = [], [], 0
+    for text, its_text in zip(chapters(edition), chapters(its), strict=True):
+        other = read_as(its, its_text, truths)
+        unchanged = read_as(edition, text, truths)
+        before = told_by_truths(unchanged, truths)
+        before_compared = told_by_comparing(unchanged, other, truths)
+        ignored = [range(*match.span()) for pattern in OTHERS for match in re.finditer(pattern, text, FLAGS)]
+        for change in changes(text):
+            audited = read_as(edition, change.text, truths)
+            by_truths = bool(told_by_truths(audited, truths) - before)
+            where = f"{edition}, {text.splitlines()[2]}, line {change.line}: {change.what}"
+            judged += by_truths
+            if edition == GUIDE and not by_truths and not any(change.where in each for each in ignored):
+                unknown.append(where)
+            if not by_truths and not told_by_comparing(audited, other, truths) - before_compared:
+                missed.append(where)
+    assert "\n".join(missed) == ""
+    assert judged > 45
+    assert "\n".join(unknown) == "", "name the setting beside the number, as in `10 s (daemon.revoke_grace)`"
+
+
+def changed_settings(truths: Truths) -> Iterator[tuple[str, str]]:
+    """Each key, and the configuration with another value for it."""
     text = config().text
     for key, (setting,) in truths.values.items():
         line = int(setting.origin.split(":")[1])
         lines = text.splitlines(keepends=True)
         name = key.rpartition(".")[2]
         lines[line - 1] = re.sub(rf"({name}:\s*).*", rf"\g<1>{another(setting.value)}", lines[line - 1])
-        file = tmp_path / "config.yml"
-        file.write_text("".join(lines))
-        findings = audit(Request(ROOT, [file], [ROOT / GUIDE], None, PROFILES)).findings
+        yield key, "".join(lines)
+
+
+def test_every_value_of_the_configuration_that_is_changed_is_noticed(truths: Truths, tmp_path: Path) -> None:
+    """By the defaults of the code; and where no code is known, by both editions of the guide."""
+    file = tmp_path / "config.yml"
+    (tmp_path / "gpulockd" / "config").mkdir(parents=True)
+    (tmp_path / "gpulockd" / "config" / "model.py").touch()
+    own = {"generic": PROFILES["generic"]}
+    guides = []
+    for edition in EDITIONS:
+        (chapter,) = (each for each in chapters(edition) if "gpu_lock.max_wait_time` | `1800`" in each)
+        guides.append(tmp_path / Path(edition).name)
+        guides[-1].write_text(chapter)
+    for key, text in changed_settings(truths):
+        file.write_text(text)
+        findings = audit(Request(tmp_path, [file], guides, None, PROFILES)).findings
         assert told_of(findings, key, "default-differs"), key
+        findings = audit(Request(tmp_path, [file], guides, None, own)).findings
+        told = [each for each in findings if each.rule == "value-in-table" and each.says.startswith(f"{key} is")]
+        assert {each.place.file for each in told} == {"guide.md", "guide.zh.md"}, key
 
 
 def test_profiles_are_somebodys_own(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ SUGGESTIONS = {
 | parameter | current | suggested | expected gain | risk | status |
 |---|---|---|---|---|---|
 | `poll_interval` | 2 | 1 | faster | low | «verified» |
-| `poll_interval` | 2 | 1 | faster | low | [verified](guide.md) |
+| `poll_interval` | 2 | 1 | faster | low | [verified](https://example.org/run) |
 | `poll_interval` | 2 | 1 | faster | low | not verified |
 | `poll_interval` | 2 | 1 | faster | low | to be verified |
 | `poll_interval` | 2 | 1 | 更快 | 低 | «✅ 已验证» |

@@ -47,7 +47,7 @@ Synopsis: `gpulock [-n] [-w TIME] [--gpu SEL] -- CMD`, `gpulockd [--check]`; 执
 | 126, «128» | |
 
 It exits with 75 if busy, exits with «74» never; 退出码为 76，退出码 «99»。
-130 is SIGINT: exit code 130. It ends with 5 words.
+130 is SIGINT: exit code 130. It ends with 5 words. `grep -q` exits with 3, and `gpulock -- grep` exits with «3».
 """,
 }
 

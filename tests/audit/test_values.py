@@ -62,6 +62,13 @@ gpu_lock:
   poll_interval: 9
 ```
 
+Now, for instance:
+
+```yaml
+gpu_lock:
+  poll_interval: 9
+```
+
 ## 优化建议
 
 ```yaml
@@ -163,14 +170,22 @@ The daemon polls every «500 ms». It waits for the time of `max_wait_time` («3
 
 After half an hour (`max_wait_time`), or «ten minutes» (`lock_timeout`).
 
-The lock timeout is «2 hours» and the poll interval is 2 s.
+The lock timeout is «2 hours» and the poll interval is 2 s. The pause (`poll_interval`) is «3 s» long.
+
+It grows to `max_poll_interval`, which is «15» seconds. Somebody waits for at most «20 minutes» (`max_wait_time`).
+
+`fallback_timeout` (0: at once), `lock_timeout` (60 min).
 """,
     "Chinese": """\
 `poll_interval` 为 «0.5 秒»，`max_wait_time` 是 1800 秒。
 
 当前轮询间隔为«５００毫秒»，最大等待时间是30分钟。
 
-锁超时默认为 «10 分钟»。
+锁超时默认为 «10 分钟»。最多等«5分钟»（`max_wait_time`），不超过锁超时：`lock_timeout` = «2 小时»。
+
+超过 5 秒（`poll_interval`）就慢了。
+
+轮询间隔（`poll_interval`）为 «3 秒»。
 """,
     "what is supposed, advised, remembered": """\
 If `poll_interval` is 5 seconds, a freed lease is noticed late. Set `poll_interval` to 1 second where it hurts.

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from gpulock.clock import Retry
+from gpulock.clock import SOON, Retry
 from gpulock.errors import LockTimeout
 from gpulock.patience import LEAST, SLACK, Patience
 
@@ -30,6 +30,20 @@ def test_pauses_grow_by_half_up_to_the_interval_and_then_double() -> None:
     assert pauses[at_interval : at_interval + 5] == [2.0, 4.0, 8.0, 10.0, 10.0]
 
 
+def test_while_something_is_kept_pauses_are_short_and_then_as_ever() -> None:
+    pauses = list(itertools.islice(Retry(2.0, 10.0, exponential=True).pauses(60.0), 150))
+    paused = list(itertools.accumulate(pauses))
+    kept = [pause for pause, at in zip(pauses[1:], paused, strict=False) if at < 60.0]
+    assert max(kept) == SOON
+    assert len(kept) > 60 / SOON
+    assert pauses[len(kept) + 1 :][:6] == [0.75, 1.125, 1.6875, 2.0, 4.0, 8.0]
+    assert pauses[-1] == 10.0
+
+
+def test_a_shorter_interval_is_kept_all_the_same() -> None:
+    assert set(itertools.islice(Retry(0.02, 0.02).pauses(60.0), 50)) == {0.02}
+
+
 def test_pauses_stay_at_the_interval_where_they_are_not_exponential() -> None:
     assert list(itertools.islice(Retry(2.0, 10.0, exponential=False).pauses(), 30))[-10:] == [2.0] * 10
 
@@ -51,6 +65,12 @@ def test_a_daemon_that_went_away_is_waited_for_as_long_as_the_request_may_wait()
     patience = Patience(60.0, 0.0, 100.0)
     patience.heard(110.0, max_wait=1800.0, retry=Retry())
     assert 47 < time_until_it_gives_up(patience, 110.0) <= 50
+
+
+def test_a_daemon_that_keeps_a_place_is_looked_for_often() -> None:
+    patience = Patience(600.0, 0.0, 100.0)
+    patience.heard(110.0, max_wait=1800.0, retry=Retry(), grace=60.0)
+    assert max(patience.pause(111.0) or 0.0 for _ in range(60)) == SOON
 
 
 def test_where_the_daemon_decides_on_the_wait_its_own_is_taken() -> None:

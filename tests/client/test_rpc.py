@@ -151,7 +151,7 @@ def test_names_may_be_binaries() -> None:
     decoder = rpc.Decoder(LIMIT)
     assert list(decoder.feed(msgpack.packb([0, 1, b"status", []]))) == [rpc.Request(1, "status", {})]
     assert list(decoder.feed(msgpack.packb([2, b"nvim_set_client_info", ["x", {}]]))) == [
-        rpc.Notification("nvim_set_client_info", {})
+        rpc.Notification("nvim_set_client_info", None)
     ]
 
 

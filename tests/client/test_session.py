@@ -35,8 +35,8 @@ class Told:
     def sends(self) -> list[tuple[str, dict[str, Any]]]:
         """What the session has to send, and remembers by which number."""
         requests = list(self._decoder.feed(self.session.take_outgoing()))
-        self.numbers |= {request.method: request.msgid for request in requests}  # type: ignore[union-attr]
-        return [(request.method, dict(request.params)) for request in requests]  # type: ignore[union-attr]
+        self.numbers |= {request.method: request.msgid for request in requests if isinstance(request, rpc.Request)}
+        return [(request.method, dict(request.params or {})) for request in requests]  # type: ignore[union-attr]
 
     def hears(self, method: str, **result: Any) -> list[object]:
         """The answer to the last request of that method."""
@@ -58,8 +58,9 @@ class Told:
 RETRY = {"poll_interval": 1, "max_poll_interval": 4, "exponential_backoff": False}
 
 
-def hello(*locks: dict[str, Any], key: str = "key-1") -> dict[str, Any]:
+def hello(*locks: dict[str, Any], key: str = "key-1", quiet: tuple[str, ...] = ()) -> dict[str, Any]:
     return {
+        "quiet": quiet,
         "reattach": key,
         "reattach_grace": 20,
         "limits": {"max_wait_time": 900},
@@ -143,6 +144,74 @@ def test_a_release_that_failed_is_a_notice(holding: Told) -> None:
     [failed] = holding.hears_error("release", NotHeld("L1-1 has ended"))
     assert isinstance(failed, ReleaseFailed)
     assert isinstance(failed.error, NotHeld)
+
+
+class TestQuietRelease:
+    """One that the daemon is not to answer, where its `hello` has said that it takes such."""
+
+    @pytest.fixture
+    def holding(self, told: Told) -> Told:
+        told.session.connected()
+        told.session.acquire(wire.Acquire())
+        told.sends()
+        told.hears("hello", **hello(quiet=("release",)))
+        told.hears("acquire", **grant())
+        return told
+
+    def test_it_is_a_notification_and_no_answer_is_due(self, holding: Told) -> None:
+        holding.session.release(answered=False)
+        assert holding.session.take_outgoing() == rpc.notification("release", {"lock": "L1-1"})
+        assert (holding.phase(), holding.session.releasing) == ("idle", False)
+
+    def test_a_daemon_that_answers_every_release_is_sent_a_request(self, holding: Told) -> None:
+        holding.reconnected()
+        holding.hears("hello", **hello(grant()))
+        holding.session.release(answered=False)
+        assert holding.sends() == [("release", {"lock": "L1-1"})]
+        assert holding.session.releasing
+
+    def test_a_caller_that_waits_for_the_answer_has_one(self, holding: Told) -> None:
+        holding.session.release()
+        holding.sends()
+        assert holding.session.releasing
+        assert holding.hears("release", lock="L1-1") == []
+
+    def test_its_failure_is_a_notice(self, holding: Told) -> None:
+        holding.session.release(answered=False)
+        [failed] = holding.notified("release-failed", code="not-held", message="L1-1 has ended", hint=None, data={})
+        assert isinstance(failed, ReleaseFailed)
+        assert isinstance(failed.error, NotHeld)
+        holding.session.disconnected()
+        assert holding.phase() == "idle"
+
+    def test_a_daemon_that_may_not_have_read_it_is_told_again_and_has_to_answer(self, holding: Told) -> None:
+        holding.session.release(answered=False)
+        holding.sends()
+        holding.session.disconnected()
+        assert holding.phase() == "leaving"
+        holding.reconnected()
+        holding.hears("hello", **hello(grant(), quiet=("release",)))
+        assert holding.sends() == [("release", {"lock": "L1-1"})]
+        assert (holding.phase(), holding.session.releasing) == ("idle", True)
+
+    def test_the_next_grant_shows_that_it_was_read(self, holding: Told) -> None:
+        holding.session.release(answered=False)
+        holding.session.acquire(wire.Acquire())
+        holding.sends()
+        holding.hears("acquire", **grant("L1-2"))
+        holding.session.release()
+        holding.sends()
+        holding.hears("release", lock="L1-2")
+        holding.session.disconnected()
+        assert holding.phase() == "idle"
+
+    def test_a_refusal_does_not_show_it(self, holding: Told) -> None:
+        holding.session.release(answered=False)
+        holding.session.acquire(wire.Acquire(wait_timeout=0))
+        holding.sends()
+        holding.hears_error("acquire", Busy("taken"))
+        holding.session.disconnected()
+        assert holding.phase() == "leaving"
 
 
 def test_places_in_the_queue(told: Told) -> None:

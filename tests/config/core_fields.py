@@ -30,6 +30,8 @@ OTHERS: dict[str, object] = {
     "daemon.kill_grace": 10.0,
     "daemon.reattach_grace": 11.0,
     "daemon.max_requests_per_session": 12,
+    "daemon.max_requests_per_user": 14,
+    "daemon.max_locks_per_user": 15,
     "inventory.quarantine_recheck": 13.0,
     "inventory.orphans": "kill",
     "inventory.foreign": "wait",

@@ -10,7 +10,7 @@ import socket
 import pytest
 
 from gpulock.documents import SettingView
-from gpulockd.config import Config, core_settings, masked_url, settings
+from gpulockd.config import Config, core_settings, masked_url, monitor_state, settings
 from gpulockd.config.keys import SETTINGS
 from gpulockd.core.model import Settings
 
@@ -41,6 +41,18 @@ def test_no_field_of_the_core_is_out_of_reach() -> None:
 def test_a_lease_expires_only_in_redis() -> None:
     assert core_settings(config_with({"redis.ttl": 60})).lease_ttl == math.inf
     assert core_settings(config_with({"redis.ttl": 60, "redis.url": "unix:///r"})).lease_ttl == 60
+
+
+@pytest.mark.parametrize(
+    ("changed", "state"),
+    [
+        ({}, "active"),
+        ({"gpu_lock_monitor.auto_recovery": False}, "reports"),
+        ({"gpu_lock_monitor.enabled": False}, "off"),
+    ],
+)
+def test_status_says_what_the_monitor_does(changed: dict[str, object], state: str) -> None:
+    assert monitor_state(config_with(changed).gpu_lock_monitor) == state
 
 
 def test_people_see_every_value_and_its_origin(loads: Loads) -> None:

@@ -12,7 +12,7 @@ from gpulockd.config.yamlfile import MAX_BYTES
 
 from .conftest import Complaints, Loads
 
-SECTIONS = "known here: gpu_lock, gpu_lock_monitor, redis, daemon, inventory, http, canary, profiles"
+SECTIONS = "known here: gpu_lock, gpu_lock_monitor, redis, daemon, inventory, http, history, canary, profiles"
 EMPTY = "remove the file to run on the defaults, or write {} into it"
 BEGIN = "begin with a section, such as `gpu_lock:`"
 DURATION = "30s, 5m, 2h, or seconds as a number"

@@ -20,7 +20,6 @@ from typing import Any
 
 from gpulockd.core import events
 from gpulockd.core.actions import (
-    RECORDS,
     Action,
     Announce,
     Answer,
@@ -31,6 +30,7 @@ from gpulockd.core.actions import (
     LockGranted,
     Notify,
     QuarantineSet,
+    Record,
     Refuse,
     RenewLeases,
     Signal,
@@ -92,7 +92,7 @@ class Host:
         told: list[Told] = []
         actions = self.machine.handle(event, self.now)
         for action in actions:
-            if isinstance(action, RECORDS):
+            if isinstance(action, Record):
                 self.records.append(action)
                 if isinstance(action, LockGranted):
                     self.recorded_tokens.add(action.lock.token)

@@ -52,6 +52,7 @@ def lend_a_gpu_twice(host: Host, state: Any) -> None:
             "is leased here and elsewhere",
         ),
         (lambda host, state: setattr(state, "all_gpus", frozenset()), "all_gpus are not all GPUs"),
+        (lambda host, state: setattr(state, "by_index", {0: []}), "by_index has not every GPU at its index"),
         (lambda host, state: setattr(host.lock("ben"), "token", host.lock("anna").token), "two locks have one token"),
         (lambda host, state: setattr(state, "last_token", 0), "larger than the last one given out"),
         (lend_a_gpu_twice, "law 1: a GPU is in two locks"),

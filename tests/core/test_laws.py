@@ -178,7 +178,7 @@ class Laws(RuleBasedStateMachine):
                     assert result["lock"] in self.kept, "law 2: told before it was recorded"
                     self.in_turn(session, msgid, bool(result["nested"]))
                 self.waiting.pop((session, msgid), None)
-            case Refuse(session, msgid, _):
+            case Refuse(session, int(msgid), _):
                 self.waiting.pop((session, msgid), None)
             case Inspect():
                 self.inspections.append(action)
@@ -256,7 +256,7 @@ class Laws(RuleBasedStateMachine):
         client = self.client(which)
         for lock in sorted(self.machine.state.sessions[client].locks):
             self.voluntary = lock
-            self.feed(events.ReleaseRequested(client, 900_000, lock))
+            self.feed(events.ReleaseRequested(client, None if self.arrivals % 2 else 900_000, lock))
             self.voluntary = None
 
     @rule(which=CLIENT)

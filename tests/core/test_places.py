@@ -8,7 +8,7 @@ from gpulockd.core.actions import RequestLeft, RequestWaits
 from gpulockd.core.events import GpusDiscovered, ProcessExited, Restored
 from gpulockd.core.machine import Machine
 from gpulockd.core.model import Levels, Process, Request
-from gpulockd.core.places import ASK_AGAIN
+from gpulockd.core.places import ASK_AGAIN, KEPT_FREE
 
 from .script import (
     Host,
@@ -144,18 +144,50 @@ def without_the_holder(after: After) -> None:
     )  # fmt: skip
 
 
+def test_gpus_are_kept_free_for_the_absent_for_some_seconds_and_their_places_for_longer() -> None:
+    after = After(one_holds_and_two_wait(), "anna", reattach_grace=60)
+    without_the_holder(after)
+    play(
+        after.host,
+        passes(KEPT_FREE - 0.1),
+        passes(0.1), granted("dora", 0),
+        acquire("emil"),
+        passes(50),
+        after.back("ben"), welcomed("ben"),
+        acquire("ben", task="b"), after.unwatched("ben"),
+        release("dora"), released("dora"), granted("ben", 0),
+    )  # fmt: skip
+
+
+def test_the_time_for_which_they_are_kept_free_begins_with_the_first_who_comes() -> None:
+    """Until then nobody could have come: the daemon may open its door long after it has read its journal."""
+    after = After(one_holds_and_two_wait(), "anna", "carol", reattach_grace=60)
+    play(
+        after.host,
+        happens(after.start), after.watched("anna"), after.unwatched("anna"), inspect(0), after.watched("ben"),
+        claim(0, floor=1),
+        claimed(2, 0),
+        clear(0),
+        passes(40),
+        acquire("dora"),
+        passes(KEPT_FREE - 0.1),
+        acquire("emil"),
+        passes(0.1), granted("dora", 0),
+    )  # fmt: skip
+
+
 def test_a_place_ends_with_the_grace() -> None:
     after = After(one_holds_and_two_wait(), "anna", reattach_grace=60)
     without_the_holder(after)
-    play(after.host, passes(59.9))
-    play(after.host, passes(0.1), after.unwatched("ben"), after.unwatched("carol"), granted("dora", 0))
+    play(after.host, passes(KEPT_FREE), granted("dora", 0), passes(54.9))
+    play(after.host, passes(0.1), after.unwatched("ben"), after.unwatched("carol"))
 
 
 def test_a_place_ends_with_the_wait_that_it_was_for() -> None:
     after = After(one_holds_and_two_wait(), "anna", reattach_grace=600)
     without_the_holder(after)
-    play(after.host, passes(94.9))
-    play(after.host, passes(0.1), after.unwatched("ben"), after.unwatched("carol"), granted("dora", 0))
+    play(after.host, passes(KEPT_FREE), granted("dora", 0), passes(89.9))
+    play(after.host, passes(0.1), after.unwatched("ben"), after.unwatched("carol"))
 
 
 def test_a_place_ends_with_its_process() -> None:

@@ -8,6 +8,8 @@ from gpulockd.core.actions import LockChanged
 
 from .script import (
     Host,
+    Step,
+    Told,
     acquire,
     answered,
     cancel,
@@ -84,6 +86,32 @@ def test_a_big_request_is_overtaken_only_so_often() -> None:
         so(lambda host: host.state.gpus[uuid(1)].lock is None),
         release("anna"), released("anna"), granted("big", 0, 1),
         release("big"), released("big"), granted("three", 0),
+    )  # fmt: skip
+
+
+def test_overtaking_counts_for_the_first_of_those_that_want_the_same_and_then_for_the_next() -> None:
+    """So the second of them may be overtaken twice as often, and no more."""
+    host = Host(gpus=2, max_overtakes=2)
+
+    def overtaken(*most: int) -> Step:
+        return so(lambda host: [each.overtaken for each in host.machine.turn.queue.in_order()][:2] == [*most])
+
+    def two_go_ahead(*names: str) -> list[Step | Told]:
+        return [step for name in names for step in (acquire(name), granted(name, 1), release(name), released(name))]
+
+    play(
+        host,
+        acquire("anna", wait=9999), granted("anna", 0),
+        acquire("first", 2), acquire("second", 2),
+        *two_go_ahead("a", "b"), overtaken(2, 0),
+        acquire("c"), overtaken(2, 0),
+        disconnects("first"), granted("c", 1),
+        release("c"), released("c"),
+        *two_go_ahead("d"),
+        acquire("e"),
+        so(lambda host: host.state.gpus[uuid(1)].lock is None),
+        release("anna"), released("anna"), granted("second", 0, 1),
+        release("second"), released("second"), granted("e", 0),
     )  # fmt: skip
 
 

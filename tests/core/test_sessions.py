@@ -192,7 +192,7 @@ def test_an_owner_that_dies_before_it_comes_back_is_noticed() -> None:
     )  # fmt: skip
 
 
-def test_an_owner_that_does_not_come_back_counts_as_disconnected() -> None:
+def test_an_owner_that_does_not_come_back_has_abandoned_its_lock() -> None:
     before = play(Host(gpus=1), acquire("anna"), granted("anna", 0))
     pid = before.process("anna").pid
     host, start = after_restart(before, reattach_grace=60)
@@ -201,7 +201,7 @@ def test_an_owner_that_does_not_come_back_counts_as_disconnected() -> None:
         happens(start), watch(pid), claim(0, floor=1),
         claimed(2, 0),
         passes(59.9),
-        passes(0.1), unwatch(pid), inspect(0),
+        passes(0.1), unwatch(pid), watch(pid), inspect(0),
     )  # fmt: skip
     assert ended(host) == [("anna", "abandoned")]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from gpulock.documents import (
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
         RequestView,
         SettingView,
         StatusDocument,
+        TotalView,
+        UnmetView,
         WhyDocument,
     )
 
@@ -68,6 +70,7 @@ def gpu(index: int, used: float | None = 0.5, utilization: float | None = 0.0, *
         "drained": None,
         "fault": None,
         "elsewhere": None,
+        "clear_by": "driver",
         "quarantine": None,
         "processes": [],
     }
@@ -160,6 +163,7 @@ def status(
             "socket": "/run/gpulockd/gpulockd.sock",
             "sessions": 7,
             "journal": journal,
+            "monitor": "active",
         },
         "lease": lease.copy(),
         "gpus": gpus,
@@ -197,6 +201,7 @@ def busy() -> StatusDocument:
                     "lock": "L3-19",
                     "holder": CAROL,
                     "reason": "died",
+                    "awaited": False,
                     "culprits": [process(left_behind, 22.4, "culprit")],
                 },
                 processes=[process(left_behind, 22.4, "culprit")],
@@ -375,6 +380,23 @@ def described_quarantine() -> DescribeDocument:
     return {"schema_version": 1, "subject": "2", "gpu": busy()["gpus"][2]}
 
 
+def awaited() -> StatusDocument:
+    """A GPU whose holder did not come back and lives, under a driver that cannot tell who is on it."""
+    quarantine = {
+        "since": 9.0,
+        "lock": "L3-19",
+        "holder": CAROL,
+        "reason": "abandoned",
+        "awaited": True,
+        "culprits": [],
+    }
+    return status([gpu(0, None, state="quarantined", quarantine=quarantine, processes=None, clear_by="holder")])
+
+
+def described_awaited() -> DescribeDocument:
+    return {"schema_version": 1, "subject": "0", "gpu": awaited()["gpus"][0]}
+
+
 def described_lock() -> DescribeDocument:
     labels = {"team": "vision", "run": "2031"}
     beating = lock("L3-21", [1, 2], BERT, "ocr", progress=0.62, note="page 310 of 500", beat_age=4.0, labels=labels)
@@ -405,6 +427,62 @@ def ended(name: str, gpus: list[int], holder: OwnerView, ago: float, how: str = 
         "ended_at": NOON - ago,
         "how": how,
         "by": by,
+        "profile": "",
+        "container": "",
+        "watched": 724.0 * len(gpus),
+        "idle": 300.0 if holder is ANNA else 0.0,
+        "peak_memory": None if holder is ANNA else 11 * GIB,
+        "strangers": [],
+    }
+
+
+def unmet(request: str, holder: OwnerView, ago: float, how: str, waited: float = 0.0, times: int = 1) -> UnmetView:
+    return {
+        "request": request,
+        "user": holder["user"],
+        "uid": holder["uid"],
+        "pid": holder["pid"],
+        "command": holder["command"],
+        "container": "",
+        "task": "ocr" if holder is BERT else "",
+        "profile": "",
+        "wanted": 1,
+        "waited": waited,
+        "ended_at": NOON - ago,
+        "how": how,
+        "times": times,
+    }
+
+
+def history_with_requests() -> HistoryDocument:
+    document = history()
+    document["locks"][0]["strangers"] = [{"pid": 666, "user": "eve", "command": "python miner.py"}]
+    document["requests"] = [
+        unmet("R3-90", BERT, 30.0, "timeout", 1800.0),
+        unmet("R3-88", CAROL, 60.0, "busy", times=412),
+    ]
+    return document
+
+
+def total(user: str, task: str, **more: float) -> TotalView:
+    document = {
+        **dict.fromkeys(("locks", "held", "gpu_time", "waited", "watched", "idle", "lost", "unmet", "timeouts"), 0),
+        "user": user,
+        "task": task,
+        "peak_memory": None,
+        **more,
+    }
+    return cast("TotalView", document)
+
+
+def history_totals() -> HistoryDocument:
+    ocr = total(
+        "bert", "ocr", locks=95, held=47_000.0, gpu_time=94_000.0, waited=5_700.0, watched=90_000.0, idle=9_000.0,
+        peak_memory=11 * GIB, lost=2, unmet=417, timeouts=5,
+    )  # fmt: skip
+    return {
+        **history(),
+        "totals": [ocr, total("anna", "", locks=2, held=90.0, gpu_time=90.0), total("eve", "", unmet=7)],
     }
 
 

@@ -65,9 +65,9 @@ class Peer:
                     connection.shutdown(socket.SHUT_RDWR)
             self._watchers.clear()
 
-    def happen(self, kind: str, message: str, severity: str = "info", at: float = 0.0) -> None:
+    def happen(self, kind: str, message: str, severity: str = "info", at: float = 0.0, **data: object) -> None:
         """Notifies those who watch; waits until there is one."""
-        event = {"kind": kind, "message": message, "severity": severity, "at": at, "data": {}}
+        event = {"kind": kind, "message": message, "severity": severity, "at": at, "data": data}
         with self._changed:
             assert self._changed.wait_for(lambda: self._watchers, 10), "nobody watches"
             for watcher in self._watchers:

@@ -127,10 +127,25 @@ def test_history_names_gpus_by_index_and_passes_filters_on(peer: Peer, ctl: Ctl)
     assert " 2 " in first
     assert " 0, 1 " in second
 
+    code, out, _ = ctl("history", "--how", "died", "--since", "2h", "--until", "30m", "--requests")
+    assert code == 0
+    assert ("history", {"limit": 20, "how": "died", "since": 7200.0, "until": 1800.0, "requests": True}) in peer.asked
+    peer.asked.clear()
+
     code, out, _ = ctl("history", "--json")
     assert ("history", {"limit": 20}) in peer.asked
     assert len(json.loads(out)["locks"]) == 4
-    assert peer.count("status") == 1  # programs know a GPU by its UUID
+    assert peer.count("status") == 0  # programs know a GPU by its UUID
+
+
+def test_history_totals_are_of_all_that_is_kept(peer: Peer, ctl: Ctl) -> None:
+    peer.answers["history"] = documents.history_totals()
+    code, out, _ = ctl("history", "--totals", "--task", "ocr")
+    assert code == 0
+    assert ("history", {"limit": 20, "task": "ocr", "totals": True}) in peer.asked
+    assert out.splitlines()[1].split()[:3] == ["bert", "ocr", "95"]
+    assert peer.count("status") == 0  # no GPU is named
+    assert json.loads(ctl("history", "--totals", "--json")[1])["totals"][0]["timeouts"] == 5
 
 
 @pytest.mark.parametrize(
@@ -157,7 +172,7 @@ def test_an_error_cannot_steer_the_terminal(peer: Peer, ctl: Ctl) -> None:
 
 def test_no_daemon_is_69_and_says_what_to_type(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "nothing.sock"
-    for name in set(COMMANDS) - {"doctor", "audit"}:
+    for name in set(COMMANDS) - {"doctor", "audit", "bench", "top"}:
         subject = ["0"] if name in ("why", "describe", "revoke") else []
         assert main([name, *subject, "--socket", str(path)]) == 69, name
         out, err = capsys.readouterr()
@@ -182,10 +197,14 @@ def test_the_environment_names_the_socket(
         ["statsu"],
         ["status", "surplus"],
         ["status", "--fleet", "--watch"],
+        ["top", "--interval", "0.1"],
+        ["top", "--sort", "name"],
         ["why"],
         ["revoke", "0", "--grace", "soon"],
         ["history", "--limit", "0"],
         ["history", "--limit", "many"],
+        ["history", "--since", "yesteryear"],
+        ["history", "--since", "2999-01-01"],
         ["config", "set"],
         ["status", "--color", "sometimes"],
     ],

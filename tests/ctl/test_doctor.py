@@ -157,6 +157,14 @@ def test_a_quarantine_and_a_late_lease_are_warnings() -> None:
     assert only(findings, "gpus").message == "GPU 2 is in quarantine: pid 49917 is still on it"
 
 
+def test_a_holder_that_is_waited_for_is_named() -> None:
+    message = only(service.check(documents.awaited()), "gpus").message
+    pid = documents.CAROL["pid"]
+    assert message == (
+        f"GPU 0 is in quarantine: the driver cannot tell who is on it, and pid {pid}, who had it, may live"
+    )
+
+
 def test_the_driver_is_looked_for_where_no_daemon_answers(tmp_path: Path) -> None:
     missing = service.unreachable("nobody answers", systemd=True, proc=tmp_path)
     assert only(missing, "daemon").state == "fail"

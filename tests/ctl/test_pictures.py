@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from gpulock.documents import DescribeDocument, StatusDocument
-from gpulockd.ctl.render import facts, findings, fleet, happening, history, queue, reasons, settings
+from gpulockd.ctl.render import facts, findings, fleet, happening, history, queue, reasons, settings, top
 from gpulockd.ctl.render.look import Look
 from gpulockd.ctl.render.status import picture
 from gpulockd.ctl.render.text import Text
@@ -25,6 +25,7 @@ HOSTS: list[Callable[[], StatusDocument]] = [
     documents.troubled,
     documents.crowded,
     documents.mig,
+    documents.awaited,
 ]
 
 
@@ -66,6 +67,50 @@ def test_history(look: Look, golden: Golden) -> None:
 
 
 @BOTH
+def test_history_with_requests(look: Look, golden: Golden) -> None:
+    golden(
+        f"history-requests-{look.width}",
+        history.picture(documents.history_with_requests(), look, {documents.uuid(2): 2}, documents.NOON),
+    )
+
+
+@BOTH
+def test_history_totals(look: Look, golden: Golden) -> None:
+    golden(f"history-totals-{look.width}", history.totals(documents.history_totals(), look))
+
+
+@BOTH
+def test_top(look: Look, golden: Golden) -> None:
+    ends = documents.history()["locks"]
+    golden(f"top-{look.width}", top.picture(documents.busy(), ends, look._replace(height=24), "load", documents.NOON))
+
+
+@pytest.mark.parametrize("height", [5, 24, 50, 300])
+@pytest.mark.parametrize("host", HOSTS, ids=lambda host: host.__name__)
+def test_top_fills_the_window_and_no_more(host: Callable[[], StatusDocument], height: int) -> None:
+    ends = documents.history()["locks"] * 20
+    for width in (40, 80, 200):
+        lines = top.picture(host(), ends, Look(width=width, height=height), "held", documents.NOON)
+        assert max(line.width for line in lines) <= width
+        assert lines[-1].plain.startswith("q quit")
+        if height > 20:
+            assert len(lines) == height
+            assert any("11:59:19" in line.plain for line in lines), "the latest ends are there however many GPUs"
+
+
+def test_top_orders_the_gpus() -> None:
+    def first(order: str) -> str:
+        lines = top.picture(documents.busy(), [], Look(width=120, height=40), order, documents.NOON)
+        place = next(place for place, line in enumerate(lines) if line.plain.startswith("GPU"))
+        return lines[place + 1].plain.split()[0]
+
+    gpus = documents.busy()["gpus"]
+    assert first("index") == str(gpus[0]["index"])
+    assert first("load") == str(max(gpus, key=lambda gpu: gpu["utilization"] or 0.0)["index"])
+    assert first("memory") == str(max(gpus, key=lambda gpu: gpu["memory_used"] or 0)["index"])
+
+
+@BOTH
 def test_settings(look: Look, golden: Golden) -> None:
     golden(f"config-{look.width}", settings.picture(documents.settings(), look))
 
@@ -79,6 +124,7 @@ def test_why(golden: Golden) -> None:
     [
         documents.described_gpu,
         documents.described_quarantine,
+        documents.described_awaited,
         documents.described_lock,
         documents.described_request,
     ],
@@ -123,13 +169,23 @@ def test_no_line_is_wider_than_the_terminal(host: Callable[[], StatusDocument], 
     assert max(line.width for line in picture(host(), Look(width=width))) <= width
     assert max(line.width for line in fleet.picture(documents.fleet(), Look(width=width))) <= width
     assert max(line.width for line in queue.picture(documents.queue(), Look(width=width))) <= width
+    assert max(line.width for line in history.totals(documents.history_totals(), Look(width=width))) <= width
 
 
 def test_an_empty_fleet_queue_and_history_say_so() -> None:
     assert [line.plain for line in queue.picture({"schema_version": 1, "queue": []}, USUAL)] == ["Nobody waits."]
+    assert "Nothing" in history.totals({"schema_version": 1, "locks": [], "totals": []}, USUAL)[0].plain
     assert "No lock" in history.picture({"schema_version": 1, "locks": []}, USUAL, {}, 0.0)[0].plain
     assert "No host" in fleet.picture(documents.busy(), USUAL)[0].plain
     assert "redis.url is empty" in fleet.picture(documents.idle(), USUAL)[0].plain
+
+
+def test_a_monitor_that_does_not_take_back_says_so() -> None:
+    for state, said in (("active", ""), ("reports", "only reported"), ("off", "The monitor is off")):
+        host = documents.idle()
+        host["daemon"]["monitor"] = state  # type: ignore[typeddict-item]
+        lines = "\n".join(line.plain for line in picture(host, Look(width=100)))
+        assert ("only reported" in lines, "The monitor is off" in lines) == (state == "reports", state == "off"), said
 
 
 def test_one_reason_is_given_once() -> None:

@@ -16,6 +16,7 @@ import pytest
 from gpulockd.ctl.__main__ import main
 from tests.support import processes
 from tests.support.daemon import Daemon
+from tests.support.pseudo_terminal import PseudoTerminal
 from tests.support.waiting import PATIENCE, wait_until
 
 from .nobody import as_nobody
@@ -108,6 +109,40 @@ def test_revoke_ends_the_holder_and_history_keeps_who_did_it(daemon: Daemon) -> 
         assert "revoked by" in shown(daemon, "history")
 
 
+def test_history_is_narrowed_and_added_up(daemon: Daemon) -> None:
+    with worker(daemon, 1, "ocr"), worker(daemon, 1, "eval"):
+        assert subprocess.run(
+            [sys.executable, "-m", "gpulock", "--socket", daemon.socket, "--task", "late", "-w", "0.1", "--", "true"],
+            check=False,
+            timeout=PATIENCE,
+        ).returncode
+    wait_until(lambda: len(document(daemon, "history")["locks"]) == 2, "both have ended")
+    (lock,) = document(daemon, "history", "--gpu", "0")["locks"]
+    uuid = daemon.status()["gpus"][0]["uuid"]
+    assert lock["gpus"] == [uuid]
+    assert document(daemon, "history", "--gpu", uuid)["locks"] == [lock]
+    assert document(daemon, "history", "--gpu", "GPU-of-the-past")["locks"] == []
+    assert document(daemon, "history", "--how", lock["how"], "--task", lock["task"])["locks"] == [lock]
+    assert document(daemon, "history", "--until", "1h")["locks"] == []
+    unmet = document(daemon, "history", "--how", "timeout", "--since", "1h")
+    assert (unmet["locks"], [each["task"] for each in unmet["requests"]]) == ([], ["late"])
+    assert "timeout" in shown(daemon, "history", "--requests")
+    totals = {each["task"]: each for each in document(daemon, "history", "--totals")["totals"]}
+    assert (totals["ocr"]["locks"], totals["eval"]["locks"], totals["late"]["timeouts"]) == (1, 1, 1)
+    assert "late" in shown(daemon, "history", "--totals")
+
+
+def test_top_shows_what_ends_while_one_looks(daemon: Daemon) -> None:
+    command = [sys.executable, "-m", "gpulockd.ctl", "top", "--socket", daemon.socket]
+    with PseudoTerminal(command, environment={"NO_COLOR": "1"}, columns=120, rows=40) as terminal:
+        terminal.wait_for("2 free")
+        with worker(daemon, 1, "ocr") as holder:
+            terminal.wait_for(f"{holder.pid} .*ocr")
+        terminal.wait_for(f"ENDED(.|\n)*{holder.pid} .*ocr")
+        terminal.enter("q")
+        assert terminal.end() == 0
+
+
 def test_drain_keeps_a_gpu_free_until_undrain(daemon: Daemon) -> None:
     assert "Undo: gpulockctl undrain 1" in shown(daemon, "drain", "1", "--reason", "new fan")
     picture = shown(daemon, "status")
@@ -155,6 +190,7 @@ def test_what_the_daemon_does_not_know_is_an_error(daemon: Daemon) -> None:
         (["describe", "L9-9"], "gpulockctl status"),
         (["revoke", "1"], "gpulockctl status"),
         (["drain", "GPU-ffffffff"], "the host has 0: GPU-"),
+        (["history", "--gpu", "77"], "the host has 0: GPU-"),
     ):
         code, out, err = ctl(daemon, *arguments)
         assert (code, out) == (1, "")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -33,7 +34,7 @@ def _inline(path: Path) -> Iterator[tuple[Token, int]]:
 
 
 def links(path: Path) -> list[Said]:
-    return [Said(str(token.attrs["href"]), line) for token, line in _inline(path) if token.type == "link_open"]
+    return [Said(unquote(str(token.attrs["href"])), line) for token, line in _inline(path) if token.type == "link_open"]
 
 
 def spans(path: Path) -> list[Said]:

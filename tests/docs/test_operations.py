@@ -16,10 +16,12 @@ from gpulockd import config
 from gpulockd.changes import versions
 from gpulockd.config.environment import read_environment
 from gpulockd.config.loading import DEFAULT_FILE
+from gpulockd.core.actions import Announce
 from gpulockd.http.metrics import Metrics
 from gpulockd.http.routes import paths
 from gpulockd.journal import directory, sqlite
 from gpulockd.leases.scripts import PERMISSIONS, Keys
+from gpulockd.logs.fields import NAMES, fields_of
 from tests.http import documents
 
 from .markdown import ROOT, Block, blocks, names, table
@@ -62,11 +64,16 @@ def test_the_files_are_where_the_daemon_looks_for_them() -> None:
     daemon = config.Config().daemon
     state = daemon.state_dir
     expected = {daemon.socket, daemon.socket.parent, state, DEFAULT_FILE, DEFAULT_FILE.with_name("environment")}
-    expected |= {
-        state / name for name in (sqlite.FILE, directory.PID_FILE, "lease.lock", "lease.epoch", versions.DIRECTORY)
-    }
+    expected |= {state / name for name in (sqlite.FILE, sqlite.LOG, directory.PID_FILE, "lease.lock", "lease.epoch")}
+    expected.add(state / versions.DIRECTORY)
     assert listed == {str(path) for path in expected}
-    assert f"the last {sqlite.HISTORY_ROWS} locks" in DOCUMENT.read_text()
+
+
+def test_the_fields_of_the_log() -> None:
+    """Those that are no name of what an event tells."""
+    told = {name for name, _ in fields_of(Announce("gpu.sick", "", data={"gpu": "GPU-0", "reason": ""}), lambda _: 0)}
+    told |= {"LOGGER", *NAMES.values()}
+    assert {names(row[0])[0] for row in table(DOCUMENT, "field").rows} == told
 
 
 def test_what_is_installed_is_shipped() -> None:

@@ -89,5 +89,5 @@ def test_wrong_commands_are_found(capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(AssertionError):
             understood(program, rest, command, capsys)
     assert words("/opt/gpulockd/bin/gpulockd --check  # first") == ["gpulockd", "--check"]
-    assert anchors(ROOT / "docs" / "protocol.md") >= {"methods", "status-queue-why-describe-history-config"}
+    assert anchors(ROOT / "docs" / "protocol.md") >= {"methods", "status-queue-why-describe-config"}
     assert Said("docs/architecture.md", 0).text in {link.text for link in links(ROOT / "CONTRIBUTING.md")}

@@ -105,13 +105,14 @@ def test_the_conversation_goes_as_it_is_written(daemon: Daemon, block: Block) ->
 
 
 def test_there_are_conversations() -> None:
-    methods = {
-        json.loads(line.split(" ", 1)[1])[2]
+    messages = [
+        json.loads(line.split(" ", 1)[1])
         for block in CONVERSATIONS
         for line in block.content.splitlines()
         if "->" in line.split(" ", 1)[0]
-    }
-    assert methods >= set(wire.METHODS)
+    ]
+    assert {message[2] for message in messages if message[0] == 0} >= set(wire.METHODS)
+    assert {message[1] for message in messages if message[0] == 2} == {"release"}
 
 
 def test_every_error_code_is_listed() -> None:
@@ -135,4 +136,4 @@ def test_the_limits_are_those_of_the_code() -> None:
 
 def test_every_notification_is_listed() -> None:
     listed = {names(row[0])[0] for row in table(DOCUMENT, "notification").rows}
-    assert listed == {"queued", "warning", "lost", "event", "error"}
+    assert listed == {"queued", "warning", "lost", "event", "error", wire.RELEASE_FAILED}

@@ -410,6 +410,24 @@ async def test_an_owner_that_cannot_be_watched_has_until_the_end_of_its_grace() 
         assert "forget 4242" not in world.log  # or a session of that process would not be watched any more
 
 
+async def test_whom_no_descriptor_was_left_to_watch_is_watched_once_there_is_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its GPU may wait for its end and for nothing else, where the driver cannot tell."""
+    monkeypatch.setattr(engine, "WATCH_RETRY", 0.005)
+    world, lock = World(reattach_grace=5.0), kept_lock()
+    world.on_gpu, world.no_descriptor_left = None, True
+    async with world.running(lock):
+        world.time += 5
+        await world.settled()
+        quarantined = world.engine.state.gpus["GPU-0"].quarantine
+        assert quarantined is not None
+        assert quarantined.awaited is True
+        world.no_descriptor_left = False
+        world.dead.add(lock.owner.process)
+        await eventually(lambda: world.engine.state.gpus["GPU-0"].quarantine is None, "its end is known")
+
+
 async def test_a_nearer_deadline_replaces_the_timer() -> None:
     async with World().running() as world:
         world.connect(ANNA)

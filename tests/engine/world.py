@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -16,7 +16,7 @@ from gpulockd.core.events import AcquireRequested, GpusDiscovered, Restored, Ses
 from gpulockd.core.machine import Machine
 from gpulockd.core.model import GpuIdentity, GpuProcess, LeaseHolder, Lock, Owner, Process, Sample, Settings, Wish
 from gpulockd.engine import Engine
-from gpulockd.ports import Claimed, Ended, Post, Renewed, Saved, Unavailable
+from gpulockd.ports import Claimed, Post, Renewed, Saved, Unavailable
 
 BOOT = "boot-1"
 GPUS = tuple(GpuIdentity(f"GPU-{index}", index, "Test GPU", 2**34) for index in range(2))
@@ -31,7 +31,7 @@ class World:
     simulated = True
     driver = "test"
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *, notes_marks: bool = False, **settings: Any) -> None:
         self.log: list[str] = []
         self.time = 100.0
         self.commits: list[list[str]] = []
@@ -57,6 +57,7 @@ class World:
             processes=self,
             clients=self,
             announce=self.events.append,
+            safekeeping=NotedMarks(self.log) if notes_marks else None,
         )
 
     @contextlib.asynccontextmanager
@@ -177,7 +178,7 @@ class World:
     def answer(self, session: int, msgid: int, result: Mapping[str, object]) -> None:
         self.log.append(f"answer {session}/{msgid} {result.get('lock', '')}".rstrip())
 
-    def refuse(self, session: int, msgid: int, refusal: Refusal) -> None:
+    def refuse(self, session: int, msgid: int | None, refusal: Refusal) -> None:
         self.log.append(f"refuse {session}/{msgid} {refusal.code}")
 
     def notify(self, notice: Notify) -> None:
@@ -185,6 +186,19 @@ class World:
 
     def disconnect(self, session: int) -> None:
         self.log.append(f"disconnect {session}")
+
+
+class NotedMarks:
+    """Implements `ports.Safekeeping`."""
+
+    def __init__(self, log: list[str]) -> None:
+        self._log = log
+
+    def brace(self, sessions: Iterable[int]) -> None:
+        self._log += [f"brace {session}" for session in sessions]
+
+    def settled(self) -> None:
+        self._log.append("settled")
 
 
 class ScriptedJournal:
@@ -209,9 +223,6 @@ class ScriptedJournal:
         if self._world.epoch_broken:
             raise Unavailable("the disk is full")
         self._world.log.append(f"epoch {epoch}")
-
-    def history(self, limit: int, gpu: str | None, user: str | None, task: str | None) -> list[Ended]:
-        raise NotImplementedError
 
     def close(self) -> None:
         raise NotImplementedError

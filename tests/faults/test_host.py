@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -14,7 +16,7 @@ import pytest
 
 from tests.support import processes
 from tests.support.daemon import Daemon
-from tests.support.frames import Frames
+from tests.support.frames import Frames, WireError
 from tests.support.valkey import Valkey
 from tests.support.waiting import wait_until
 
@@ -23,6 +25,8 @@ from .site import metrics_with, site
 pytestmark = pytest.mark.system
 
 DAY = 86400
+STALL = 2.0
+"""Seconds."""
 
 
 @contextmanager
@@ -39,7 +43,11 @@ def no_descriptor_left(daemon: Daemon) -> Iterator[None]:
 def test_without_descriptors_who_is_in_is_served_and_who_is_not_waits_at_the_door(tmp_path: Path) -> None:
     with Daemon(tmp_path, simulate=1) as daemon, Frames(daemon.socket) as early:
         holder = processes.start(
-            [sys.executable, "-c", "import gpulock, time; gpulock.acquire(); print(1, flush=True); time.sleep(600)"],
+            [
+                sys.executable,
+                "-c",
+                "import gpulock, time; lock = gpulock.acquire(); print(1, flush=True); time.sleep(600)",
+            ],
             environment={"GPULOCK_SOCKET": daemon.socket},
         )
         try:
@@ -58,6 +66,41 @@ def test_without_descriptors_who_is_in_is_served_and_who_is_not_waits_at_the_doo
                     late.receive(waiting)
             with Frames(daemon.socket) as late:
                 assert late.call("acquire", wait_timeout=60)["token"] > granted["token"], "it goes on by itself"
+        finally:
+            processes.end(holder)
+
+
+def test_a_loop_that_stalls_does_at_once_what_became_due_and_loses_nothing(tmp_path: Path) -> None:
+    """A holder dies meanwhile, a wait is over, and everybody's messages pile up."""
+    with Daemon(tmp_path, simulate=2) as daemon, Frames(daemon.socket) as keeper, Frames(daemon.socket) as patient:
+        kept = keeper.call("acquire", gpus=["0"])
+        holder = processes.start(
+            [
+                sys.executable,
+                "-c",
+                "import gpulock, time; lock = gpulock.acquire(gpus=['1']); print(1, flush=True); time.sleep(600)",
+            ],
+            environment={"GPULOCK_SOCKET": daemon.socket},
+        )
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "1\n"
+            waits = patient.send("acquire", gpus=["1"], wait_timeout=60)
+            wait_until(lambda: daemon.call("queue")["queue"], "it waits")
+            with Frames(daemon.socket) as impatient:
+                gives_up = impatient.send("acquire", gpus=["0"], wait_timeout=STALL / 2)
+                began = time.monotonic()
+                os.kill(daemon.pid, signal.SIGSTOP)
+                holder.kill()
+                beats = [keeper.send("beat", note=str(number)) for number in range(20)]
+                time.sleep(STALL)
+                os.kill(daemon.pid, signal.SIGCONT)
+                with pytest.raises(WireError, match="wait-timeout") as caught:
+                    impatient.receive(gives_up)
+                assert STALL / 2 <= caught.value.fault["data"]["waited"] <= time.monotonic() - began + 1
+            assert patient.receive(waits)["gpus"][0]["index"] == 1
+            assert [keeper.receive(beat) for beat in beats], "every message is answered"
+            assert kept["lock"] in [lock["id"] for lock in daemon.status()["locks"]]
         finally:
             processes.end(holder)
 

@@ -23,6 +23,7 @@ def gpu(index: int, **changes: object) -> GpuView:
         drained=None,
         fault=None,
         elsewhere=None,
+        clear_by="driver",
         quarantine=None,
         processes=None,
     )
@@ -30,7 +31,7 @@ def gpu(index: int, **changes: object) -> GpuView:
 
 
 def in_quarantine(index: int) -> GpuView:
-    quarantine = {"since": 3.0, "lock": "L1-1", "holder": OWNER, "reason": "died", "culprits": []}
+    quarantine = {"since": 3.0, "lock": "L1-1", "holder": OWNER, "reason": "died", "awaited": False, "culprits": []}
     return gpu(index, state="quarantined", quarantine=quarantine)
 
 
@@ -93,6 +94,7 @@ def status(
             "socket": "/run/gpulockd/gpulockd.sock",
             "sessions": 0,
             "journal": journal,
+            "monitor": "active",
         },
         lease=lease,
         gpus=list(gpus),

@@ -19,10 +19,13 @@ from tests.support.frames import Frames
 
 from .documents import LEASE, gpu, in_quarantine, lock, request, status
 
-SCHEMATHESIS = (
-    *(sys.executable, "-m", "schemathesis.cli", "run"),
+SCHEMATHESIS = (sys.executable, "-m", "schemathesis.cli")
+RUN = (
+    "run",
     *("--checks=all", "--max-examples=20", "--seed=1", "--no-color", "--generation-database=none"),
 )
+STREAMS = "max-stream-events = 1\n"
+"""Of the stream of boards, the first: it has no end, and the next may be seconds away."""
 EVERYTHING = status(
     gpu(0, state="held", lock="L1-1"),
     in_quarantine(1),
@@ -68,7 +71,9 @@ def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
         other.send("acquire", gpus=1, task="waiting")
         description = tmp_path / "openapi.json"
         description.write_text(json.dumps(describe("1.2.3")))
-        command = [*SCHEMATHESIS, f"--url=http://127.0.0.1:{port}", str(description)]
+        config = tmp_path / "schemathesis.toml"
+        config.write_text(STREAMS)
+        command = [*SCHEMATHESIS, f"--config-file={config}", *RUN, f"--url=http://127.0.0.1:{port}", str(description)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "No issues found" in done.stdout, done.stdout

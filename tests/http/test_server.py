@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
@@ -16,44 +14,8 @@ from gpulockd.http.routes import paths
 from gpulockd.http.server import MAX_CONNECTIONS
 from gpulockd.ports import Ended, StartupRefused, Unavailable
 
-from .documents import gpu, request, status
-
-HOST = "127.0.0.1"
-
-
-class Source:
-    """What the daemon would say of itself; tests change it."""
-
-    def __init__(self) -> None:
-        self.status = status(gpu(0), queue=[request(1, 2.0)])
-
-    def __call__(self) -> StatusDocument:
-        return self.status
-
-
-@pytest.fixture
-def port() -> int:
-    with socket.create_server((HOST, 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-@pytest.fixture
-def source() -> Source:
-    return Source()
-
-
-@pytest.fixture
-async def server(port: int, source: Source) -> AsyncIterator[HttpServer]:
-    server = HttpServer(HOST, port, status=source, metrics=Metrics(), fresh=0)
-    await server.start()
-    yield server
-    await server.stop()
-
-
-@pytest.fixture
-async def client(port: int, server: HttpServer) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(f"http://{HOST}:{port}") as session:
-        yield session
+from .conftest import HOST, Source
+from .documents import gpu, status
 
 
 async def test_status_is_the_status_document(client: aiohttp.ClientSession, source: Source) -> None:
@@ -91,7 +53,7 @@ async def test_metrics_are_in_the_text_format(client: aiohttp.ClientSession) -> 
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
-@pytest.mark.parametrize("path", [path.replace("{id}", "L1-1") for path in paths()])
+@pytest.mark.parametrize("path", [path.replace("{id}", "L1-1").replace("{file}", "main.js") for path in paths()])
 async def test_nothing_can_be_changed(method: str, path: str, client: aiohttp.ClientSession) -> None:
     async with client.request(method, path) as response:
         assert response.status == 405

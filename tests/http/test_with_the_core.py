@@ -7,6 +7,7 @@ from typing import cast
 from gpulock.documents import DaemonView, StatusDocument
 from gpulockd.core import events, views
 from gpulockd.core.model import Levels
+from gpulockd.http.board import bar_of_announced
 from gpulockd.http.health import health_of
 from gpulockd.http.metrics import Metrics
 from gpulockd.http.tally import ENDS, OUTCOMES
@@ -29,7 +30,9 @@ from ..core.script import (
 )
 from .test_metrics import samples_of
 
-DAEMON = DaemonView(pid=1, version="1.2.3", uptime=5.0, simulated=True, driver="", socket="", sessions=0, journal="ok")
+DAEMON = DaemonView(
+    pid=1, version="1.2.3", uptime=5.0, simulated=True, driver="", socket="", sessions=0, journal="ok", monitor="active"
+)
 
 
 def status_of(host: Host) -> StatusDocument:
@@ -145,3 +148,22 @@ def test_health_follows_the_lease_the_journal_and_the_gpus() -> None:
     assert health_of(status_of(host))["reasons"] == ["the lease is degraded: no answer"]
     assert health_of(status_of(Host(gpus=1, claimed=False)))["status"] == "unavailable"
     assert health_of(status_of(Host(gpus=0)))["reasons"][-1] == "there is no GPU"
+
+
+def test_a_lock_that_ends_becomes_a_bar() -> None:
+    host = Host(gpus=1)
+    for step in (
+        acquire("anna", task="ocr"),
+        passes(2),
+        acquire("ben"),
+        passes(5),
+        release("anna"),
+        passes(1),
+        dies("ben"),
+    ):
+        step(host)
+    first, second = (bar_of_announced(each.data, 100.0) for each in host.announced if each.kind == "lock.ended")
+    assert (first["task"], first["how"]) == ("ocr", "released")
+    assert (first["waited"], first["since"], first["until"]) == (0.0, 93.0, 100.0)
+    assert (second["how"], second["waited"], second["since"]) == ("died", 5.0, 99.0)
+    assert first["gpus"] == second["gpus"] == [*host.state.gpus]

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support import processes
 from tests.support.daemon import Daemon
-from tests.support.fake_nvml import FakeNvml, FakeProcess
+from tests.support.fake_nvml import GIB, Call, FakeNvml, FakeProcess
 from tests.support.frames import Frames
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -89,6 +89,33 @@ def test_a_dead_holders_gpu_stays_nobodys_while_nvml_is_silent(daemon: Daemon, n
         processes.end(holder)
 
 
+def test_where_nvml_cannot_tell_an_abandoned_gpu_waits_for_its_owners_end(daemon: Daemon, nvml: FakeNvml) -> None:
+    """The owner lives, and has said nothing since the daemon was restarted: no grace makes its GPU anybody's."""
+    nvml.fail(0, pynvml.NVML_ERROR_NOT_SUPPORTED, Call.COMPUTE)
+    daemon.settings["daemon.reattach_grace"] = 0.3
+    holder = processes.start([sys.executable, "-c", HOLDER, daemon.socket], stdin=subprocess.PIPE)
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        daemon.kill()
+        daemon.start()
+        wait_until(lambda: gpu(daemon, 0)["quarantine"], "the grace is over")
+        daemon.kill()
+        daemon.start()
+        with Frames(daemon.socket) as client:
+            waiting = client.send("acquire", gpus=["0"])
+            wait_until(lambda: daemon.call("queue")["queue"], "it waits")
+            assert gpu(daemon, 0)["quarantine"]["awaited"] is True
+            assert gpu(daemon, 0)["clear_by"] == "holder"
+            told = daemon.call("why", subject="0")
+            assert f"pid {holder.pid} had L" in told["reasons"][-1]
+            assert f"kill {holder.pid}" in told["next"]
+            holder.kill()
+            assert client.receive(waiting)["gpus"][0]["index"] == 0
+    finally:
+        processes.end(holder)
+
+
 HOLDER = """
 import sys
 from tests.support.frames import Frames
@@ -101,6 +128,27 @@ sys.stdin.read()
 
 def culprits(daemon: Daemon) -> list[int]:
     return [culprit["pid"] for culprit in (gpu(daemon, 0)["quarantine"] or {"culprits": ()})["culprits"]]
+
+
+def test_history_has_what_the_driver_saw_under_a_lock(daemon: Daemon, nvml: FakeNvml) -> None:
+    def looked(memory: int, load: float) -> bool:
+        seen = gpu(daemon, 0)
+        return bool((seen["memory_used"], seen["utilization"]) == (memory, load))
+
+    with Frames(daemon.socket) as client:
+        client.call("acquire", gpus=["0"], task="train")
+        nvml.set_memory(0, 3 * GIB)
+        wait_until(lambda: looked(3 * GIB, 0.0), "it is seen with nothing to do", within=2 * PATIENCE)
+        nvml.set_memory(0, GIB)
+        nvml.set_utilization(0, 80)
+        nvml.set_processes(0, [FakeProcess(1, GIB)])
+        wait_until(lambda: looked(2 * GIB, 0.8), "it is seen at work", within=2 * PATIENCE)
+        client.call("release")
+        (ended,) = client.call("history", gpu="0", task="train")["locks"]
+        assert client.call("history", gpu="1", task="train")["locks"] == []
+    assert ended["peak_memory"] == 3 * GIB
+    assert 0 < ended["idle"] < ended["watched"] <= ended["held"]
+    assert [stranger["pid"] for stranger in ended["strangers"]] == [1]
 
 
 def test_without_a_driver_it_refuses_to_start_and_says_both_ways_out(nvml: FakeNvml, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gpulockd.journal import SqliteJournal
+from gpulockd.journal import Bounds, SqliteJournal
 
 from .samples import EPOCH, SetClock
 
@@ -30,8 +30,8 @@ def open_journal(state_dir: Path, clock: SetClock) -> Iterator[OpenJournal]:
     """Opens the journal of this test's state directory, as each start of a daemon does; close it before the next."""
     with ExitStack() as opened:
 
-        def open_it(**options: int) -> SqliteJournal:
-            return opened.enter_context(closing(SqliteJournal(state_dir, clock, **options)))
+        def open_it(*bounds: Bounds) -> SqliteJournal:
+            return opened.enter_context(closing(SqliteJournal(state_dir, clock, *bounds)))
 
         yield open_it
 

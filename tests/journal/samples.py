@@ -14,6 +14,7 @@ from gpulockd.core.model import (
     Quarantine,
     Recall,
     Request,
+    Usage,
     Wish,
 )
 
@@ -87,6 +88,13 @@ def recalled(number: int) -> Lock:
     taken.recall = Recall("revoked", "root", "maintenance", 995.0, 1005.0, kill_grace=5.0, obstacle="not permitted")
     taken.depth, taken.beat_at, taken.progress, taken.note = 2, 994.5, 0.25, "page 7"
     return taken
+
+
+def watched(number: int = 1) -> Lock:
+    """A lock whose GPU was looked at: busy for half of the time, and shared with a stranger."""
+    seen = lock(number)
+    seen.usage = Usage(1000.0, 10.0, 5.0, 3 << 30, (GpuProcess(666, 1 << 20, "eve", "python miner.py"),))
+    return seen
 
 
 def request(number: int = 1, task: str = "ocr", queued_at: float = 985.0) -> Request:

@@ -65,10 +65,13 @@ def test_nobody_waits_over_a_boot(open_journal: OpenJournal, clock: SetClock) ->
     assert open_journal().load().requests == ()
 
 
-def test_a_restored_lock_has_no_connection(journal: SqliteJournal) -> None:
-    journal.commit([LockGranted(replace(lock(1), session=17))])
+def test_on_which_connection_a_lock_is_held_and_a_request_waits_is_kept(journal: SqliteJournal) -> None:
+    waiting = replace(request(2), session=18, msgid=2**32 - 1)
+    journal.commit([LockGranted(replace(lock(1), session=17)), RequestWaits(waiting)])
+    journal.commit([LockChanged(replace(lock(1), session=None))])
 
     assert journal.load().locks[0].session is None
+    assert journal.load().requests == (waiting,)
 
 
 def test_a_changed_lock_is_written_over(journal: SqliteJournal) -> None:

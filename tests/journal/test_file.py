@@ -14,12 +14,13 @@ import pytest
 from gpulockd.core.actions import DrainSet, LockEnded, LockGranted, QuarantineSet
 from gpulockd.journal import SqliteJournal
 from gpulockd.journal.database import open_journal as open_database, schema_steps
+from gpulockd.journal.sqlite import LOG
 from gpulockd.ports import StartupRefused
 
 from .conftest import OpenJournal
-from .files.make import CONTENT, HISTORY, REQUESTS
+from .files.make import CONTENT, HISTORY, HISTORY_5, REQUESTS, UNMET, WATCHED
 from .limits import no_file_longer_than
-from .samples import EPOCH, SetClock, lock, quarantine
+from .samples import EPOCH, SetClock, lock, quarantine, token
 
 FILES = sorted((Path(__file__).parent / "files").glob("v*.sqlite"))
 LATEST = len(schema_steps())
@@ -140,12 +141,13 @@ def test_a_file_of_something_else_is_refused(state_dir: Path, clock: SetClock) -
 def test_a_newer_schema_is_refused_by_name(state_dir: Path, clock: SetClock) -> None:
     file = written(state_dir, clock)
     with closing(sqlite3.connect(file, isolation_level=None)) as db:
-        db.execute("PRAGMA user_version = 7")
+        db.execute(f"PRAGMA user_version = {LATEST + 1}")
 
     refusal = refused(state_dir, clock)
 
     assert (
-        str(refusal) == f"the journal {file} was written by a newer gpulockd, schema 7; this one knows up to {LATEST}"
+        str(refusal)
+        == f"the journal {file} was written by a newer gpulockd, schema {LATEST + 1}; this one knows up to {LATEST}"
     )
     assert "upgrade gpulockd" in refusal.hint
     assert f"move {file} away" in refusal.hint
@@ -159,12 +161,20 @@ def test_a_file_of_every_version_is_there() -> None:
 def test_a_file_of_every_version_loads(state_dir: Path, open_journal: OpenJournal, kept: Path) -> None:
     state_dir.mkdir(mode=0o700)
     shutil.copy(kept, state_dir / "journal.sqlite")
+    if (log := kept.with_name(f"{kept.name}-turns")).exists():  # since version 6
+        shutil.copy(log, state_dir)
+        (state_dir / log.name).rename(state_dir / LOG)
 
     journal = open_journal()
 
-    requests = REQUESTS if int(kept.stem[1:]) >= 3 else ()
-    assert journal.load() == replace(CONTENT, requests=requests)
-    assert journal.history(10) == list(HISTORY)
+    version = int(kept.stem[1:])
+    requests = REQUESTS if version >= 3 else ()
+    locks, highest, history = CONTENT.locks, CONTENT.highest_token, list(HISTORY)
+    if version >= 5:
+        locks, highest, history = (*locks, WATCHED), token(6), list(HISTORY_5)
+    assert journal.load() == replace(CONTENT, requests=requests, locks=locks, highest_token=highest)
+    assert journal.history(10) == history
+    assert journal.unmet(10) == ([UNMET] if version >= 5 else [])
     journal.commit([LockGranted(lock(100)), LockEnded(lock(100), 1000.0, "released")])
     journal.close()
     with closing(sqlite3.connect(state_dir / "journal.sqlite")) as db:

@@ -23,6 +23,7 @@ from gpulockd.core.model import (
     Quarantine,
     Recall,
     Request,
+    Usage,
     Wish,
 )
 from gpulockd.journal import SqliteJournal
@@ -74,12 +75,18 @@ locks = every_field(
     wish=wishes,
     ends_at=ENDLESS,
     recall=st.none() | every_field(Recall, deadline=ENDLESS),
+    usage=st.none() | every_field(Usage, foreign=st.lists(every_field(GpuProcess), max_size=3).map(tuple)),
     # Found anew from the lock's age.
     levels=st.just(Levels()),
     level=st.just(Level.NONE),
     stalled=st.just(False),
 )
-quarantines = every_field(Quarantine, holder=owners, culprits=st.lists(every_field(GpuProcess), max_size=3).map(tuple))
+quarantines = every_field(
+    Quarantine,
+    holder=owners,
+    culprits=st.lists(every_field(GpuProcess), max_size=3).map(tuple),
+    awaited=st.just(False),  # the kernel is asked anew
+)
 
 
 requests = every_field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import sqlite3
@@ -14,7 +15,7 @@ import pytest
 
 from gpulockd.core.actions import LockEnded, LockGranted, QuarantineSet
 from gpulockd.core.model import COUNTER_BITS, Lock
-from gpulockd.journal import SqliteJournal
+from gpulockd.journal import Bounds, SqliteJournal
 
 from .conftest import OpenJournal
 from .samples import EPOCH, NEXT_BOOT, SetClock, lock, quarantine, recalled, token
@@ -23,7 +24,7 @@ LAST_OF_EPOCH = token((1 << COUNTER_BITS) - 1)
 
 
 def test_the_highest_token_outlives_its_lock_and_its_history(open_journal: OpenJournal) -> None:
-    journal = open_journal(history_rows=0)
+    journal = open_journal(Bounds(math.inf, 0))
     journal.raise_epoch(EPOCH)
     journal.commit([LockGranted(lock(64))])
     journal.commit([LockEnded(lock(64), 1000.0, "released")])
@@ -67,23 +68,26 @@ def test_after_a_boot_every_token_of_the_last_epoch_counts_as_given_out(
 def test_a_power_cut_loses_commits_but_lets_no_token_fall(
     journal: SqliteJournal, tmp_path: Path, clock: SetClock
 ) -> None:
-    """What is sure to be on the disk is what stood in the log when the epoch was raised."""
-    log = journal.file.with_name("journal.sqlite-wal")
-    on_disk = log.stat().st_size
+    """What is sure to be on the disk is what stood in SQLite's log when the epoch was raised."""
+    wal, turns = (journal.file.with_name(f"journal.sqlite-{name}") for name in ("wal", "turns"))
+    on_disk = wal.stat().st_size
     journal.commit([LockGranted(lock(number)) for number in range(1, 6)])
-    assert log.stat().st_size > on_disk
+    journal.load()  # which enters them
+    assert wal.stat().st_size > on_disk
+    journal.commit([LockGranted(lock(6))])
 
     after = tmp_path / "after"
     after.mkdir(mode=0o700)
     shutil.copy(journal.file, after / "journal.sqlite")
-    (after / "journal.sqlite-wal").write_bytes(log.read_bytes()[:on_disk])
+    (after / "journal.sqlite-wal").write_bytes(wal.read_bytes()[:on_disk])
+    shutil.copy(turns, after)
     clock.boot_id = NEXT_BOOT
 
     with closing(SqliteJournal(after, clock)) as rebooted:
         saved = rebooted.load()
 
-    assert saved.locks == (), "the commits were lost"
-    assert saved.highest_token == LAST_OF_EPOCH > token(5)
+    assert saved.locks == (), "the commits were lost, and nothing is made of what came after them"
+    assert saved.highest_token == LAST_OF_EPOCH > token(6)
 
 
 SYNCS = """

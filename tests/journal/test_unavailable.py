@@ -12,6 +12,8 @@ import pytest
 
 from gpulockd.core.actions import LockEnded, LockGranted, Record
 from gpulockd.journal import SqliteJournal
+from gpulockd.journal.sqlite import LOG
+from gpulockd.journal.turns import TurnLog
 from gpulockd.ports import StartupRefused, Unavailable
 
 from .limits import no_file_longer_than
@@ -30,18 +32,23 @@ def fails(journal: SqliteJournal, records: list[Record] = TURN) -> str:
     return str(failure.value)
 
 
-def content(file: Path) -> list[list[object]]:
-    """What another process would find in it."""
+def content(file: Path) -> list[object]:
+    """What the next daemon would find."""
     with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as db:
-        return [db.execute(f"SELECT * FROM {table}").fetchall() for table in ("turns", "locks", "history")]
+        entered = [db.execute(f"SELECT * FROM {table}").fetchall() for table in ("meta", "locks", "history")]
+        ((last,),) = db.execute("SELECT turn FROM meta").fetchall()
+    with closing(TurnLog(file.with_name(LOG), make=False)) as log:
+        return [*entered, list(log.after(last))]
 
 
 def test_a_write_that_the_kernel_refuses_changes_nothing_and_can_be_repeated(journal: SqliteJournal) -> None:
     journal.commit([LockGranted(lock(1))])
 
-    with no_file_longer_than(journal.file.with_name("journal.sqlite-wal").stat().st_size + 500):
+    log = journal.file.with_name(LOG)
+    with no_file_longer_than((before := log.stat().st_size) + 500):
         for _ in range(3):
             assert "dmesg" in fails(journal)
+            assert log.stat().st_size == before + 500, "a part of it was written"
     journal.commit(TURN)
 
     assert journal.load().locks == (lock(2), lock(3))
@@ -53,11 +60,12 @@ def test_a_file_that_somebody_else_has_locked_is_named(journal: SqliteJournal) -
 
     with closing(sqlite3.connect(journal.file, isolation_level=None)) as meddler:
         meddler.execute("BEGIN IMMEDIATE")
-        assert f"`fuser {journal.file}`" in fails(journal)
-        with pytest.raises(Unavailable, match="fuser"):
+        with pytest.raises(Unavailable, match=f"`fuser {journal.file}`"):
             journal.raise_epoch(EPOCH + 1)
+        journal.commit(TURN)  # it is in nobody's way with the log
+        with pytest.raises(Unavailable, match="fuser"):
+            journal.load()
         meddler.execute("ROLLBACK")
-        journal.commit(TURN)
 
     assert journal.load().locks == (lock(2), lock(3))
 
@@ -118,11 +126,15 @@ def test_a_full_disk_is_named_and_granting_goes_on_when_there_is_room(small_disk
             while True:
                 file.write(b"\0" * 4096)
 
-        assert f"free some space on the file system of {small_disk / 'state'}" in fails(journal)
+        number = 2
+        with pytest.raises(Unavailable, match=f"free some space on the file system of {small_disk / 'state'}"):
+            for number in range(2, 100):  # the last page of the log has room for some
+                journal.commit([LockGranted(lock(number))])
+        assert "free some space" in fails(journal, [LockGranted(lock(number))])
         ballast.unlink()
-        journal.commit(TURN)
+        journal.commit([LockGranted(lock(number))])
 
-        assert journal.load().locks == (lock(2), lock(3))
+        assert journal.load().locks == tuple(lock(each) for each in range(1, number + 1))
 
 
 @pytest.mark.root

@@ -169,6 +169,31 @@ async def test_a_damaged_epoch_is_no_reason_to_begin_anew(new_daemon: NewDaemon,
         await new_daemon().claim(1, GPUS, floor=0)
 
 
+@pytest.mark.parametrize("name", ["lease.lock", "lease.epoch", "lease.new"])
+async def test_links_in_the_place_of_its_files_are_not_followed(
+    new_daemon: NewDaemon, tmp_path: Path, name: str
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("7\n")
+    (tmp_path / name).symlink_to(victim)
+
+    if name == "lease.new":  # left by nobody who means well; it is replaced
+        assert (await new_daemon().claim(1, GPUS, 0)).epochs["GPU-0"] == 1
+    else:
+        with pytest.raises(Unavailable, match="symbolic link"):
+            await new_daemon().claim(1, GPUS, 0)
+    assert victim.read_text() == "7\n"
+
+
+def modes(directory: Path) -> dict[str, str]:
+    return {path.name: oct(path.stat().st_mode & 0o777) for path in directory.iterdir()}
+
+
+async def test_its_files_are_its_own(new_daemon: NewDaemon, tmp_path: Path) -> None:
+    await new_daemon().claim(1, GPUS, 0)
+    assert modes(tmp_path) == {"lease.lock": "0o600", "lease.epoch": "0o600"}
+
+
 async def test_a_directory_that_does_not_exist(tmp_path: Path) -> None:
     daemon = LocalLeases(tmp_path / "none", Identity.of_this_process("host-a"))
     with pytest.raises(Unavailable, match=r"daemon\.state_dir must be a directory that the daemon may write"):

@@ -11,7 +11,7 @@ from gpulockd.core.actions import DrainSet, Record
 from gpulockd.core.model import GpuIdentity, GpuProcess, LeaseHolder, Sample
 from gpulockd.inventory.simulated import SimulatedInventory
 from gpulockd.monitor import CountedInventory, TimedJournal, TimedLeases
-from gpulockd.ports import Claimed, Ended, Inventory, Journal, Leases, Post, Renewed, Saved, Unavailable
+from gpulockd.ports import Claimed, Inventory, Journal, Leases, Post, Renewed, Saved, Unavailable
 
 DRAIN = DrainSet("GPU-0", "repair", "root")
 
@@ -52,10 +52,6 @@ class SlowJournal:
     def raise_epoch(self, epoch: int) -> None:
         self.asked.append(epoch)
 
-    def history(self, limit: int, gpu: str | None, user: str | None, task: str | None) -> list[Ended]:
-        self.asked.append((limit, gpu, user, task))
-        return []
-
     def close(self) -> None:
         self.asked.append("close")
 
@@ -67,9 +63,8 @@ def test_commits_are_timed_and_all_else_is_passed_on() -> None:
     journal.commit([DRAIN])
     assert journal.load().highest_token == 7
     journal.raise_epoch(3)
-    journal.history(5, "GPU-0", None, None)
     journal.close()
-    assert below.asked == [[DRAIN], "load", 3, (5, "GPU-0", None, None), "close"]
+    assert below.asked == [[DRAIN], "load", 3, "close"]
     assert seen == [1.0]
 
 

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from gpulock import wire
+from gpulockd.config import Config
+from gpulockd.server.admission import KEPT_FOR_ROOT
+from gpulockd.server.keeping import OTHERS
 
 ROOT = Path(__file__).resolve().parents[2]
 UNITS = ROOT / "systemd"
@@ -156,3 +159,10 @@ def test_the_socket_is_the_one_that_clients_look_for() -> None:
     assert socket["ListenStream"] == [wire.DEFAULT_SOCKET]
     assert socket["SocketGroup"] == ["gpulock"]
     assert socket["SocketMode"] == ["0660"]
+
+
+def test_the_descriptor_store_has_room_for_every_session_and_the_daemon_knows_how_much() -> None:
+    service = Unit(UNITS / "gpulockd.service")["Service"]
+    (room,) = service["FileDescriptorStoreMax"]
+    assert service["Environment"] == [f"GPULOCKD_FDSTORE={room}"]
+    assert int(room) >= Config().daemon.max_sessions + KEPT_FOR_ROOT + OTHERS

@@ -27,6 +27,7 @@ def kin(watcher: LinuxProcesses, owner: Owner, *pids: int) -> set[int]:
     """Those of these pids that belong to it, as if the driver saw them on a GPU."""
     seen = [GpuProcess(pid, 1024) for pid in pids]
     found = watcher.kin(owner, seen)
+    assert found is not None
     assert all(process in seen for process in found)
     return {process.pid for process in found}
 
@@ -135,13 +136,21 @@ async def test_a_session_whose_number_was_given_anew_is_another(shell: Shell) ->
     assert not family.led(stat)
 
 
-async def test_a_holder_that_was_never_seen_or_of_another_boot_has_no_kin(
+async def test_of_a_holder_that_was_never_seen_nobody_can_say_who_belongs_to_it(
     watcher: LinuxProcesses, start: Start
 ) -> None:
     worker = start()
     owner = holder(watcher, worker)
+    unseen = replace(owner, process=replace(owner.process, start_time=0))
 
-    assert kin(watcher, replace(owner, process=replace(owner.process, start_time=0)), worker.pid) == set()
+    assert watcher.kin(unseen, [GpuProcess(worker.pid, 1024)]) is None
+    assert watcher.kin(unseen, []) == ()
+
+
+async def test_a_holder_of_another_boot_has_no_kin(watcher: LinuxProcesses, start: Start) -> None:
+    worker = start()
+    owner = holder(watcher, worker)
+
     assert kin(watcher, replace(owner, process=replace(owner.process, boot_id="x")), worker.pid) == set()
 
 
@@ -153,6 +162,7 @@ async def test_only_what_was_named_as_kin_is_ended(watcher: LinuxProcesses, shel
     seen = [GpuProcess(pid, 1024) for pid in (child, stranger.pid, parent.pid)]
     orphan = identity(child)
     named = watcher.kin(owner, seen)
+    assert named is not None
     assert {process.pid for process in named} == {child, parent.pid}
 
     for process in seen:

@@ -13,18 +13,17 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import uvloop
 
-from gpulock import wire
 from gpulockd.core.actions import Announce, Refused
-from gpulockd.core.events import AcquireRequested, Event, SessionClosed, SessionOpened
+from gpulockd.core.events import AcquireRequested, DeadlineReached, Event, SessionClosed, SessionOpened
 from gpulockd.core.model import Owner, Process, Settings, State
-from gpulockd.ports import Ended, View
-from gpulockd.server import Limits, Server as SocketServer, Sessions, Sources, Watchers
+from gpulockd.ports import ALL, DescriptorStore, Ended, History, Saved, Sought, Total, Unmet, View
+from gpulockd.server import Keeping, Limits, Server as SocketServer, Sessions, Sources, Watchers
 from gpulockd.server.peer import Peer, peer_of
 from tests.support.frames import Frames
 from tests.support.unchanging import Unchanging
@@ -35,6 +34,7 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "uvloop": uvloop.new_event_loop,
 }
 HTTP_OFF: Mapping[str, object] = {"key": "http.port", "value": 0, "source": "default"}
+WALL = 1_700_000_000.0
 Result = TypeVar("Result")
 Reaction = Callable[[Any], None]
 
@@ -46,8 +46,9 @@ class ScriptedCore:
     `state`.
     """
 
-    def __init__(self, sessions: Sessions, settings: Settings) -> None:
+    def __init__(self, sessions: Sessions, settings: Settings, keeping: Keeping | None = None) -> None:
         self.sessions = sessions
+        self.keeping = keeping
         self.state = State(settings)
         self.events: list[Event] = []
         self.script: dict[type, Reaction] = {AcquireRequested: lambda event: None}
@@ -72,13 +73,15 @@ class ScriptedCore:
         inbox, self._inbox = self._inbox, []
         for work in inbox:
             work()
+        if self.keeping is not None:
+            self.keeping.settled()
 
     def _take(self, event: Event) -> None:
         self.events.append(event)
         if (reaction := self.script.get(type(event))) is not None:
             reaction(event)
-        elif not isinstance(event, (SessionOpened, SessionClosed)):
-            self.sessions.answer(event.session, event.msgid, {})  # type: ignore[union-attr]
+        elif not isinstance(event, (SessionOpened, SessionClosed, DeadlineReached)):
+            self.sessions.answer(event.session, event.msgid, {})  # type: ignore[union-attr,arg-type]
 
     def _look(self, session: int, msgid: int, view: View) -> None:
         try:
@@ -109,6 +112,31 @@ class RecordedProcesses:
         self.known.remove(process)
 
 
+class ScriptedPast:
+    """A history that is what the test says, and notes what was asked for."""
+
+    def __init__(
+        self, locks: Sequence[Ended] = (), requests: Sequence[Unmet] = (), totals: Sequence[Total] = ()
+    ) -> None:
+        self._locks, self._requests, self._totals = locks, requests, totals
+        self.asked: list[tuple[object, ...]] = []
+        self.failure: Exception | None = None
+
+    def history(self, limit: int, sought: Sought = ALL) -> list[Ended]:
+        if self.failure is not None:
+            raise self.failure
+        self.asked.append(("locks", limit, sought))
+        return list(self._locks)
+
+    def unmet(self, limit: int, sought: Sought = ALL) -> list[Unmet]:
+        self.asked.append(("requests", limit, sought))
+        return list(self._requests)
+
+    def totals(self, sought: Sought = ALL) -> list[Total]:
+        self.asked.append(("totals", sought))
+        return list(self._totals)
+
+
 class House:
     """Everything the server consists of, on the running loop."""
 
@@ -119,20 +147,24 @@ class House:
         limits: Limits | None = None,
         settings: Settings | None = None,
         values: Callable[[], list[Mapping[str, object]]] = lambda: [HTTP_OFF],
-        history: Callable[[wire.History], list[Ended]] = lambda _: [],
+        history: History | None = None,
         fleet: Callable[[], Any] | None = None,
         peer: Callable[[socket.socket], Peer] = peer_of,
+        store: DescriptorStore | None = None,
     ) -> None:
         self.path = path
         self.sessions = Sessions()
         self.announced: list[Announce] = []
-        self.watchers = Watchers(lambda: 1_700_000_000.0)
-        self.core = ScriptedCore(self.sessions, settings or Settings(host="test"))
+        self.watchers = Watchers(lambda: WALL)
+        self.keeping = None if store is None else Keeping(store)
+        self.core = ScriptedCore(self.sessions, settings or Settings(host="test"), self.keeping)
         self.processes = RecordedProcesses()
         self.changes = Unchanging()
         sources = Sources(
             settings=values,
-            history=history,
+            history=history or ScriptedPast(),
+            gpu=lambda name: f"GPU-{name}",
+            wall=lambda: WALL,
             fleet=fleet or _no_fleet,
             refresh=self._refresh,
             daemon=lambda: {"pid": os.getpid(), "sessions": len(self.sessions)},
@@ -151,8 +183,10 @@ class House:
             limits=limits or Limits(),
             version="test",
             announce=self.announce,
+            keeping=self.keeping,
             peer=peer,
         )
+        self.server.adopt(Saved())
         self.server.start()
 
     def announce(self, announce: Announce) -> None:

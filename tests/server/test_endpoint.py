@@ -176,6 +176,32 @@ def test_a_directory_that_everybody_may_write_to(tmp_path: Path) -> None:
         pass
 
 
+def test_a_directory_that_a_group_may_write_to(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o775)
+    with pytest.raises(StartupRefused, match=r"group \d+ may write") as caught:
+        bind(str(tmp_path / "shared" / "s.sock"))
+    assert caught.value.hint == f"chmod g-w {tmp_path / 'shared'}"
+
+
+@pytest.mark.root
+def test_a_directory_of_another_user(tmp_path: Path) -> None:
+    """Who owns it may put another socket there at any time, whatever its mode says now."""
+    (tmp_path / "theirs").mkdir(mode=0o755)
+    os.chown(tmp_path / "theirs", 65534, -1)
+    with pytest.raises(StartupRefused, match="belongs to uid 65534, who may write to it") as caught:
+        bind(str(tmp_path / "theirs" / "s.sock"))
+    assert caught.value.hint == f"chown 0 {tmp_path / 'theirs'}, or set daemon.socket"
+
+
+def test_a_link_to_such_a_directory_is_no_way_around(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o777)
+    (tmp_path / "link").symlink_to(tmp_path / "shared")
+    with pytest.raises(StartupRefused, match="everybody may write"):
+        bind(str(tmp_path / "link" / "s.sock"))
+
+
 def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StartupRefused, match="cannot make the socket's directory"):

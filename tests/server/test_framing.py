@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from gpulock import wire
-from gpulockd.core.events import SessionClosed, SessionOpened
+from gpulockd.core.events import ReleaseRequested, SessionClosed, SessionOpened
 from tests.server.house import Server, read_to_end
 from tests.support.frames import Frames, WireError
 from tests.support.waiting import wait_until
@@ -70,6 +70,7 @@ def test_what_cannot_be_understood_gets_an_error_and_the_end(server: Server, dat
     assert fault["hint"]
     wait_until(lambda: server.core.seen(SessionClosed), "the session ends")
     assert [type(event) for event in server.core.events] == [SessionOpened, SessionClosed]
+    assert server.core.events[-1] == SessionClosed(1, "cut-off"), "its client has not let go of anything"
 
 
 @pytest.mark.parametrize(
@@ -122,10 +123,38 @@ def test_parameters_nested_deeply_are_an_error_of_that_request(server: Server, d
 
 def test_a_notification_does_not_seem_to_have_worked(server: Server) -> None:
     with Frames(server.path) as client:
-        client.socket.sendall(pack([2, "release", [{}]]))
+        client.socket.sendall(pack([2, "extend", [{"max_hold": 9}]]))
         fault = client.notified("error")
         assert fault["code"] == "invalid-request"
-        assert "'release' came as a notification and was not carried out" in fault["message"]
+        assert "'extend' came as a notification and was not carried out" in fault["message"]
+        assert client.call("beat") == {}
+    assert [type(event).__name__ for event in server.core.events][:2] == ["SessionOpened", "BeatReported"]
+
+
+def test_a_release_may_come_as_a_notification(server: Server) -> None:
+    with Frames(server.path) as client:
+        client.socket.sendall(pack([2, "release", [{"lock": "L1-1"}]]))
+        assert client.call("beat") == {}
+    _, release, *_ = server.core.events
+    assert isinstance(release, ReleaseRequested)
+    assert (release.msgid, release.lock) == (None, "L1-1")
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ([1], "the parameters of 'release' are not named"),
+        ([{"lock": 1}], "parameter 'lock': 1 is not a string"),
+        ([{"luck": "L1-1"}], "unknown parameter 'luck'"),
+    ],
+)
+def test_a_release_that_is_no_such_thing_is_told_though_it_came_as_a_notification(
+    server: Server, params: list[object], said: str
+) -> None:
+    with Frames(server.path) as client:
+        client.socket.sendall(pack([2, "release", params]))
+        fault = client.notified("release-failed")
+        assert (fault["code"], fault["message"]) == ("invalid-request", said)
         assert client.call("beat") == {}
     assert [type(event).__name__ for event in server.core.events][:2] == ["SessionOpened", "BeatReported"]
 

@@ -15,13 +15,15 @@ from gpulock.errors import InvalidRequest
 from gpulockd.core import events
 from gpulockd.core.actions import Announce, Severity
 from gpulockd.core.model import Levels, Settings, Wish
-from gpulockd.ports import Ended, Unavailable
+from gpulockd.ports import Ended, Sought, Stranger, Total, Unavailable, Unmet
 from gpulockd.server.methods import METHODS, Access, wish
 from tests.server.conftest import MakeServer
-from tests.server.house import HTTP_OFF, Server
+from tests.server.house import HTTP_OFF, WALL, ScriptedPast, Server
 from tests.support.frames import Frames, WireError
 
 ENDED = Ended("L1-1", 7, ("GPU-0",), "ada", 1000, 42, "train.py", "ocr", 1.0, 2.0, 3.0, 4.0, "released", "")
+ENDED = replace(ENDED, strangers=(Stranger(7, "bob", "python"),))
+UNMET = Unmet("R1-2", "ada", 1000, 42, "train.py", "", "ocr", "", 1, 30.0, 4.0, "timeout", 1)
 
 
 def test_the_table_has_every_method_of_the_protocol_and_its_parameters() -> None:
@@ -219,23 +221,30 @@ class TestQuestions:
         assert "nothing like it" in caught.value.fault["message"]
 
     def test_history(self, make_server: MakeServer) -> None:
-        asked: list[wire.History] = []
+        past = ScriptedPast([ENDED])
+        with Frames(make_server(history=past).path) as client:
+            answer = client.call("history", limit=5, user="ada", gpu="0", how="died", since="1h", until=60)
+        strangers = [{"pid": 7, "user": "bob", "command": "python"}]
+        assert answer == {
+            "schema_version": 1,
+            "locks": [{**asdict(ENDED), "gpus": ["GPU-0"], "strangers": strangers}],
+        }
+        sought = Sought(gpu="GPU-0", user="ada", how="died", since=WALL - 3600, until=WALL - 60)
+        assert past.asked == [("locks", 5, sought)]
 
-        def history(params: wire.History) -> list[Ended]:
-            asked.append(params)
-            return [ENDED]
-
-        with Frames(make_server(history=history).path) as client:
-            answer = client.call("history", limit=5, user="ada")
-        assert answer == {"schema_version": 1, "locks": [{**asdict(ENDED), "gpus": ["GPU-0"]}]}
-        assert asked == [wire.History(limit=5, user="ada")]
+    def test_history_has_more_for_those_who_ask(self, make_server: MakeServer) -> None:
+        past = ScriptedPast([], [UNMET], [Total("ada", "ocr", locks=2)])
+        with Frames(make_server(history=past).path) as client:
+            answer = client.call("history", requests=True, totals=True)
+        assert answer["requests"] == [asdict(UNMET)]
+        assert answer["totals"] == [asdict(Total("ada", "ocr", locks=2))]
+        assert past.asked == [("locks", 50, Sought()), ("requests", 50, Sought()), ("totals", Sought())]
 
     def test_history_that_cannot_be_read(self, make_server: MakeServer) -> None:
-        def history(params: wire.History) -> list[Ended]:
-            raise Unavailable("the disk is gone")
-
+        past = ScriptedPast()
+        past.failure = Unavailable("the disk is gone")
         with (
-            Frames(make_server(history=history).path) as client,
+            Frames(make_server(history=past).path) as client,
             pytest.raises(WireError, match=r"journal-unavailable: .*the disk is gone"),
         ):
             client.call("history")

@@ -98,6 +98,17 @@ class TrustsTheSocket(ObservedMachine):
         return [] if isinstance(event, ProcessExited) else super().react(event, now)
 
 
+class CountsAbandonedAsGone(ObservedMachine):
+    """Takes it for a word of the holder's that it did not come back in time."""
+
+    def react(self, event: Event, now: float) -> list[Action]:
+        actions = super().react(event, now)
+        for gpu in self.state.gpus.values():
+            if gpu.quarantine is not None and gpu.quarantine.awaited:
+                gpu.quarantine = replace(gpu.quarantine, awaited=False)
+        return actions
+
+
 def no_lock_is_kept(saved: Saved) -> Saved:
     """The next daemon does not look for those who may come back."""
     return replace(saved, locks=())
@@ -116,6 +127,7 @@ PLANTED = {
     "token reset": Planted(Bugs(saved=no_token_is_kept), frozenset({"token"})),
     "locks forgotten at a restart": Planted(Bugs(saved=no_lock_is_kept), frozenset({"lost", "daemon"})),
     "grant with an orphan on the GPU": Planted(Bugs(IgnoresOrphans), frozenset({"orphan"})),
+    "an abandoned lock cleared by time": Planted(Bugs(CountsAbandonedAsGone), frozenset({"abandoned"})),
     "lease age from receipt": Planted(Bugs(CountsAgeFromReceipt), frozenset({"lease age", "lease"})),
     "fifo broken": Planted(Bugs(LastComeFirstServed), frozenset({"order"})),
     "claims raise no other counter": Planted(Bugs(store=CountersOfOneClaim), frozenset({"token"})),

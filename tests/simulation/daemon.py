@@ -12,9 +12,10 @@ from gpulockd.core.actions import Announce, Notify, Record, Refusal
 from gpulockd.core.events import Event, GpusDiscovered, LeaseFreed, Restored
 from gpulockd.core.model import GpuState, LeaseHolder
 from gpulockd.engine import Engine
-from gpulockd.ports import Claimed, Ended, Post, Renewed, Saved, Unavailable
+from gpulockd.ports import Claimed, History, Post, Renewed, Saved, Unavailable
 from gpulockd.server import Limits, Sessions, Sources, Watchers
 from gpulockd.server.admission import Admission
+from gpulockd.server.buffers import Buffers
 from gpulockd.server.context import Context
 from gpulockd.server.peer import Peer
 from tests.support.unchanging import Unchanging
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 OPERATION_TIMEOUT = 1.0
 """Seconds: `redis.operation_timeout`."""
+
+
+MIB = 2**20
 
 
 class Killed(BaseException):
@@ -65,14 +69,16 @@ class Daemon:
         )
         sources = Sources(
             settings=tuple,
-            history=lambda asked: (),
+            history=cast(History, None),  # nobody asks for it here
+            gpu=str,
+            wall=self.wall,
             fleet=self._nothing,
             refresh=self._nothing,
             daemon=dict,
             changes=Unchanging(),
             canary=Unchanging(),
         )
-        context = Context(self.engine, host.settings, sources, Watchers(self.wall), "gpulockd", {})
+        context = Context(self.engine, host.settings, sources, Watchers(self.wall), Buffers(MIB), "gpulockd", {})
         self.admission = Admission(
             context, self.sessions, Watchers(self.wall), self.kernel, Limits(), self._announce, peer=_peer
         )
@@ -151,6 +157,7 @@ class Daemon:
         wanted = {session.owner.process for session in state.sessions.values()}
         wanted |= {lock.owner.process for lock in state.locks.values()}
         wanted |= {request.owner.process for request in state.absent.values()}
+        wanted |= {entry.holder.process for gpu in state.gpus.values() if (entry := gpu.quarantine) and entry.awaited}
         return sorted(process.pid for process in self.kernel.watched if process not in wanted)
 
     def kill(self, why: str) -> None:
@@ -220,7 +227,7 @@ class SessionsView(Sessions):
         self._daemon.world.referee.answered(self._daemon, session, msgid, result)
         super().answer(session, msgid, result)
 
-    def refuse(self, session: int, msgid: int, refusal: Refusal) -> None:
+    def refuse(self, session: int, msgid: int | None, refusal: Refusal) -> None:
         self._maybe_the_last_word()
         super().refuse(session, msgid, refusal)
 
@@ -271,9 +278,6 @@ class DiskView:
         host.disk.epoch = max(host.disk.epoch, epoch)
         if self._daemon.world.strikes("crash after commit"):
             self._daemon.die_here("after it wrote an epoch down")
-
-    def history(self, limit: int, gpu: str | None, user: str | None, task: str | None) -> list[Ended]:
-        return []
 
     def close(self) -> None:
         """Nothing to close."""

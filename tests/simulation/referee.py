@@ -85,6 +85,8 @@ class Referee:
         self._leased_since_forgotten: set[tuple[str, str]] = set()
         self._behind: dict[tuple[str, str], list[tuple[Body, int]]] = {}
         """What holders that went without a word have left on the GPUs of a host, and since which visit to it."""
+        self._unheard: dict[tuple[str, str], list[Body]] = {}
+        """The holders of GPUs that did not come back after a restart, and have not let go."""
         self._sick: dict[tuple[str, str], bool] = {}
         self._drained: dict[tuple[str, str], bool] = {}
         """By daemon and GPU, what its driver and its administrator have said."""
@@ -139,7 +141,7 @@ class Referee:
                 if action.result.get("nested") is False:
                     self._told_of_grant(daemon, action, now)
                 self._left(daemon, (action.session, action.msgid), now)
-            elif isinstance(action, Refuse):
+            elif isinstance(action, Refuse) and action.msgid is not None:
                 self._left(daemon, (action.session, action.msgid), now)
         if isinstance(event, (SessionClosed, ProcessExited)):
             sessions = daemon.machine.state.sessions
@@ -215,6 +217,9 @@ class Referee:
         if left and host.machine.driver_tells:
             pids = ", ".join(str(body.pid) for body in left)
             return "orphan", f"{lock.id} is granted while pid {pids} of an earlier holder is still on {uuid}"
+        unheard = [body for body in self._unheard.get((host.name, uuid), ()) if body.alive]
+        if unheard and not host.machine.driver_tells:
+            return "abandoned", f"{lock.id} is granted on {uuid}, which pid {unheard[0].pid} had, lives, and has kept"
         if self._drained.get((daemon.instance, uuid)):
             return "drained", f"{lock.id} is granted on {uuid}, which is drained"
         if self._sick.get((daemon.instance, uuid)):
@@ -240,6 +245,9 @@ class Referee:
                 on_it = host.machine.on_gpu[uuid]
                 mine = [(body, body.visits[uuid]) for body in on_it if body.root == process]
                 self._behind.setdefault((host.name, uuid), []).extend(mine)
+                owner = host.machine.bodies.get(process.pid)
+                if lock.session is None and owner is not None and owner.process == process:
+                    self._unheard.setdefault((host.name, uuid), []).append(owner)
 
     def _told_of_grant(self, daemon: Daemon, answer: Answer, now: float) -> None:
         state = daemon.machine.state

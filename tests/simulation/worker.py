@@ -195,7 +195,10 @@ class Worker:
                 ("why", {"subject": chance.choice(self.host.uuids)}),
             )
         )
-        self._call = self.session.call(method, params)
+        if self.world.tasks_beat:
+            self._call = self.session.call("beat", {"lock": lock})
+        else:
+            self._call = self.session.call(method, params)
         self._send()
 
     def release(self) -> None:

@@ -120,6 +120,9 @@ class Host:
 
 
 class World:
+    tasks_beat = False
+    """Whether whatever workers have to say of their locks is that they get on."""
+
     def __init__(self, seed: int, bugs: Bugs | None = None, storm: int = STORM) -> None:
         self.seed = seed
         self.bugs = bugs or Bugs()
@@ -339,8 +342,16 @@ class World:
         """Again and again: the daemon may be away just now, or have an earlier order to read."""
         if host.disk.drains:
             host.administrator.order("undrain", {})
+        for worker in self._waited_for(host):
+            worker.die("an administrator ends it, for its GPU waits for that")
         if not self._last:
             self.schedule.after(1.0, self._put_back_in_service, host)
+
+    def _waited_for(self, host: Host) -> list[Worker]:
+        """Whose end would make a GPU clear, of which the driver cannot tell."""
+        gpus = host.daemon.engine.state.gpus.values() if host.daemon is not None else ()
+        pids = {gpu.quarantine.holder.process.pid for gpu in gpus if gpu.quarantine and gpu.quarantine.awaited}
+        return [worker for worker in host.workers if worker.alive and worker.body.pid in pids]
 
     # The calm.
 
@@ -391,6 +402,7 @@ class World:
             and all(not worker.alive or (worker.answered and worker.session.phase == "idle") for worker in host.workers)
             and not host.daemon.engine.state.locks
             and not host.disk.drains
+            and not self._waited_for(host)
         )
 
     def _last_worker(self, host: Host, index: int) -> Worker:

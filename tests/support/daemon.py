@@ -28,11 +28,14 @@ class Daemon:
         simulate: int | None = 2,
         settings: dict[str, object] | None = None,
         arguments: tuple[str, ...] = (),
+        under: tuple[str, ...] = (),
     ) -> None:
         self.directory = directory
         self.socket = str(directory / "gpulockd.sock")
         self.state = directory / "state"
         self.log = directory / "gpulockd.log"
+        self.under = under
+        """What the command is begun with, such as `setpriv ...`."""
         self.arguments = (*(() if simulate is None else ("--simulate", str(simulate))), *arguments)
         self.settings: dict[str, object] = {
             "daemon.socket": self.socket,
@@ -71,7 +74,7 @@ class Daemon:
         self.state.mkdir(parents=True, exist_ok=True)
         with self.log.open("a") as log:
             self.process = processes.start(
-                [sys.executable, "-m", "gpulockd", *self.arguments],
+                [*self.under, sys.executable, "-m", "gpulockd", *self.arguments],
                 environment=self.environment,
                 stdout=log,
                 stderr=log,

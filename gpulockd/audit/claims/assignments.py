@@ -43,7 +43,7 @@ def assignments(document: Document, truths: Truths) -> Iterator[Claim]:
     for block in document.blocks:
         if block.language in LANGUAGES:
             for match in ASSIGNMENT.finditer(block.content):
-                if (key := truths.variables.get(match["name"])) and match["value"]:
+                if (key := truths.variables.get(match["name"])) and _is_literal(match["value"]):
                     start, end = block.offset(match.start("value")), block.offset(match.end("value"))
                     yield Claim(
                         (key,), match["name"], match["value"], block.source, start, end, "environment", role_of(block)
@@ -56,7 +56,7 @@ def _in_code(passage: Passage, truths: Truths) -> Iterator[Claim]:
     for code in passage.codes:
         match = ASSIGNMENT.fullmatch(code.text)
         key = (truths.variables or {}).get(match["name"]) if match else None
-        if not match or not key or not match["value"] or is_hypothetical(passage, code.start):
+        if not match or not key or not _is_literal(match["value"]) or is_hypothetical(passage, code.start):
             continue
         at = passage.content.find(code.text, code.start)
         start = passage.offset(at + match.start("value"))
@@ -64,3 +64,8 @@ def _in_code(passage: Passage, truths: Truths) -> Iterator[Claim]:
         yield Claim(
             (key,), match["name"], match["value"], passage.source, start, start + len(match["value"]), "prose", role
         )
+
+
+def _is_literal(value: str) -> bool:
+    """Not what a shell puts together."""
+    return bool(value) and "$" not in value

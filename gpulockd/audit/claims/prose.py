@@ -18,7 +18,8 @@ from ..truths import Truths, is_distinctive
 from .claim import Claim
 
 _IS = re.compile(
-    r"[\s`*_]*[(\[]?[\s`*_]*(?:"
+    r"[\s`*_]*[()\[\]]?[\s`*_]*(?:"
+    r"(?:,\s*)?(?:(?:that|which)\s+)?"
     r"(?:(?:is|are|stands at|equals|has|of|at|defaults? to|(?:the )?default(?: value)?(?: is| of)?|by default"
     r"|(?:is )?(?:currently|now)|(?:is )?set to|is configured (?:to|as)|value)\b[\s,]*)+"
     r"|[=:]{1,2}"
@@ -30,15 +31,15 @@ _BEFORE = re.compile(r"[\s`*_,]*(?:\(|（|of|for|的|:|,)?[\s`*_]*$", re.IGNOREC
 _SUPPOSES = re.compile(
     r"\b(?:if|when|with|unless|where|while|suppose|assume|say|try|set|setting|sets|raise|raised|lower|lowered|increase"
     r"|reduce|change|changed|changing|use|using|should|could|would|may|might|can|must|instead of|e\.g|such as|example"
-    r"|was|were|used to|formerly|previously|earlier|old|until|before|suggest\w*|recommend\w*|propos\w*|at least|at most"
-    r"|less than|more than|up to|below|above|over|under|from|between|under|begin|not|no longer|never)\b"
+    r"|was|were|used to|formerly|previously|earlier|old|until|before|suggest\w*|recommend\w*|propos\w*"
+    r"|less than|more than|below|above|over|under|from|between|under|begin|not|no longer|never)\b"
     r"|如果|若|假如|当(?!前).*时|例如|比如|建议|推荐|可以|可设|应该|应当|应设|需要|需设|改[为成]|调整[为到成]|提高到|降低到|增加到|减少到|设为.*时"
-    r"|曾|原先|原来|以前|之前|旧|不再|不是|不得|至少|至多|最多|不超过|小于|大于|低于|高于|超过|从",
+    r"|曾|原先|原来|以前|之前|旧|不再|不是|不得|小于|大于|低于|高于|(?<!不)超过|从",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"[.!?;](?=\s|$)|[。！？；;]|\n\s*\n")
-_CLAUSE_BREAK = re.compile(r"[,;:()，；：（）、]|\s[–—-]\s")
-_NUMBERS = re.compile(r"(?<![\w.,/:-])(?=[-+−\dA-Za-z半一两二三四五六七八九十])")
+_CLAUSE_BREAK = re.compile(r"[,;:()，；：（）、。]|[.!?](?=\s)|\s[–—-]\s")
+_NUMBERS = re.compile(r"(?<![A-Za-z0-9_.,/:-])(?=[-+−\dA-Za-z])|(?<![\w.,/:-])(?=[半一二三四五六七八九十])")
 
 FAR = 500
 """So many characters around a value are looked at: sentences are shorter, and text without sentences has no end."""
@@ -118,11 +119,14 @@ def _behind(text: str, mention: Mention) -> Found | None:
     """The value that a mention is followed by."""
     linking = _IS.match(text, mention.end)
     at = linking.end() if linking else mention.end
-    if linking is None or not linking.group().strip("`*_ ("):
+    if linking is None or not linking.group().strip("`*_ ()"):
         # "`poll_interval` 2 s" and "`poll_interval` (2 s)": only with a unit, or brackets, it is the value.
         found = quantity_at(text, at)
-        return found if found and (found.quantity.kind or "(" in text[mention.end : at]) else None
-    return quantity_at(text, at)
+        found = found if found and (found.quantity.kind or "(" in text[mention.end : at]) else None
+    else:
+        found = quantity_at(text, at)
+    # "`port` (0: off)" explains what a value would mean.
+    return None if found and re.match(r"\s*[:=]", text[found.end : found.end + 3]) else found
 
 
 def _ahead(text: str, mention: Mention) -> Found | None:

@@ -29,7 +29,11 @@ def table_claims(document: Document, truths: Truths) -> Iterator[Claim]:
 def columns_of(table: Table, truths: Truths) -> Columns | None:
     """What its columns are, if one of them has keys of this configuration."""
     counts = [
-        sum(bool(keys_in(row[place], truths)) for row in table.rows if place < len(row))
+        sum(
+            bool(keys_in(row[place], truths) or _is_variable(row[place], truths))
+            for row in table.rows
+            if place < len(row)
+        )
         for place in range(len(table.header))
     ]
     kinds: list[Column] = [of_column(cell.words) for cell in table.header]
@@ -47,6 +51,11 @@ def keys_in(cell: Passage, truths: Truths) -> tuple[str, ...]:
     names = [code.text for code in cell.codes] or [cell.content.strip("* ")]
     found = [keys for name in names if (keys := truths.resolve(name.rstrip(":"), cell.section))]
     return found[0] if len(found) == 1 else ()
+
+
+def _is_variable(cell: Passage, truths: Truths) -> bool:
+    """One that sets no key stands among those that do."""
+    return any(code.text in (truths.variables or ()) for code in cell.codes)
 
 
 def name_in(cell: Passage) -> str:

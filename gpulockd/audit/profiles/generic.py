@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from .. import yamltext
+from .. import served_by, yamltext
 from ..commandline import of_sources
 from ..quantities import whole
 from ..rulesfile import Order, RulesFile
@@ -23,6 +23,10 @@ _UNIT_ENDINGS = {
     "_mins": "min",
     "_hours": "h",
     "_days": "d",
+    "_bytes": "B",
+    "_kib": "KiB",
+    "_mib": "MiB",
+    "_gib": "GiB",
 }
 
 
@@ -43,8 +47,8 @@ class Generic:
             programs={
                 name: of_sources(name, [_text(root / file) for file in files]) for name, files in rules.programs.items()
             },
-            routes=routes_of(rules),
-            metrics=None if rules.metrics is None else frozenset(rules.metrics),
+            routes=routes_of(rules, root),
+            metrics=metrics_of(rules, root),
             metric_prefixes=tuple(rules.metric_prefixes),
             alerts=alerts_of(rules, root),
             exit_codes=frozenset(rules.exit_codes),
@@ -71,9 +75,19 @@ def values_of(configs: Sequence[Source], rules: RulesFile) -> dict[str, list[Set
     return found
 
 
-def routes_of(rules: RulesFile) -> dict[str, frozenset[str]] | None:
+def routes_of(rules: RulesFile, root: Path) -> dict[str, frozenset[str]] | None:
     """None where the rules file tells of no routes."""
-    return None if rules.routes is None else {path: frozenset(methods) for path, methods in rules.routes.items()}
+    if rules.routes is None and not rules.routes_in:
+        return None
+    listed = {path: frozenset(methods) for path, methods in (rules.routes or {}).items()}
+    return served_by.routes_of(_texts(rules.routes_in, root)) | listed
+
+
+def metrics_of(rules: RulesFile, root: Path) -> frozenset[str] | None:
+    """None where the rules file tells of no metrics."""
+    if rules.metrics is None and not rules.metrics_in:
+        return None
+    return served_by.metrics_of(_texts(rules.metrics_in, root)) | frozenset(rules.metrics or ())
 
 
 def bindings_of(rules: RulesFile) -> list[Binding]:
@@ -86,10 +100,13 @@ def alerts_of(rules: RulesFile, root: Path) -> frozenset[str] | None:
     """The names that the rule files give to alerts; None where no such file is told of."""
     if not rules.alerts:
         return None
-    files = [path for pattern in rules.alerts for path in sorted(root.glob(pattern))]
-    trees = [yamltext.read(_text(path)) for path in files]
+    trees = [yamltext.read(text) for text in _texts(rules.alerts, root)]
     leaves = [leaf for tree in trees if isinstance(tree, yamltext.Tree) for leaf in tree.leaves]
     return frozenset(str(leaf.value) for leaf in leaves if leaf.path[-1] == "alert")
+
+
+def _texts(patterns: Sequence[str], root: Path) -> list[str]:
+    return [_text(path) for pattern in patterns for path in sorted(root.glob(pattern))]
 
 
 def _text(path: Path) -> str:
@@ -133,7 +150,13 @@ def unit_of(key: str, rules: RulesFile) -> str | None:
     name = key.rpartition(".")[2]
     if (unit := rules.units.get(key, rules.units.get(name))) is not None:
         return unit
-    return next((unit for ending, unit in _UNIT_ENDINGS.items() if name.lower().endswith(ending)), None)
+    return unit_by_name(name)
+
+
+def unit_by_name(name: str) -> str | None:
+    """What the name of a key says: `wait_seconds`, `max_buffered_mib_per_user`."""
+    words = f"{name.lower()}_"
+    return next((unit for ending, unit in _UNIT_ENDINGS.items() if f"{ending}_" in words), None)
 
 
 def _variables(values: dict[str, list[Setting]], rules: RulesFile) -> dict[str, str | None] | None:

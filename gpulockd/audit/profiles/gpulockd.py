@@ -29,13 +29,14 @@ from ..quantities import Value
 from ..rulesfile import RulesFile
 from ..source import Source
 from ..truths import Binding, Refusal, Setting, Truths
-from .generic import alerts_of, bindings_of, values_of
+from .generic import alerts_of, bindings_of, unit_by_name, values_of
 
 _MODEL = "gpulockd/config/model.py"
 _OTHER_VARIABLES = (
     "GPULOCK_SOCKET",
     "GPULOCK_LOCK",
     "GPULOCK_TOKEN",
+    "GPULOCKD_FDSTORE",
     "CUDA_VISIBLE_DEVICES",
     "CUDA_DEVICE_ORDER",
     *REDIS_NAMES,
@@ -106,6 +107,7 @@ class Gpulockd:
             bindings=(*_BINDINGS, *bindings_of(rules)),
             refuses=_refuses,
             is_complete=(root / _MODEL).is_file(),
+            declared_in="gpulockd.config.model",
             packages=tuple(name for name in ("gpulockd", "client/gpulock") if (root / name).is_dir()),
         )
 
@@ -141,8 +143,8 @@ def _defaults() -> dict[str, Setting]:
 
 
 def _unit(key: str) -> str:
-    """Every duration of the model is in seconds, and is a float there; nothing else is."""
-    return "s" if SETTINGS[key].annotation is float else ""
+    """Every duration of the model is in seconds, and is a float there; nothing else is. Names tell of bytes."""
+    return "s" if SETTINGS[key].annotation is float else unit_by_name(key.rpartition(".")[2]) or ""
 
 
 def _plain(value: object) -> Value:

@@ -9,10 +9,12 @@ from .. import suppressions
 from ..findings import Finding
 from ..project import Project
 from . import (
+    benchmarks,
     code,
     commands,
     contradictions,
     deployment,
+    editions,
     evidence,
     headers,
     keys,
@@ -30,6 +32,7 @@ _FAMILIES = (
     values,
     keys,
     suggestions,
+    benchmarks,
     evidence,
     headers,
     links,
@@ -39,6 +42,7 @@ _FAMILIES = (
     variables,
     contradictions,
     deployment,
+    editions,
     live,
 )
 
@@ -54,4 +58,11 @@ RULES: Mapping[str, str] = {
 
 
 def check(project: Project) -> list[Finding]:
-    return [finding for family in FAMILIES for finding in family(project)]
+    """All of them; but where editions differ because one is wrong, and a rule knows which, that is told once."""
+    found = [finding for family in FAMILIES for finding in family(project)]
+    known = {str(finding.place) for finding in found if finding.rule not in editions.RULES}
+    return [
+        finding
+        for finding in found
+        if finding.rule not in editions.RULES or not {str(finding.place), finding.origin} & known
+    ]

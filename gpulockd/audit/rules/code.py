@@ -16,6 +16,7 @@ from .values import shown
 
 RULES: Mapping[str, str] = {
     "symbol-missing": "a Python symbol of this project that its code does not have",
+    "key-unread": "a key that the configuration sets, and that no code names, while it names most others",
     "code-default-differs": "code that has a default of its own for a setting, another one than the configuration",
 }
 _SYMBOL = re.compile(r"@?(?P<name>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)(?:\(.*\))?", re.DOTALL)
@@ -28,6 +29,7 @@ def check(project: Project) -> Iterator[Finding]:
         for audited in project.documents:
             for passage in audited.document.passages:
                 yield from _symbols(passage, code, project.truths)
+        yield from _unread(code, project.truths)
         if not project.truths.defaults:  # else the model of the code has been compared as a whole
             yield from _defaults(code, project)
 
@@ -48,6 +50,20 @@ def _symbols(passage: Passage, code: Code, truths: Truths) -> Iterator[Finding]:
         if known is False:
             place = passage.source.place(passage.offset(span.start + 1))
             yield Finding("symbol-missing", place, f"{name} is named", "the code has no such symbol")
+
+
+def _unread(code: Code, truths: Truths) -> Iterator[Finding]:
+    """By the last part of each key. One of a word that is frequent is found in code that means something else."""
+    declaring = f"{truths.declared_in}."
+    readers = [module for name, module in code.modules.items() if not f"{name}.".startswith(declaring)]
+    named = {}
+    for key in truths.values:
+        last = key.rpartition(".")[2]
+        named[key] = any(module.says(name) for module in readers for name in {last, last.replace("-", "_")})
+    for key, is_named in named.items() if sum(named.values()) * 2 > len(named) else ():
+        for setting in truths.values[key] if not is_named else ():
+            place = setting.place or Place(setting.origin)
+            yield Finding("key-unread", place, f"{key} is set", "no code names it", "", "remove it, or have it read")
 
 
 def _defaults(code: Code, project: Project) -> Iterator[Finding]:

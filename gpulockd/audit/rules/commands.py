@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
@@ -146,8 +146,18 @@ def _exit_codes(project: Project, tables: Iterable[Table], passages: Iterable[Pa
                 at = passage.source.place(passage.offset(match.start()))
                 yield Finding("exit-code-unknown", at, f"{match.group()} is named", "a signal's number is added to 128")
         for match in _EXIT_PROSE.finditer(passage.content):
+            if _is_of_others(passage, match.start(), project.truths.programs):
+                continue
             group = 1 if match.group(1) else 2
             yield from _exit_code(passage, match.start(group), int(match.group(group)), codes)
+
+
+def _is_of_others(passage: Passage, at: int, programs: Container[str]) -> bool:
+    """Whether the sentence so far names commands, and none of this project: "`grep` exits with 1"."""
+    begin = max(passage.content.rfind(end, 0, at) for end in (". ", "。", "; ", "；"))
+    spans = [code.text.split() for code in passage.codes if begin < code.start < at]
+    named = [words[0].rpartition("/")[2] for words in spans if words and re.fullmatch(r"[a-z][a-z0-9/-]*", words[0])]
+    return bool(named) and not any(name in programs for name in named)
 
 
 def _exit_column(cells: Iterable[Passage], codes: frozenset[int]) -> Iterator[Finding]:

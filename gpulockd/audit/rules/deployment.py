@@ -10,7 +10,7 @@ from pathlib import PurePath
 from ..claims.assignments import ASSIGNMENT
 from ..findings import Finding
 from ..project import Project
-from ..quantities import agrees, whole
+from ..quantities import agrees, seconds_of, whole
 from ..source import Source, Unreadable, read
 from ..truths import Binding, Setting
 from .values import shown
@@ -59,10 +59,15 @@ def _holds(binding: Binding, written: str, setting: Setting) -> bool | None:
     said, meant = whole(written), whole(shown(setting.value))
     if said is None or meant is None:
         return None
-    bound = meant.number * binding.factor
+    unit = (seconds_of(setting.unit) if setting.unit else None) or 1.0
+    if "time" in {said.kind, meant.kind}:
+        number, bound = (each.number * (1.0 if each.kind == "time" else unit) for each in (said, meant))
+    else:
+        number, bound = said.number, meant.number
+    bound *= binding.factor
     if binding.relation == "equals":
-        return said.number == bound
-    return said.number >= bound if binding.relation == "at-least" else said.number <= bound
+        return number == bound
+    return number >= bound if binding.relation == "at-least" else number <= bound
 
 
 def _variables(source: Source, project: Project) -> Iterator[Finding]:

@@ -38,7 +38,8 @@ _STATUS_COLUMN = re.compile(
     r"\b(?:status|state|progress|verified|verification|done)\b|状态|进度|验证|完成", re.IGNORECASE
 )
 _CONDITION = re.compile(
-    r"\b(?:if|when|once|until|must|should|can|could|may|would|after)\b|如果|若|当(?!前)|需|应该|应当|可以|可能|预计|预期",
+    r"\b(?:if|means?|when|once|until|must|should|can|could|may|would|after)\b|如果|若|当(?!前)|需|应该|应当|可以|可能|预计|预期"
+    r"|\b(?:goals?|targets?|aims?|plans?|hopes?)\b|目标|计划|希望|力争",
     re.IGNORECASE,
 )
 _QUOTES = ('"', "“", "‘", "「", "『", "'", "《")
@@ -91,8 +92,14 @@ def _in_table(table: Table) -> Iterator[Finding]:
         for header, cell in zip(headers, row, strict=False):
             if proven or not _STATUS_COLUMN.search(header):
                 continue
-            if _is_short(cell) and claims_to_be_verified(cell.words):
+            if _is_short(cell) and _is_success(cell.words):
                 yield _finding(cell, re.match(r"\s*", cell.content))
+
+
+def _is_success(text: str) -> bool:
+    """A mark alone, or with a word of success; with another word it may tell of a feature: "✅ Supported"."""
+    words = re.sub(r"[\W_]+", " ", text).strip()
+    return claims_to_be_verified(text) and (not words or claims_to_be_verified(words))
 
 
 def _is_short(cell: Passage) -> bool:

@@ -24,6 +24,11 @@ _FIELD = re.compile(
     r"[*_\s]*[:：|][*_\s]*(?P<value>[^\n|｜·;；,，*]+)",
     re.IGNORECASE,
 )
+# Without a colon it stands between marks that part such statements: no "version 1.2 of the protocol".
+_BARE_VERSION = re.compile(
+    r"(?:^|[\n|｜·])[\s>*_]*(?P<version>version|版本号?)\s+(?P<value>v?\d+(?:\.\d+)+)(?=[*_\s]*(?:$|[\n|｜·—–]))",
+    re.IGNORECASE,
+)
 _TITLE_VERSION = re.compile(r"\bv(?P<value>\d+(?:\.\d+)+)\b", re.IGNORECASE)
 _DATE = re.compile(r"(\d{4})\s*[-/.年]\s*(\d{1,2})\s*[-/.月]\s*(\d{1,2})")
 LAST_PASSAGES = 6
@@ -68,8 +73,9 @@ def fields(document: Document) -> Iterator[Field]:
     for number, passage in enumerate((*top, *bottom)):
         if number == 0 and passage.kind == "heading" and (title := _TITLE_VERSION.search(passage.prose)):
             yield Field("version", title.group(), passage.offset(title.start()))
-        for match in _FIELD.finditer(passage.content) if passage.kind != "heading" else ():
-            yield _field(match, passage.offset(match.start("value")))
+        for pattern in (_FIELD, _BARE_VERSION) if passage.kind != "heading" else ():
+            for match in pattern.finditer(passage.content):
+                yield _field(match, passage.offset(match.start("value")))
     for table in document.tables:
         for row in [table.header, *table.rows] if len(table.header) == 2 and table.header[0] in top else ():
             if cell := _FIELD.fullmatch(f"{row[0].words.strip('* ')}: {row[1].words.strip('* ') or '?'}"):
@@ -81,7 +87,7 @@ def _field(match: re.Match[str], offset: int) -> Field:
 
 
 def _kind(match: re.Match[str]) -> str:
-    return next(kind for kind in _NAMES if match[kind])
+    return next(kind for kind, text in match.groupdict().items() if text and kind in _NAMES)
 
 
 def _normal(field: Field) -> tuple[str, ...] | None:

@@ -19,7 +19,7 @@ RULES: Mapping[str, str] = {
     "anchor-broken": "a link to a heading that there is not",
     "path-missing": "a path in backticks, of a folder that exists, to a file that does not",
 }
-_EXTERNAL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|//")
+EXTERNAL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|//")
 _PATH = re.compile(r"(?:\./)?[\w@-][\w.@-]*(?:/[\w.@*-]+)+/?")
 _PLACEHOLDER = re.compile(r"(?:^|/)(?:path|your|my|foo|bar|x{3}|example)(?:[-_/]|$)|\.\.\.", re.IGNORECASE)
 
@@ -51,11 +51,11 @@ class _Anchors:
 
 def _link(passage: Passage, link: Link, document: Document, project: Project, anchors: _Anchors) -> Iterator[Finding]:
     target = unquote(link.target)
-    if not target or _EXTERNAL.match(target):
+    if not target or EXTERNAL.match(target):
         return
     name, _, anchor = target.partition("#")
     name = name.partition("?")[0]
-    path = _aimed_at(name, document, project)
+    path = aimed_at(name, document, project)
     if not path.exists():
         yield _broken(passage, link, name, document, project)
     elif anchor and path.suffix.lower() in {".md", ".markdown"}:
@@ -72,7 +72,8 @@ def _link(passage: Passage, link: Link, document: Document, project: Project, an
             )
 
 
-def _aimed_at(name: str, document: Document, project: Project) -> Path:
+def aimed_at(name: str, document: Document, project: Project) -> Path:
+    """The file that a relative link leads to, without its query and anchor; nothing else of it is looked at."""
     if not name:
         return document.source.path
     base = project.root if name.startswith("/") else document.source.path.parent

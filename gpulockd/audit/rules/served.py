@@ -11,6 +11,7 @@ from ..findings import Finding
 from ..passage import Passage
 from ..project import Project
 from ..roles import of_place
+from ..sections import Section, sections_of
 from ..truths import Truths
 from ..typed import Word, lines_of
 
@@ -24,7 +25,7 @@ RULES: Mapping[str, str] = {
 _METHODS = "GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS"
 _CODE = re.compile(rf"(?:(?P<method>{_METHODS})\s+)?(?P<path>/[\w./{{}}:<>-]*)(?:\?\S*)?")
 _URL = re.compile(
-    r"https?://(?P<host>localhost|127\.0\.0\.1|\[::1\]|0\.0\.0\.0)(?::(?P<port>\d+))?(?P<path>/[\w./{}:-]*)?(?![\w@])"
+    r"(?:https?://|(?<![\w./:@-])(?=[\w.]+:\d))(?P<host>localhost|127\.0\.0\.1|\[::1\]|0\.0\.0\.0)(?::(?P<port>\d+))?(?P<path>/[\w./{}:-]*)?(?![\w@])"
 )
 _METRIC_ENDINGS = ("", "_total", "_bucket", "_sum", "_count", "_created", "_info")
 _QUERIES = frozenset(("promql", "prometheus", "yaml", "yml", "json", "text", ""))
@@ -41,16 +42,17 @@ def check(project: Project) -> Iterator[Finding]:
             yield from _metrics(document, truths)
         if truths.alerts is not None:
             yield from _alerts(document, truths.alerts)
+            yield from _runbooks(sections_of(document), truths.alerts)
 
 
 def _routes(document: Document, truths: Truths) -> Iterator[Finding]:
     """In backticks, what begins as a route does; in URLs, whatever is asked of this host."""
     source, routes = document.source, truths.routes or {}
-    tops = {path.strip("/").split("/")[0] for path in routes} - {""}
+    tops = {_top(path) for path in routes} - {""}
     for passage in document.passages:
         for code in passage.codes:
             match = _CODE.fullmatch(code.text)
-            if match and (match["method"] or (match["path"].strip("/").split("/")[0] in tops)):
+            if match and (_is_meant(match["path"], tops, routes) if match["method"] else _top(match["path"]) in tops):
                 at = passage.offset(passage.content.find(code.text, code.start))
                 yield from _route(document, at + match.start("path"), match["path"], match["method"], routes)
     posting = {
@@ -69,6 +71,15 @@ def _routes(document: Document, truths: Truths) -> Iterator[Finding]:
         for match in _URL.finditer(passage.content):
             if match["path"] and match["path"] != "/" and _is_ours(match["port"], truths):
                 yield from _route(document, passage.offset(match.start("path")), match["path"], None, routes)
+
+
+def _top(path: str) -> str:
+    return path.strip("/").split("/")[0]
+
+
+def _is_meant(path: str, tops: set[str], routes: Mapping[str, frozenset[str]]) -> bool:
+    """Behind a method, what is nearly a route is one, too; other paths may be another server's."""
+    return _top(path) in tops or bool(get_close_matches(path, routes, n=1))
 
 
 def _method_of(words: Sequence[Word]) -> str:
@@ -162,13 +173,24 @@ def _alerts(document: Document, alerts: frozenset[str]) -> Iterator[Finding]:
         for place, header in enumerate(table.header):
             for row in table.rows if _ALERT_HEADER.search(header.words) else ():
                 for code in row[place].codes:
-                    yield from _alert(row[place], code.start, code.text, alerts)
+                    yield from _alert(row[place], code.start + 1, code.text, alerts)
     for passage in document.passages:
         for code in passage.codes:
             if _ALERT_PROSE.search(passage.content, max(0, code.start - 20), code.start) and re.fullmatch(
                 r"[A-Z]\w+", code.text
             ):
-                yield from _alert(passage, code.start, code.text, alerts)
+                yield from _alert(passage, code.start + 1, code.text, alerts)
+
+
+def _runbooks(section: Section, alerts: frozenset[str]) -> Iterator[Finding]:
+    """Where most sections of a chapter are called as alerts are, each of them is meant as one."""
+    titles = [inner.heading.passage for inner in section.inner if inner.heading]
+    known = [title for title in titles if title.content.strip() in alerts]
+    for title in titles if len(known) * 2 > len(titles) else ():
+        if re.fullmatch(r"[A-Z]\w+", title.content):
+            yield from _alert(title, 0, title.content, alerts)
+    for inner in section.inner:
+        yield from _runbooks(inner, alerts)
 
 
 def _alert(passage: Passage, at: int, name: str, alerts: frozenset[str]) -> Iterator[Finding]:
@@ -176,7 +198,7 @@ def _alert(passage: Passage, at: int, name: str, alerts: frozenset[str]) -> Iter
         near = get_close_matches(name, alerts, n=1)
         yield Finding(
             "alert-unknown",
-            passage.source.place(passage.offset(at + 1)),
+            passage.source.place(passage.offset(at)),
             f"the alert {name} is named",
             "no rule file has it",
             hint=f"did you mean {near[0]}?" if near else "",

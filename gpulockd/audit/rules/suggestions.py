@@ -31,6 +31,8 @@ NOT_VERIFIED = re.compile(
     r"\b(?:not|to be|un|yet to be|partly|never|awaits?|pending)\b[\s-]*|(?<!等)(?<!期)待|未|尚|[❌⏳]|否", re.IGNORECASE
 )
 
+_YES = re.compile(r"\W*(?:yes|y|是|通过)\W*", re.IGNORECASE)
+
 
 def check(project: Project) -> Iterator[Finding]:
     for audited in project.documents:
@@ -54,7 +56,7 @@ def _table(table: Table) -> Iterator[Finding]:
     status = [place for place, header in enumerate(headers) if _NEEDED["verification status"].search(header)]
     for row in table.rows:
         for place in status:
-            if claims_to_be_verified(row[place].words) and not any(_is_evidence(cell) for cell in row):
+            if is_verified(row[place].words) and not any(_is_evidence(cell) for cell in row):
                 cell = row[place]
                 yield Finding(
                     "suggestion-unproven",
@@ -62,6 +64,11 @@ def _table(table: Table) -> Iterator[Finding]:
                     f"this suggestion is {cell.words.strip()}",
                     "nothing in its row links to the evidence",
                 )
+
+
+def is_verified(text: str) -> bool:
+    """What a cell says in a column that asks for it: there a mere yes is enough."""
+    return bool(_YES.fullmatch(text)) or claims_to_be_verified(text)
 
 
 def claims_to_be_verified(text: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..arguments import common
-from ..configuring import canary, changes, looks
+from ..configuring import canary, changes, impact, looks
 from ..context import Context
 from ..render.settings import picture
 
@@ -18,6 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     changes.configure(actions)
     looks.configure(actions)
     canary.configure(actions)
+    impact.configure(actions)
     for each in actions.choices.values():
         common(each, argparse.SUPPRESS)
 

@@ -39,4 +39,5 @@ def _told(answer: dict[str, object]) -> Text:
         "recalled": Text(f"{who} is told to let go; SIGTERM in {format_duration(deadline)}"),
         "terminating": Text(f"{who} was sent SIGTERM before; SIGKILL in {format_duration(deadline)}"),
         "killing": Text(f"{who} was sent SIGKILL before; waiting for its end"),
+        "cleared": Text(f"{who} counts as ended, at your word: its GPU is free"),
     }.get(str(answer["state"]), Text(f"{who}: {answer['state']}"))

@@ -11,7 +11,7 @@ from ..version import version
 from .finding import Finding
 
 if TYPE_CHECKING:
-    from gpulock.documents import GpuView, LeaseView, StatusDocument
+    from gpulock.documents import GpuView, LeaseView, QuarantineView, StatusDocument
 
 _LOG = "journalctl -u gpulockd -n 30"
 
@@ -90,11 +90,17 @@ def _gpus(gpus: list[GpuView]) -> list[Finding]:
         if gpu["fault"] is not None:
             findings.append(Finding("gpus", "fail", f"{name} is sick: {gpu['fault']}", why))
         elif gpu["quarantine"] is not None:
-            pids = ", ".join(str(culprit["pid"]) for culprit in gpu["quarantine"]["culprits"])
-            blame = f"pid {pids} is still on it" if pids else "being looked at"
-            findings.append(Finding("gpus", "warn", f"{name} is in quarantine: {blame}", why))
+            findings.append(Finding("gpus", "warn", f"{name} is in quarantine: {_blame(gpu['quarantine'])}", why))
         elif gpu["elsewhere"] is not None:
             findings.append(Finding("gpus", "warn", f"{name} is leased by host {gpu['elsewhere']['host']}", why))
     drained = sum(gpu["drained"] is not None for gpu in gpus)
     said = f"{len(gpus) - drained} in service" + (f", {drained} drained" if drained else "")
     return findings or [Finding("gpus", "ok", said)]
+
+
+def _blame(quarantine: QuarantineView) -> str:
+    if pids := ", ".join(str(culprit["pid"]) for culprit in quarantine["culprits"]):
+        return f"pid {pids} is still on it"
+    if quarantine["awaited"]:
+        return f"the driver cannot tell who is on it, and pid {quarantine['holder']['pid']}, who had it, may live"
+    return "being looked at"

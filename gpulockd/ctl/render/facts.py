@@ -68,13 +68,16 @@ def _gpu(gpu: GpuView) -> list[Fact]:
         )
         facts.append(("left by", person(quarantine["holder"])))
         facts += [("in the way", Text(process(culprit), "warn")) for culprit in quarantine["culprits"]]
+        if quarantine["awaited"] and not quarantine["culprits"]:
+            facts.append(("waits for", Text(f"the end of pid {quarantine['holder']['pid']}", "warn")))
     if gpu["elsewhere"] is not None:
         facts.append(
             ("leased by", Text(f"host {gpu['elsewhere']['host']}, daemon pid {gpu['elsewhere']['pid']}", "warn"))
         )
     facts += [("blocked", Text(reason, "warn")) for reason in gpu["blocked"]]
     if gpu["processes"] is None:
-        facts.append(("processes", "the driver does not tell"))
+        rule = "a GPU is clear once its last holder has let go or is dead"
+        facts.append(("processes", f"the driver does not tell: {rule}"))
     facts += [("processes", f"{process(each)} [{_relation(each['relation'])}]") for each in gpu["processes"] or ()]
     return facts
 

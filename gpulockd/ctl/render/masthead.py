@@ -45,6 +45,11 @@ def notices(status: StatusDocument) -> list[Text]:
         found.append(Text(f"The lease is {lease['state']}{': ' if lease['why'] else ''}{lease['why']}.", "warn"))
     if journal != "ok":
         found.append(Text(f"Nothing new is granted: the journal cannot be written: {journal}.", "bad"))
+    match status["daemon"].get("monitor"):
+        case "off":
+            found.append(Text("The monitor is off: no lock is taken back, or reported, because of its age.", "warn"))
+        case "reports":
+            found.append(Text("Locks past their end are only reported, not taken back: auto_recovery is off.", "quiet"))
     return found
 
 

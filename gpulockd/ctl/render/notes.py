@@ -18,6 +18,7 @@ _STRANGERS = 3
 _ENDS = {
     "disconnected": "who disconnected",
     "died": "who died",
+    "cut-off": "who was cut off",
     "abandoned": "who did not come back",
     "revoked": "whose lock was revoked",
     "max-hold": "who held it too long",
@@ -86,7 +87,11 @@ def of_gpu(gpu: GpuView) -> list[Text]:
 def _quarantine(quarantine: QuarantineView) -> list[Text]:
     how = _ENDS.get(quarantine["reason"], f"({quarantine['reason']})")
     left_by = Text(f"after {person(quarantine['holder'])}, {how}", "quiet")
-    return [left_by, *(Text(f"in the way: {process(culprit)}", "warn") for culprit in quarantine["culprits"])]
+    in_the_way = [Text(f"in the way: {process(culprit)}", "warn") for culprit in quarantine["culprits"]]
+    if quarantine["awaited"] and not in_the_way:
+        pid = quarantine["holder"]["pid"]
+        in_the_way = [Text(f"until pid {pid} has ended: the driver cannot tell who is on the GPU", "warn")]
+    return [left_by, *in_the_way]
 
 
 def _strangers(gpu: GpuView) -> list[Text]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .gpus import Cells, Place
 
-_WIDEST = 160
+WIDEST = 160
 """The eye does not follow longer lines."""
 _SPACIOUS = 112
 """From this width on command and container have columns; below it, lines of their own."""
@@ -28,11 +28,12 @@ _TROUBLE = ("sick", "quarantined", "leased elsewhere", "not granted")
 
 
 def picture(status: StatusDocument, look: Look) -> list[Text]:
-    width = min(look.width, _WIDEST)
-    return [*masthead(status, width), Text(), *_tables(status, width), *_pointer(status, width)]
+    width = min(look.width, WIDEST)
+    return [*masthead(status, width), Text(), *tables(status, width), *_pointer(status, width)]
 
 
-def _tables(status: StatusDocument, width: int) -> list[Text]:
+def tables(status: StatusDocument, width: int) -> list[Text]:
+    """The GPUs, in the order in which they stand in `status`, and those who wait."""
     places, shown = list(gpus.places(status)), _shown(status["queue"])
     users = user_width([each["owner"] for each in [*status["locks"], *shown]])
     longest_bar = _LONG_BAR if width >= _SPACIOUS else _BAR

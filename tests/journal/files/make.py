@@ -1,4 +1,4 @@
-"""Writes `vN.sqlite`, N being the present schema: run it once, before a new schema is released.
+"""Writes `vN.sqlite` and its log, N being the present schema: run it once, before a new schema is released.
 
     .venv/bin/python -m tests.journal.files.make
 
@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from gpulockd.core.actions import (
@@ -21,12 +22,14 @@ from gpulockd.core.actions import (
     LockGranted,
     QuarantineSet,
     RequestLeft,
+    RequestUnmet,
     RequestWaits,
 )
 from gpulockd.journal import SqliteJournal
 from gpulockd.journal.database import schema_steps
-from gpulockd.ports import Ended, Saved
-from tests.journal.samples import EPOCH, SetClock, lock, owner, quarantine, recalled, request, token
+from gpulockd.journal.sqlite import LOG
+from gpulockd.ports import Ended, Saved, Stranger, Unmet
+from tests.journal.samples import EPOCH, SetClock, lock, owner, quarantine, recalled, request, token, watched
 
 CONTENT = Saved(
     locks=(lock(2, "GPU-c", "GPU-a"), recalled(3)),
@@ -36,6 +39,23 @@ CONTENT = Saved(
 )
 REQUESTS = (request(2), request(3, queued_at=986.0))
 """What files have from version 3 on."""
+WATCHED = watched(5)
+"""A lock that files have from version 5 on."""
+UNMET = Unmet(
+    request=f"R{EPOCH}-9",
+    user="ada",
+    uid=1000,
+    pid=4242,
+    command=owner().command,
+    container=owner().container,
+    task="ocr",
+    profile="",
+    wanted=2,
+    waited=15.0,
+    ended_at=SetClock().booted_at + 1000.0,
+    how="timeout",
+    times=1,
+)
 HISTORY = tuple(
     Ended(
         lock=f"L{EPOCH}-{number}",
@@ -55,6 +75,21 @@ HISTORY = tuple(
     )
     for number in (4, 1)
 )
+HISTORY_5 = tuple(replace(ended, container=owner().container) for ended in HISTORY)
+_SEEN = replace(
+    HISTORY_5[0],
+    lock=f"L{EPOCH}-6",
+    token=token(6),
+    gpus=("GPU-6",),
+    how="released",
+    by="",
+    watched=10.0,
+    idle=5.0,
+    peak_memory=3 << 30,
+    strangers=(Stranger(666, "eve", "python miner.py"),),
+)
+HISTORY_5 = (_SEEN, *HISTORY_5)
+"""The same in files from version 5 on, and one more: they keep the container, and what the driver saw."""
 
 
 def main() -> int:
@@ -83,10 +118,15 @@ def main() -> int:
                     QuarantineSet("GPU-q", quarantine()),
                     *map(RequestWaits, REQUESTS),
                     RequestLeft(request(1).id),
+                    LockGranted(WATCHED),
+                    LockGranted(lock(6)),
+                    LockEnded(watched(6), 1000.0, "released"),
+                    RequestUnmet(request(9), 1000.0, "timeout"),
                 ]
             )
             journal._try_to_enter_pending = lambda: None  # type: ignore[method-assign]  # as if it had been killed here
         shutil.copyfile(journal.file, file)
+        shutil.copyfile(journal.file.with_name(LOG), f"{file}-turns")
     print(file)
     return 0
 

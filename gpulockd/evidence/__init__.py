@@ -1,0 +1,1 @@
+"""Settings by measurement: a benchmark of real workers, and what recorded history says of a change."""

@@ -1,0 +1,83 @@
+"""Processes of the benchmark, in a group of their own, which never outlive it: the kernel sees to that."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from gpulock import kernel
+
+STOPS_WITHIN = 5.0
+"""Seconds for a server to end in good order."""
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""They wait while a process is made: an exception in what Python calls at a fork is printed, and lost."""
+_NOT_FOR_THEM = ("GPULOCK", "GPU_LOCK_", "NOTIFY_SOCKET", "LISTEN_", "WATCHDOG_")
+
+
+def start(
+    command: Sequence[str], log: Path, *, environment: Mapping[str, str] | None = None, talks: bool = False
+) -> subprocess.Popen[str]:
+    """What it says goes into `log`; with `talks` its standard input and output are pipes to here.
+
+    `environment` is put on top of ours, without what that says about locks and daemons: ours may run under a lock.
+    Ctrl-C on the terminal reaches the benchmark alone, which ends what it started.
+    """
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_FOR_THEM)}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        with log.open("a") as errors:
+            output: int | IO[str] = subprocess.PIPE if talks else errors
+            process = subprocess.Popen(
+                command,
+                env={**ours, **(environment or {})},
+                stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
+                stdout=output,
+                stderr=errors,
+                text=True,
+                process_group=0,
+                preexec_fn=functools.partial(_begin, os.getpid(), before),  # noqa: PLW1509  # no lock is taken
+            )
+    except BaseException:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        raise
+    try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)  # what has come meanwhile is heard of here
+    except BaseException:
+        kill(process)
+        raise
+    return process
+
+
+def _begin(parent: int, mask: set[int | signal.Signals]) -> None:
+    """In the new process: the kernel kills it when the one that started it ends, even by SIGKILL."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    kernel.die_with_parent(parent)
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    """In good order where it can; reaped in any case."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOPS_WITHIN)
+    kill(process)
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            stream.close()
+
+
+def last_words(log: Path) -> str:
+    """The end of a log, for an error."""
+    return log.read_text(errors="replace").strip()[-600:] if log.exists() else ""

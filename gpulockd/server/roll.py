@@ -1,0 +1,137 @@
+"""The roll: a line for each connection that outlives the daemon, in memory that outlives it too.
+
+It is a file without a name (`memfd_create`), mapped, and kept beside the connections. To write to it costs what writing
+to memory costs, and SIGKILL takes nothing back. A line says what the journal does not know of a connection: whose it
+is, the digest of its key, and above all its *mark*. That is 1 from before anything is read of it until everything
+that was read is answered and the journal has what came of it. Whatever connection has a mark when the next daemon
+looks may have lost a request, or half of one, and is ended.
+"""
+
+from __future__ import annotations
+
+import enum
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+_HEADER = struct.Struct("<8sII")
+_MAGIC = b"gpulroll"
+VERSION = 1
+"""Of what a line means. A daemon that finds another one ends the connections."""
+_FIRST = 64
+"""Bytes before the first line."""
+_LINE = struct.Struct("<BBBBxxxxQQ32s64s")
+_LENGTH = 128
+_KEY_BYTES, _CLIENT_BYTES = 32, 64
+_STATE, _FLAGS = 1, 2
+_HAS_KEY, _WATCHES = 1, 2
+
+
+class Stage(enum.IntEnum):
+    """How far a connection has come."""
+
+    NONE = 0
+    """The line is free."""
+    OPEN = 1
+    """Not kept yet: it ends with the daemon."""
+    KEPT = 2
+    ENDED = 3
+    """Closed by its client."""
+
+
+class Line(NamedTuple):
+    marked: bool
+    stage: Stage
+    session: int
+    start_time: int
+    """Of its process, as in `core.model.Process`."""
+    key: str | None
+    """Digest, in hexadecimal."""
+    client: str
+    """The client's name for itself, or the beginning of it."""
+    watches: bool
+
+
+class UnknownRoll(Exception):
+    """It was written by another version, or is none."""
+
+
+class Roll:
+    """The lines by number, from 0. `marks[place(n)]` is the mark of line n, for whoever is in a hurry."""
+
+    def __init__(self, descriptor: int, lines: int) -> None:
+        """Maps the roll behind `descriptor`, which stays the caller's, or begins one in an empty file; it has at least
+        so many lines then. Raises `UnknownRoll`."""
+        self.descriptor = descriptor
+        size = os.fstat(descriptor).st_size
+        if size and (size < _FIRST or _HEADER.unpack(os.pread(descriptor, _HEADER.size, 0)) != _header()):
+            raise UnknownRoll(f"descriptor {descriptor} is no roll of version {VERSION}")
+        self.lines = max(lines, (size - _FIRST) // _LENGTH)
+        os.ftruncate(descriptor, _FIRST + self.lines * _LENGTH)
+        self.marks = mmap.mmap(descriptor, 0)
+        self.marks[: _HEADER.size] = _HEADER.pack(*_header())
+
+    @classmethod
+    def new(cls, lines: int) -> Roll:
+        return cls(os.memfd_create("gpulockd-roll", os.MFD_CLOEXEC), lines)
+
+    @staticmethod
+    def place(number: int) -> int:
+        return _FIRST + number * _LENGTH
+
+    def used(self) -> Iterator[int]:
+        """The lines that are not free."""
+        stages = self.marks[_FIRST + _STATE :: _LENGTH]
+        return (number for number, stage in enumerate(stages) if stage != Stage.NONE)
+
+    def read(self, number: int) -> Line:
+        marked, stage, flags, length, session, start_time, key, client = _LINE.unpack_from(
+            self.marks, self.place(number)
+        )
+        return Line(
+            bool(marked),
+            Stage(stage),
+            session,
+            start_time,
+            key.hex() if flags & _HAS_KEY else None,
+            client[:length].decode(errors="replace"),
+            bool(flags & _WATCHES),
+        )
+
+    def enter(self, number: int, session: int, start_time: int) -> None:
+        """A new connection, of which nothing was read."""
+        _LINE.pack_into(self.marks, self.place(number), 0, Stage.OPEN, 0, 0, session, start_time, b"", b"")
+
+    def introduce(self, number: int, key: str, client: str) -> None:
+        """What its `hello` said. Its mark has to be set: half of this would be worse than nothing."""
+        place = self.place(number)
+        marked, stage, flags, _, session, start_time, _, _ = _LINE.unpack_from(self.marks, place)
+        name = client.encode()[:_CLIENT_BYTES].decode(errors="ignore").encode()
+        _LINE.pack_into(
+            self.marks,
+            place,
+            marked,
+            stage,
+            flags | _HAS_KEY,
+            len(name),
+            session,
+            start_time,
+            bytes.fromhex(key),
+            name,
+        )
+
+    def watches(self, number: int) -> None:
+        self.marks[self.place(number) + _FLAGS] |= _WATCHES
+
+    def move(self, number: int, stage: Stage) -> None:
+        self.marks[self.place(number) + _STATE] = stage
+
+    def close(self) -> None:
+        self.marks.close()
+        os.close(self.descriptor)
+
+
+def _header() -> tuple[bytes, int, int]:
+    return _MAGIC, VERSION, _LENGTH

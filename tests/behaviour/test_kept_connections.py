@@ -1,0 +1,375 @@
+"""Under a service manager that keeps descriptors, the daemon goes away and nobody who is connected notices."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+
+from tests.support import processes
+from tests.support.frames import Frames
+from tests.support.pid_one import ManagedDaemon, PidOne
+from tests.support.waiting import PATIENCE, wait_until
+
+pytestmark = pytest.mark.system
+
+ENDS = ("kill", "stop")
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[PidOne]:
+    with PidOne(tmp_path) as manager:
+        yield manager
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, manager: PidOne) -> Iterator[ManagedDaemon]:
+    with ManagedDaemon(tmp_path, manager) as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def connect(daemon: ManagedDaemon) -> Iterator[Any]:
+    """Opens a connection; it is closed in the end."""
+    opened: list[Frames] = []
+
+    def open_one() -> Frames:
+        opened.append(Frames(daemon.socket))
+        return opened[-1]
+
+    yield open_one
+    for frames in opened:
+        frames.close()
+
+
+def replace(daemon: ManagedDaemon, how: str) -> None:
+    getattr(daemon, how)()
+    daemon.start()
+
+
+def holders(daemon: ManagedDaemon) -> list[tuple[str, bool]]:
+    return [(lock["id"], lock["connected"]) for lock in daemon.status()["locks"]]
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_locks_places_and_connections_are_as_they_were(daemon: ManagedDaemon, connect: Any, how: str) -> None:
+    holder, first, second, idle, silent = (connect() for _ in range(5))
+    lock = holder.call("acquire", gpus=2)
+    asked_first = first.send("acquire", task="first", notify=["queued"])
+    assert first.notified("queued")["position"] == 1
+    second.call("hello")
+    asked_second = second.send("acquire", task="second")
+    assert idle.call("hello", client="idle")["restart_safe"] is True
+    daemon.kept(5)
+
+    replace(daemon, how)
+    assert holders(daemon) == [(lock["lock"], True)]
+    assert [waiting["task"] for waiting in daemon.call("queue")["queue"]] == ["first", "second"]
+    assert first.notified("queued")["position"] == 1
+
+    assert holder.call("release")["lock"] == lock["lock"]
+    granted = [first.receive(asked_first), second.receive(asked_second)]
+    assert lock["token"] < granted[0]["token"] < granted[1]["token"]
+    assert all(each.call("queue") for each in (idle, silent))
+    daemon.kept(5)
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_what_was_sent_while_the_daemon_was_away_is_answered(daemon: ManagedDaemon, connect: Any, how: str) -> None:
+    holder, other = connect(), connect()
+    lock = holder.call("acquire", gpus=2)
+    daemon.kept(2)
+    getattr(daemon, how)()
+    extended, asked = holder.send("extend", max_hold=50), other.send("acquire")
+    released = holder.send("release")
+    daemon.start()
+    assert holder.receive(extended) == {"lock": lock["lock"], "max_hold": 50.0}
+    assert holder.receive(released)["lock"] == lock["lock"]
+    assert other.receive(asked)["token"] > lock["token"]
+
+
+def test_a_frame_cut_in_half_ends_its_connection_only(daemon: ManagedDaemon, connect: Any) -> None:
+    cut, other = connect(), connect()
+    key = cut.call("hello")["reattach"]
+    lock, others = cut.call("acquire"), other.call("acquire")
+    daemon.kept(2)
+    frame = msgpack.packb([0, 77, "release", []])
+    cut.socket.sendall(frame[:3])
+    daemon.kept(2, busy=1)
+    replace(daemon, "kill")
+
+    with pytest.raises((EOFError, ConnectionError)):
+        cut.call("queue")
+    assert other.call("extend", max_hold=60)["lock"] == others["lock"]
+    assert sorted(holders(daemon)) == sorted([(lock["lock"], False), (others["lock"], True)])
+    back = connect()
+    assert [each["lock"] for each in back.call("hello", reattach=key)["locks"]] == [lock["lock"]]
+    assert back.call("release")["lock"] == lock["lock"]
+
+
+def test_a_stopping_daemon_waits_for_the_rest_of_a_frame(daemon: ManagedDaemon, connect: Any) -> None:
+    client = connect()
+    lock = client.call("acquire")
+    daemon.kept(1)
+    frame = msgpack.packb([0, 77, "release", []])
+    client.socket.sendall(frame[:3])
+    daemon.kept(1, busy=1)
+
+    def say_the_rest() -> None:
+        wait_until(lambda: {"STOPPING": "1"} in daemon.manager.messages, "it stops")
+        client.socket.sendall(frame[3:])
+
+    speaking = threading.Thread(target=say_the_rest)
+    speaking.start()
+    replace(daemon, "stop")
+    speaking.join()
+    assert client.receive(77)["lock"] == lock["lock"]
+
+
+def test_over_the_limit_a_session_is_told_and_comes_back_by_its_key(tmp_path: Path) -> None:
+    with PidOne(tmp_path, limit=4) as manager, ManagedDaemon(tmp_path, manager) as daemon, ExitStack() as connections:
+
+        def connect(key: str) -> tuple[Frames, Any]:
+            client = connections.enter_context(Frames(daemon.socket))
+            return client, client.call("hello", reattach=key)
+
+        first, hello = connect("first")
+        assert hello["restart_safe"] is True
+        wait_until(lambda: sessions(first) == 1, "whoever asked whether the daemon answers is gone")
+        second, hello = connect("second")
+        assert hello["restart_safe"] is True
+        third, hello = connect("third")
+        assert hello["restart_safe"] is False
+        safe, unsafe = first.call("acquire")["lock"], third.call("acquire")["lock"]
+        daemon.kept(2)
+
+        second.close()
+        daemon.kept(1)
+        fourth, hello = connect("fourth")
+        assert hello["restart_safe"] is True, "there is room again"
+        daemon.kept(2)
+        daemon.kill()
+        daemon.launch()
+        locks = fourth.call("status")["locks"]
+        assert {lock["id"]: lock["connected"] for lock in locks} == {safe: True, unsafe: False}
+        with pytest.raises((EOFError, ConnectionError)):
+            third.call("queue")
+        _, hello = connect("third")
+        assert [lock["lock"] for lock in hello["locks"]] == [unsafe]
+
+
+def sessions(frames: Frames) -> int:
+    return int(frames.call("status")["daemon"]["sessions"])
+
+
+HOLD = """
+import sys
+from tests.support.frames import Frames
+with Frames(sys.argv[1]) as frames:
+    frames.call("acquire", gpus=2)
+    print("holds", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_client_that_died_while_the_daemon_was_away(daemon: ManagedDaemon, connect: Any) -> None:
+    waiting = connect()
+    process = processes.start([sys.executable, "-c", HOLD, daemon.socket], stdin=subprocess.PIPE, stderr=None)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "holds\n"
+        asked = waiting.send("acquire")
+        daemon.kept(2)
+        daemon.kill()
+    finally:
+        processes.end(process)
+    daemon.start()
+    assert waiting.receive(asked)["token"]
+    assert daemon.call("history")["locks"][0]["how"] == "died"
+    daemon.kept(1)
+
+
+@pytest.mark.parametrize(("last_word", "how"), [("release", "released"), ("", "disconnected")])
+def test_a_client_that_hung_up_while_the_daemon_was_away(
+    daemon: ManagedDaemon, connect: Any, last_word: str, how: str
+) -> None:
+    leaving, waiting = connect(), connect()
+    leaving.call("acquire", gpus=2)
+    asked = waiting.send("acquire")
+    daemon.kept(2)
+    daemon.kill()
+    if last_word:
+        leaving.send(last_word)
+    leaving.close()
+    daemon.start()
+    assert waiting.receive(asked)["token"]
+    assert daemon.call("history")["locks"][0]["how"] == how
+    daemon.kept(1)
+
+
+def test_a_closed_connection_leaves_the_store_and_is_closed_for_its_client(daemon: ManagedDaemon, connect: Any) -> None:
+    rude, leaving = connect(), connect()
+    assert all(each.call("queue") for each in (rude, leaving))
+    daemon.kept(2)
+    rude.socket.sendall(b"\xc1 is no MessagePack")
+    assert rude.notified("error")["code"] == "protocol-error"
+    with pytest.raises((EOFError, ConnectionError)):
+        rude.call("queue")
+    leaving.close()
+    daemon.kept(0)
+    assert {"FDSTOREREMOVE", "FDNAME"} in [set(message) for message in daemon.manager.messages]
+
+
+def test_a_watcher_goes_on_watching(daemon: ManagedDaemon, connect: Any) -> None:
+    watcher, other = connect(), connect()
+    watcher.call("watch")
+    daemon.kept(2)
+    replace(daemon, "kill")
+    lock = other.call("acquire")
+
+    def hears() -> bool:
+        while True:
+            event = watcher.notified("event")
+            if event["kind"] == "lock.granted":
+                return bool(event["data"]["lock"] == lock["lock"])
+
+    assert hears()
+
+
+def test_without_its_roll_every_connection_is_ended(daemon: ManagedDaemon, connect: Any) -> None:
+    client = connect()
+    key = client.call("hello")["reattach"]
+    lock = client.call("acquire")["lock"]
+    daemon.kept(1)
+    daemon.kill()
+    daemon.manager.lose("roll")
+    daemon.start()
+    with pytest.raises((EOFError, ConnectionError)):
+        client.call("queue")
+    assert [each["lock"] for each in connect().call("hello", reattach=key)["locks"]] == [lock]
+
+
+def test_a_listener_of_its_own_is_kept_with_those_who_wait_at_it(tmp_path: Path, manager: PidOne) -> None:
+    with ManagedDaemon(tmp_path, manager, door=False) as daemon:
+        wait_until(lambda: manager.names == ["listener", "roll"], "the listener is kept")
+        inode = Path(daemon.socket).stat().st_ino
+        daemon.stop()
+        with Frames(daemon.socket) as client:
+            asked = client.send("queue")
+            daemon.launch()
+            assert client.receive(asked)
+            assert Path(daemon.socket).stat().st_ino == inode
+            daemon.kept(1)
+            replace(daemon, "kill")
+            assert client.call("queue")
+
+
+def test_a_manager_that_does_not_read_keeps_nobody_waiting(daemon: ManagedDaemon, connect: Any) -> None:
+    daemon.manager.stall()
+    clients = [connect() for _ in range(40)]
+    for _ in range(3):
+        assert all(client.call("queue") for client in clients)
+    daemon.manager.go_on()
+    daemon.kept(40)
+
+
+def test_without_a_store_nothing_changes(daemon: ManagedDaemon, connect: Any) -> None:
+    """The next daemon is one of a unit without `FileDescriptorStoreMax=`, which is given what was kept before."""
+    client = connect()
+    key = client.call("hello")["reattach"]
+    client.call("acquire")
+    daemon.kept(1)
+    daemon.manager.offers = False
+    replace(daemon, "kill")
+    with pytest.raises((EOFError, ConnectionError)):
+        client.call("queue")
+    back = connect().call("hello", reattach=key)
+    assert back["restart_safe"] is False
+    assert len(back["locks"]) == 1
+
+
+class Storm:
+    """Clients that take and give back locks for as long as the storm lasts, each on a connection of its own.
+
+    A request on a connection that did not break is answered, and answered once: `Frames` would not know the second.
+    """
+
+    def __init__(self, path: str, clients: int) -> None:
+        self.path = path
+        self.over = threading.Event()
+        self.grants = 0
+        self.broken = 0
+        self.faults: list[BaseException] = []
+        self.held: dict[int, int] = {}
+        self._mutex = threading.Lock()
+        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(clients)]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self, number: int) -> None:
+        try:
+            while not self.over.is_set():
+                try:
+                    with Frames(self.path) as frames:
+                        frames.call("hello", reattach=f"storm {number}")
+                        self._work(frames, number)
+                except (EOFError, ConnectionError):
+                    with self._mutex:
+                        self.broken += 1
+                        self.held = {gpu: holder for gpu, holder in self.held.items() if holder != number}
+        except BaseException as error:
+            self.faults.append(error)
+            raise
+
+    def _work(self, frames: Frames, number: int) -> None:
+        for lock in frames.call("hello", reattach=f"storm {number}")["locks"]:
+            frames.call("release", lock=lock["lock"])
+        while not self.over.is_set():
+            lock = frames.call("acquire", wait_timeout=60)
+            (gpu,) = (gpu["index"] for gpu in lock["gpus"])
+            with self._mutex:
+                assert gpu not in self.held, f"{number} was granted GPU {gpu}, which {self.held[gpu]} has"
+                self.held[gpu] = number
+                self.grants += 1
+            with self._mutex:
+                del self.held[gpu]
+            frames.call("release", lock=lock["lock"])
+
+    def go_on(self, grants: int) -> None:
+        """Lets so many locks be granted."""
+        before = self.grants
+        wait_until(lambda: self.grants >= before + grants, "locks are granted")
+
+    def end(self) -> None:
+        self.over.set()
+        for thread in self._threads:
+            thread.join(PATIENCE)
+        assert not self.faults, self.faults
+
+
+@pytest.mark.parametrize(("how", "times"), [("kill", 4), ("stop", 3)])
+def test_under_a_storm_of_requests_none_is_lost_and_none_answered_twice(
+    daemon: ManagedDaemon, how: str, times: int
+) -> None:
+    lulls = random.Random(7)
+    storm = Storm(daemon.socket, clients=6)
+    try:
+        for _ in range(times):
+            storm.go_on(20)
+            time.sleep(0.1 + lulls.random() * 0.1)  # any moment will do
+            replace(daemon, how)
+    finally:
+        storm.end()
+    if how == "stop":
+        assert storm.broken == 0
+    else:
+        assert storm.broken <= times * 6

@@ -1,0 +1,1 @@
+"""Tests of gpulockd.evidence.bench."""

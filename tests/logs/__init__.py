@@ -1,0 +1,1 @@
+"""The log: lines for people, entries with fields for the systemd journal."""

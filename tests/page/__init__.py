@@ -1,0 +1,1 @@
+"""The status page, as a real Chromium shows it."""

@@ -1,0 +1,28 @@
+"""One Chromium for all tests of the page, and a daemon or a made-up host for it to look at."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.support.chromium import Chromium, browser, driving
+
+
+@pytest.fixture(scope="module")
+def address_of_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with browser(tmp_path_factory.mktemp("chromium")) as address:
+        yield address
+
+
+@pytest.fixture
+async def chromium(address_of_browser: str) -> AsyncIterator[Chromium]:
+    async with driving(address_of_browser) as chromium:
+        yield chromium
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

@@ -1,0 +1,152 @@
+"""What came from an earlier daemon is told apart by name, and judged by the roll and by who is at the other end."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import pytest
+
+from gpulockd.core.model import Owner, Process
+from gpulockd.server.activation import Inherited
+from gpulockd.server.adoption import Judgement, Passed, judged, told_apart
+from gpulockd.server.roll import Roll, Stage
+
+STARTED = 100
+
+
+class Dropped:
+    """`ports.DescriptorStore`, as far as adoption uses it."""
+
+    limit = 64
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def keep(self, name: str, descriptor: int, sent: Callable[[], None]) -> None:
+        raise NotImplementedError
+
+    def drop(self, name: str) -> None:
+        self.names.append(name)
+
+    async def settle(self) -> None:
+        raise NotImplementedError
+
+
+class Before:
+    """Connections that an earlier daemon left behind."""
+
+    def __init__(self) -> None:
+        self.roll = Roll.new(8)
+        self.store = Dropped()
+        self.passed = Passed()
+        self.clients: dict[int, socket.socket] = {}
+        self.start_time: int | None = STARTED
+        """Of the process at the other end; None: it has ended."""
+
+    def leave(self, session: int, stage: Stage = Stage.KEPT, *, marked: bool = False, stored: bool = True) -> None:
+        self.roll.enter(session, session, STARTED)
+        self.roll.move(session, stage)
+        self.roll.marks[self.roll.place(session)] = int(marked)
+        if stored:
+            self.clients[session], theirs = socket.socketpair()
+            self.passed.clients[session, session] = theirs.detach()
+
+    def judged(self) -> Judgement:
+        return judged(self.passed, self.roll, self.store, self._recognise)
+
+    def _recognise(self, _: socket.socket, start_time: int) -> Owner | None:
+        return Owner(Process(4711, STARTED, "boot"), 0, 0) if self.start_time == start_time else None
+
+    def ended(self, session: int) -> bool:
+        """Whether its client hears that the connection is over, though somebody else still has a descriptor of it."""
+        client = self.clients[session]
+        client.setblocking(False)
+        try:
+            return client.recv(1) == b""
+        except BlockingIOError:
+            return False
+
+    def close(self) -> None:
+        self.roll.close()
+        for client in self.clients.values():
+            client.close()
+
+
+@pytest.fixture
+def before() -> Iterator[Before]:
+    with closing(Before()) as before:
+        yield before
+
+
+def test_descriptors_are_told_apart_whatever_their_order() -> None:
+    came = [
+        ("client-12.3", 5),
+        ("gpulockd.socket", 3),
+        ("roll", 9),
+        ("client-1.0", 4),
+        ("listener", 8),
+        ("client-x", 6),
+    ]
+    passed = told_apart(Inherited(*each) for each in came)
+    assert passed.clients == {(12, 3): 5, (1, 0): 4}
+    assert (passed.roll, passed.listener) == (9, 8)
+    assert passed.doors == [("gpulockd.socket", 3), ("client-x", 6)], "a stranger is refused with the doors"
+
+
+def test_only_what_is_unmarked_and_alive_goes_on(before: Before) -> None:
+    before.leave(1)
+    before.leave(2, marked=True)
+    before.leave(3, Stage.ENDED)
+    before.leave(4, Stage.OPEN)  # the daemon did not come to note that it was stored
+    judgement = before.judged()
+    assert [survivor.session for survivor in judgement.survivors] == [1, 4]
+    assert (judgement.cut, judgement.ended) == (1, {3})
+    assert [session for session in (1, 2, 3, 4) if before.ended(session)] == [2, 3]
+    assert before.store.names == ["client-2.2", "client-3.3"]
+    assert list(before.roll.used()) == [1, 4]
+    for survivor in judgement.survivors:
+        survivor.socket.close()
+
+
+@pytest.mark.parametrize("now", [None, STARTED + 1], ids=["it has ended", "its pid was used again"])
+def test_a_process_that_is_not_the_one_that_connected(before: Before, now: int | None) -> None:
+    before.leave(1)
+    before.start_time = now
+    judgement = before.judged()
+    assert (judgement.survivors, judgement.ended) == ([], {1})
+    assert before.ended(1)
+
+
+def test_a_line_without_its_connection(before: Before) -> None:
+    """What was kept and has not come back is gone. What never was kept ended with the daemon: its client comes back."""
+    before.leave(1, Stage.KEPT, stored=False)
+    before.leave(2, Stage.OPEN, stored=False)
+    before.leave(3, Stage.ENDED, stored=False)
+    assert before.judged().ended == {1, 3}
+    assert list(before.roll.used()) == []
+
+
+def test_a_connection_without_its_line(before: Before) -> None:
+    before.leave(1)
+    before.roll.enter(1, 17, STARTED)  # the line is another's by now
+    ours, theirs = socket.socketpair()
+    before.clients[5] = ours
+    before.passed.clients[5, 5000] = theirs.detach()
+    judgement = before.judged()
+    assert judgement.survivors == []
+    assert before.ended(1)
+    assert before.ended(5)
+    assert sorted(before.store.names) == ["client-1.1", "client-5.5000"]
+
+
+def test_a_second_descriptor_elsewhere_keeps_no_client_connected(before: Before) -> None:
+    before.leave(1, marked=True)
+    duplicate = os.dup(before.passed.clients[1, 1])
+    try:
+        before.judged()
+        assert before.ended(1)
+    finally:
+        os.close(duplicate)
