@@ -64,7 +64,8 @@ class Server:
         """Takes over the connections of an earlier daemon that systemd kept, and posts `SessionAdopted` for each that
         goes on; nothing is read of them before `start`. Returns the sessions that have ended for certain."""
         passed = self._passed = adoption.told_apart(inherited())
-        sessions = [lock.session or 0 for lock in saved.locks] + [request.session for request in saved.requests]
+        sessions = {session for session, _ in passed.clients}
+        sessions |= {lock.session or 0 for lock in saved.locks} | {request.session for request in saved.requests}
         self._admission.number_above(max(sessions, default=0))
         if self._keeping is None:
             adoption.turn_away(passed)
