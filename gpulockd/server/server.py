@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from gpulock import wire
 
-from ..core.actions import Announce
+from ..core.actions import Announce, Severity
 from ..core.model import Settings
 from ..ports import Mailbox, Observer, Processes, Saved
 from . import adoption, endpoint
@@ -72,6 +72,7 @@ class Server:
             passed.listener = None
             return frozenset()
         self._keeping.begin(passed.roll, self._context)
+        self._tell_of_little_room(self._keeping.room)
         judgement = adoption.judged(passed, self._keeping.roll, self._keeping.store, self._admission.recognise)
         for survivor in judgement.survivors:
             waiting = [request.msgid for request in saved.requests if request.session == survivor.session]
@@ -87,6 +88,15 @@ class Server:
                 )
             )
         return frozenset(judgement.ended)
+
+    def _tell_of_little_room(self, room: int) -> None:
+        sessions = self._context.limits["sessions"]
+        if room < sessions:
+            message = (
+                f"systemd keeps {room} connections over a restart, and daemon.max_sessions is {sessions}: raise "
+                f"FileDescriptorStoreMax= of the unit"
+            )
+            self._announce(Announce("server.little-room", message, Severity.WARNING))
 
     def start(self) -> None:
         """Begins to accept, and to read. Raises `StartupRefused` where the socket cannot be had."""

@@ -188,3 +188,8 @@ def test_a_daemon_that_stops_leaves_what_rests_and_ends_the_others(server: Serve
         assert line(server).stage is (Stage.KEPT if goes_on else Stage.NONE)
         if goes_on:
             client.socket.sendall(b"for the next daemon")
+
+
+def test_a_store_that_is_smaller_than_the_limit_on_sessions_is_told_of(server: Server) -> None:
+    [told] = [each for each in server.house.announced if each.kind == "server.little-room"]
+    assert "keeps 8 connections over a restart, and daemon.max_sessions is 4096" in told.message
