@@ -128,6 +128,7 @@ class Server:
         if self._keeping is not None:
             if self._listener is not None:
                 self._listener.stop()
+            await self._admission.settle()
             await self._keeping.part(turned)
 
     def stop(self) -> None:
