@@ -46,8 +46,8 @@ class SystemdStore:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         self._address = address
         self._connected = False
-        self._queue: dict[str, Parcel | None] = {}
-        """By name, in order; None: to be removed."""
+        self._queue: dict[tuple[str, bool], Parcel | None] = {}
+        """In order, by name and whether it is to be kept; None for what is to be dropped."""
         self._waiting: asyncio.TimerHandle | None = None
         self._blocked = False
         """Whether PID 1's queue is full, and its room is awaited."""
@@ -68,14 +68,12 @@ class SystemdStore:
 
     def keep(self, name: str, descriptor: int, sent: Callable[[], None]) -> None:
         """Stores `descriptor`, which has to stay open until it was `sent` or its name is dropped."""
-        self._put(name, Parcel(descriptor, sent))
+        self._put((name, True), Parcel(descriptor, sent))
 
     def drop(self, name: str) -> None:
         """Removes what is stored by that name. It says nothing to the other end: a socket has to be shut down."""
-        if self._queue.get(name) is not None:
-            del self._queue[name]  # it never got there
-        else:
-            self._put(name, None)
+        if self._queue.pop((name, True), None) is None:  # otherwise it never got there
+            self._put((name, False), None)
 
     async def settle(self) -> None:
         """Returns when PID 1 has read everything, or after `PATIENCE`."""
@@ -93,8 +91,8 @@ class SystemdStore:
         self._rest()
         self._socket.close()
 
-    def _put(self, name: str, parcel: Parcel | None) -> None:
-        self._queue[name] = parcel
+    def _put(self, what: tuple[str, bool], parcel: Parcel | None) -> None:
+        self._queue[what] = parcel
         self._empty.clear()
         if self._waiting is None and not self._blocked:
             self._waiting = asyncio.get_running_loop().call_later(PAUSE, self._send)
@@ -111,9 +109,9 @@ class SystemdStore:
         """Sends what there is, or as much of it as PID 1 has room for."""
         self._rest()
         while self._queue:
-            name, parcel = next(iter(self._queue.items()))
+            what, parcel = next(iter(self._queue.items()))
             try:
-                self._send_one(name, parcel)
+                self._send_one(what[0], parcel)
             except OSError as error:
                 if error.errno in _FULL:
                     self._blocked = True
@@ -122,7 +120,7 @@ class SystemdStore:
                 if parcel is None or error.errno not in _NOT_OURS:
                     self._fail(error)
                     return
-            del self._queue[name]
+            del self._queue[what]
         self._failing = False
         self._empty.set()
 

@@ -82,6 +82,25 @@ async def test_what_ends_soon_is_not_stored(manager: PidOne, store: SystemdStore
     assert [message for message in manager.messages if "FDNAME" in message] == []
 
 
+async def test_what_is_replaced_is_dropped_first(manager: PidOne, store: SystemdStore) -> None:
+    (old, _), (new, _) = pairs = [socket.socketpair() for _ in range(2)]
+    store.keep("roll", old.fileno(), lambda: None)
+    await eventually(lambda: manager.names == ["roll"])
+    store.drop("roll")
+    store.keep("roll", new.fileno(), lambda: None)
+    await store.settle()
+    assert [set(message) & {"FDSTORE", "FDSTOREREMOVE"} for message in manager.messages] == [
+        {"FDSTORE"},
+        {"FDSTOREREMOVE"},
+        {"FDSTORE"},
+        set(),
+    ]
+    assert manager.names == ["roll"]
+    for pair in pairs:
+        for end in pair:
+            end.close()
+
+
 async def test_a_manager_that_does_not_read_stops_nobody(manager: PidOne, store: SystemdStore) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:

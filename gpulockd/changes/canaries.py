@@ -109,11 +109,10 @@ class Canaries:
 
     def status(self) -> Mapping[str, object]:
         """A `gpulock.documents.CanaryDocument`."""
-        record = self.record
-        view = None
-        if record is not None:
-            shared = self._agreement is not None and not record.pending
-            view = told(record, self._counts_of(record), self._thresholds(), self._clock.now(), shared=shared)
+        if (record := self.record) is None:
+            return {"schema_version": SCHEMA_VERSION, "canary": None}
+        shared = self._agreement is not None and not record.pending
+        view = told(record, self._counts_of(record), self._thresholds(), self._clock.now(), shared=shared)
         return {"schema_version": SCHEMA_VERSION, "canary": view}
 
     # What it observes.
@@ -242,8 +241,7 @@ class Canaries:
     async def _promote(self, author: Author, reason: str) -> Mapping[str, object]:
         await self._agree()  # another host may have seen harm just now
         record = self._running()
-        present = digest_of(self._changing.running.content)
-        if present not in (record.base, digest_of(record.content.encode())):
+        if digest_of(self._changing.running.content) not in (record.base, record.digest):
             raise ConfigurationRefused(
                 "the configuration was changed since the canary began, and the candidate would undo that",
                 hint="gpulockctl config abort, then apply what both want",
@@ -340,14 +338,18 @@ class Canaries:
             await self._settle(record)
         except OSError as error:
             log.warning("the canary of the other hosts cannot be written down: %s", error)
-        said = f"canary {record.id} is {record.course} at {record.percent:g} %, by another host"
-        said += f": {record.why}" if record.why else ""
+        why = f": {record.why}" if record.why else ""
+        said = f"canary {record.id} is {record.course} at {record.percent:g} %, by another host{why}"
         self._told(said)
         await self._changing.note("canary", record.author, said)
 
     async def _promoted_elsewhere(self, record: Record) -> None:
-        if record.base != digest_of(self._changing.running.content):
-            log.error("canary %s was promoted, and the file of this host is another one: it stays as it is", record.id)
+        present = digest_of(self._changing.running.content)
+        if present == record.digest:
+            return
+        took_part = self.record is not None and self.record.id == record.id
+        if present != record.base or not took_part:  # a file is not overwritten for what nobody saw run on this host
+            log.error("canary %s was promoted; it did not run above the file of this host, which stays", record.id)
             return
         try:
             await self._changing.replace("promote", record.content.encode(), record.author, record.reason)

@@ -14,7 +14,7 @@ from typing import Any
 from ..core.canary import VARIANTS, Course, Outcomes, Thresholds
 from ..ports import Author
 from .files import write
-from .versions import DIRECTORY
+from .versions import DIRECTORY, digest_of
 
 FILE = "canary.json"
 
@@ -51,6 +51,11 @@ class Record:
     """Whether the other hosts are still to be told."""
     outcomes: Mapping[str, Outcomes] = field(default_factory=_none_yet)
     """By variant; of this host."""
+
+    @property
+    def digest(self) -> str:
+        """Of the candidate."""
+        return digest_of(self.content.encode())
 
     def resumed(self, now: float, boot_id: str) -> Record:
         """As it is on the clock of this boot."""

@@ -12,7 +12,7 @@ from .model import Request
 from .turn import Turn
 
 TOGETHER = 60.0
-"""Seconds for which refusals are gathered. So many of them a daemon that is killed takes with it."""
+"""Seconds for which refusals are gathered: a daemon that ends takes so many of them with it."""
 KINDS = 256
 """Before they differ in more ways than this, they are recorded: clients can name as many tasks as they like."""
 

@@ -4,7 +4,7 @@ A turn is appended whole to the log, in plain values, and that is its commit: it
 at any instruction), and a power cut as soon as the system has written its pages: a power cut ends every holder anyway.
 What the laws ask of it was checked before, by the `Ledger`. The tables, which say what is live and what was, have their
 turns entered many at a time, and say up to which; what is not entered yet is read from the log at the next start. To
-have SQLite write each turn takes it a dozen system calls and tens of microseconds, half of what a cycle costs.
+have SQLite write each turn takes it some ten system calls and tens of microseconds, a quarter of what a cycle costs.
 
 Only tokens must not fall even over a power cut, so epochs are forced to the disk, and the first start after a boot
 takes every token of the last epoch for given.

@@ -96,6 +96,11 @@ class Admission:
             self._context.watchers.add(connection)
         self._survivors.append((connection, sock))
 
+    async def settle(self) -> None:
+        """Returns when every connection that was admitted can be read from, and so can be kept from being read."""
+        if self._adoptions:
+            await asyncio.wait(self._adoptions)
+
     def begin(self) -> None:
         """Reads from the connections that go on."""
         survivors, self._survivors = self._survivors, []

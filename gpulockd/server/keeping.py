@@ -48,7 +48,8 @@ class Keeping:
         self.store = store
         self.roll: Roll
         self.buffer = memoryview(bytearray(BUFFER))
-        self._lines = max(store.limit - OTHERS, 0)
+        self.room = max(store.limit - OTHERS, 0)
+        """How many connections it can keep."""
         self._free: deque[int] = deque()
         self._connections: dict[int, KeptConnection] = {}
         self._touched: list[KeptConnection] = []
@@ -56,14 +57,13 @@ class Keeping:
 
     def begin(self, descriptor: int | None, context: Context) -> None:
         """Goes on with the roll of an earlier daemon, or begins a new one: nothing is known of its connections then."""
-        lines = self._lines
         try:
-            self.roll = Roll.new(lines) if descriptor is None else Roll(descriptor, lines)
+            self.roll = Roll.new(self.room) if descriptor is None else Roll(descriptor, self.room)
         except UnknownRoll as unknown:
             log.warning("no connection of the daemon before can be gone on with: %s", unknown)
             self.store.drop(ROLL)
             descriptor = None
-            self.roll = Roll.new(lines)
+            self.roll = Roll.new(self.room)
         if descriptor is None:
             self.store.keep(ROLL, self.roll.descriptor, lambda: None)
         self._ask_for_turn = lambda: context.mailbox.post(DeadlineReached())
@@ -78,7 +78,7 @@ class Keeping:
     def open(self) -> None:
         """Has room for new connections, beside those that were adopted."""
         used = set(self.roll.used())
-        self._free = deque(line for line in range(self._lines) if line not in used)
+        self._free = deque(line for line in range(self.room) if line not in used)
 
     def connect(
         self, session: int, owner: Owner, context: Context, on_end: Ended, sock: socket.socket
@@ -96,7 +96,7 @@ class Keeping:
         """It has ended. Its line is used again as late as can be: until the journal knows, it tells of the end."""
         del self._connections[connection.session]
         self.store.drop(name_of(connection.session, connection.line))
-        if connection.line < self._lines:  # the store may have become smaller
+        if connection.line < self.room:  # the store may have become smaller
             self._free.append(connection.line)
 
     # Marks.

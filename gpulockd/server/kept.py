@@ -71,8 +71,6 @@ class KeptConnection(Connection, asyncio.BufferedProtocol):
         if self._unsent and not self._ended:
             self._transport.write(b"".join(self._unsent))
             self._unsent.clear()
-        if self._parting:  # the transport begins to read when this returns
-            asyncio.get_running_loop().call_soon(self.part)
 
     def get_buffer(self, _sizehint: int) -> memoryview:
         self._marks[self._place] = 1

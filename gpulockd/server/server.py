@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from gpulock import wire
 
-from ..core.actions import Announce
+from ..core.actions import Announce, Severity
 from ..core.model import Settings
 from ..ports import Mailbox, Observer, Processes, Saved
 from . import adoption, endpoint
@@ -60,13 +60,15 @@ class Server:
         """Takes over the connections of an earlier daemon that systemd kept, and posts `SessionAdopted` for each that
         goes on; nothing is read of them before `start`. Returns the sessions that have ended for certain."""
         passed = self._passed = adoption.told_apart(inherited())
-        sessions = [lock.session or 0 for lock in saved.locks] + [request.session for request in saved.requests]
+        sessions = {session for session, _ in passed.clients}
+        sessions |= {lock.session or 0 for lock in saved.locks} | {request.session for request in saved.requests}
         self._admission.number_above(max(sessions, default=0))
         if self._keeping is None:
             adoption.turn_away(passed)
             passed.listener = None
             return frozenset()
         self._keeping.begin(passed.roll, self._context)
+        self._tell_of_little_room(self._keeping.room)
         judgement = adoption.judged(passed, self._keeping.roll, self._keeping.store, self._admission.recognise)
         for survivor in judgement.survivors:
             waiting = [request.msgid for request in saved.requests if request.session == survivor.session]
@@ -82,6 +84,15 @@ class Server:
                 )
             )
         return frozenset(judgement.ended)
+
+    def _tell_of_little_room(self, room: int) -> None:
+        sessions = self._context.limits["sessions"]
+        if room < sessions:
+            message = (
+                f"systemd keeps {room} connections over a restart, and daemon.max_sessions is {sessions}: raise "
+                f"FileDescriptorStoreMax= of the unit"
+            )
+            self._announce(Announce("server.little-room", message, Severity.WARNING))
 
     def start(self) -> None:
         """Begins to accept, and to read. Raises `StartupRefused` where the socket cannot be had."""
@@ -113,6 +124,7 @@ class Server:
         if self._keeping is not None:
             if self._listener is not None:
                 self._listener.stop()
+            await self._admission.settle()
             await self._keeping.part(turned)
 
     def use(self, settings: Settings, limits: Limits) -> None:

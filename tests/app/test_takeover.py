@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,7 @@ OTHER_VALUES: dict[str, object] = {
     "daemon.admins": ("alice",),
     "daemon.max_sessions": 9,
     "daemon.max_sessions_per_user": 10,
+    "daemon.max_buffered_mib_per_user": 11,
     "daemon.log_level": "error",
     "canary.max_timeouts": 0.5,
     "canary.max_failures": 0.6,
@@ -44,7 +46,7 @@ class House:
         nobody: Any = None
         self.posted: list[Event] = []
         self.levels: list[str] = []
-        sources = Sources(*[nobody] * 7)
+        sources = Sources(**{field.name: nobody for field in dataclasses.fields(Sources)})
         self.server = Server(
             "", mailbox=nobody, sessions=Sessions(), watchers=Watchers(lambda: 0.0), processes=nobody,
             settings=Settings(), sources=sources, limits=Limits(), version="", announce=nobody,

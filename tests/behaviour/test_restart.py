@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from contextlib import ExitStack
 
@@ -123,8 +124,7 @@ def test_a_daemon_that_is_not_there_fails_a_call_after_a_moment(client: Worker, 
 def test_a_lock_is_lost_when_the_daemon_forgot_it(client: Worker, own_daemon: Daemon) -> None:
     held = client.acquire()
     own_daemon.kill()
-    for file in own_daemon.state.iterdir():
-        file.unlink()
+    shutil.rmtree(own_daemon.state)
     own_daemon.start()
     assert wait_until(lambda: client.lost(held), "the loss is noticed") == "not-reattached"
     with pytest.raises(gpulock.LockLost):

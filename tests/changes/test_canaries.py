@@ -402,6 +402,31 @@ async def test_a_host_with_another_file_takes_part_and_is_not_overwritten(tmp_pa
     assert (c.view["course"], c.tried, c.file.read_bytes()) == ("promoted", None, other)
 
 
+async def test_a_host_that_had_no_part_in_a_canary_is_not_overwritten_by_its_promotion(
+    tmp_path: Path, hosts: Hosts
+) -> None:
+    a, b, shared = hosts
+    await a.canaries.start(CANDIDATE, 10, FOR_EVER, ANNA)
+    await a.canaries.promote(ANNA)
+    late, same = Host(tmp_path / "late", shared), Host(tmp_path / "same", shared, base=CANDIDATE)
+    for each, content in ((b, BASE), (late, BASE), (same, CANDIDATE)):
+        await each.canaries.begin()
+        assert (each.view["course"], each.file.read_bytes()) == ("promoted", content)
+
+
+async def test_what_was_rolled_back_after_a_promotion_stays_so(hosts: Hosts) -> None:
+    a, b, _ = hosts
+    await a.canaries.start(CANDIDATE, 10, FOR_EVER, ANNA)
+    await b.hears()
+    await a.canaries.promote(ANNA)
+    await b.hears()
+    await b.changing.rollback(None, ANNA)
+    await b.hears()
+    again = b.after()
+    await again.canaries.begin()
+    assert again.file.read_bytes() == BASE
+
+
 async def test_a_deadline_is_the_same_for_all_whatever_their_clocks_say(hosts: Hosts, tmp_path: Path) -> None:
     a, _, shared = hosts
     late = Host(tmp_path / "late", shared, clock=Clock("another boot"))

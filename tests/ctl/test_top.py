@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from tests.support import processes
 from tests.support.pseudo_terminal import PseudoTerminal
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -111,24 +110,18 @@ def test_ctrl_c_ends_it_as_q_does(top: PseudoTerminal) -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 0)])
-def test_the_terminal_is_given_back_as_it_was(busy: Peer, number: int, code: int) -> None:
-    ours, theirs = os.openpty()
+def test_the_terminal_is_given_back_as_it_was(top: PseudoTerminal, number: int, code: int) -> None:
+    single_keys = termios.ECHO | termios.ICANON
+    theirs = os.open(f"/proc/{top.process.pid}/fd/0", os.O_RDWR | os.O_NOCTTY)  # it outlives the command so
     try:
-        before = termios.tcgetattr(theirs)
-        command = [*TOP, "--socket", str(busy.path)]
-        process = processes.start(command, stdin=theirs, stdout=theirs, environment={"TERM": "xterm"})
-        try:
-            wait_until(lambda: not termios.tcgetattr(theirs)[3] & termios.ECHO, "it reads single keys")
-            busy.wait_for("status", 1)
-            process.send_signal(number)
-            assert process.wait(PATIENCE) == code
-            assert termios.tcgetattr(theirs) == before
-            assert os.read(ours, 1 << 20).decode().endswith(LEAVE)
-        finally:
-            processes.end(process)
+        assert not termios.tcgetattr(theirs)[3] & single_keys
+        os.kill(top.process.pid, number)
+        assert top.end() == code
+        assert termios.tcgetattr(theirs)[3] & single_keys == single_keys
     finally:
-        os.close(ours)
         os.close(theirs)
+    assert top.output.rstrip().endswith(LEAVE)
+    assert "Traceback" not in top.output
 
 
 def test_ctrl_z_gives_it_back_for_as_long_as_it_lasts(top: PseudoTerminal) -> None:

@@ -20,7 +20,7 @@ from typing import Any, Self, TypeVar
 import uvloop
 
 from gpulockd.core.actions import Announce, Refused
-from gpulockd.core.events import AcquireRequested, DeadlineReached, Event, SessionClosed, SessionOpened
+from gpulockd.core.events import AcquireRequested, Event
 from gpulockd.core.model import Owner, Process, Settings, State
 from gpulockd.ports import ALL, DescriptorStore, Ended, History, Saved, Sought, Total, Unmet, View
 from gpulockd.server import Keeping, Limits, Server as SocketServer, Sessions, Sources, Watchers
@@ -80,8 +80,8 @@ class ScriptedCore:
         self.events.append(event)
         if (reaction := self.script.get(type(event))) is not None:
             reaction(event)
-        elif not isinstance(event, (SessionOpened, SessionClosed, DeadlineReached)):
-            self.sessions.answer(event.session, event.msgid, {})  # type: ignore[union-attr,arg-type]
+        elif (msgid := getattr(event, "msgid", None)) is not None:
+            self.sessions.answer(event.session, msgid, {})  # type: ignore[union-attr]
 
     def _look(self, session: int, msgid: int, view: View) -> None:
         try:

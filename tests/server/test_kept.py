@@ -143,7 +143,7 @@ def test_its_end_is_heard_whoever_else_has_a_descriptor_of_it(server: Server, st
         assert rude.call("release") == leaving.call("release") == {}
         rude.socket.sendall(b"\xc1")
         assert rude.notified("error")["code"] == "protocol-error"
-        with pytest.raises((EOFError, BrokenPipeError)):
+        with pytest.raises((EOFError, ConnectionError)):
             rude.call("release")
         leaving.close()
         wait_until(lambda: len(store.dropped) == 2, "both are removed")
@@ -184,8 +184,13 @@ def test_a_daemon_that_stops_leaves_what_rests_and_ends_the_others(server: Serve
         goes_on = kind in ("rests", "waits")
         if goes_on:
             client.socket.settimeout(0.2)
-        with pytest.raises(TimeoutError if goes_on else EOFError):
+        with pytest.raises(TimeoutError if goes_on else (EOFError, ConnectionError)):
             client.receive(99)
         assert line(server).stage is (Stage.KEPT if goes_on else Stage.NONE)
         if goes_on:
             client.socket.sendall(b"for the next daemon")
+
+
+def test_a_store_that_is_smaller_than_the_limit_on_sessions_is_told_of(server: Server) -> None:
+    [told] = [each for each in server.house.announced if each.kind == "server.little-room"]
+    assert "keeps 8 connections over a restart, and daemon.max_sessions is 4096" in told.message

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.system
 
 TASKS = ("never beat", "beating", "silent")
 MODES = ("taken back", "only reported", "no right to end them")
-WARNING, SOFT, HARD, SILENCE = 1.0, 3.0, 5.0, 2.0
+WARNING, SOFT, HARD, SILENCE = 1.0, 6.0, 8.0, 4.0
 LEVELS: dict[str, object] = {
     "gpu_lock_monitor.timeout_levels.warning": WARNING,
     "gpu_lock_monitor.timeout_levels.soft_timeout": SOFT,
