@@ -11,7 +11,7 @@ from .config import Config
 from .core.canary import Thresholds
 from .core.events import SettingsChanged
 from .core.forms import finite
-from .core.model import Trial
+from .core.settings import Trial
 from .http import HttpServer, MonitorConfig
 from .monitor import Sampler
 from .ports import Post

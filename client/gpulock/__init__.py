@@ -17,7 +17,10 @@ hosts.
 from __future__ import annotations
 
 from .errors import (
+    BadConfiguration,
     Busy,
+    ConfigurationRefused,
+    ConfigurationUnwritable,
     DaemonUnavailable,
     Deadlock,
     GpulockError,
@@ -33,6 +36,7 @@ from .errors import (
     NotPermitted,
     ProtocolError,
     RequestCancelled,
+    RestartNeeded,
     SoftTimeout,
     UnknownGpu,
     UnknownMethod,
@@ -48,8 +52,11 @@ if TYPE_CHECKING:
     from .sync import Client, Lock, acquire
 
 __all__ = [
+    "BadConfiguration",
     "Busy",
     "Client",
+    "ConfigurationRefused",
+    "ConfigurationUnwritable",
     "DaemonUnavailable",
     "Deadlock",
     "Gpu",
@@ -69,6 +76,7 @@ __all__ = [
     "ProtocolError",
     "Queued",
     "RequestCancelled",
+    "RestartNeeded",
     "SoftTimeout",
     "UnknownGpu",
     "UnknownMethod",

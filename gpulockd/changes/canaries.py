@@ -21,7 +21,7 @@ from .. import config as configuration
 from ..config import Config, ConfigError
 from ..core.actions import Announce, Severity
 from ..core.canary import TRANSITIONS, Course, Outcomes, Step, Thresholds
-from ..core.model import Trial
+from ..core.settings import Trial
 from ..ports import Author, Clock, Observer, SharedCanary, Unavailable
 from . import refusals
 from .agreement import Agreement

@@ -7,9 +7,9 @@ import math
 import socket
 from typing import Literal
 
-from gpulock.documents import SettingView
+from gpulock.configuration import SettingView
 
-from ..core.model import Levels, Settings
+from ..core.settings import Levels, Settings
 from .keys import of_profile, settings_of, source_of, value_of
 from .loading import Loaded
 from .masking import masked_url

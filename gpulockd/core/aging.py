@@ -18,8 +18,9 @@ from .deadlines import Alarm
 from .events import BeatReported
 from .forms import finite, who
 from .lock import own, watch_age
-from .model import Level, Lock
+from .model import Lock
 from .recall import recall
+from .settings import Level
 from .turn import Turn
 
 

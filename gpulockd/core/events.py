@@ -5,19 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field
 
-from .model import (
-    GpuIdentity,
-    GpuProcess,
-    LeaseHolder,
-    Lock,
-    Owner,
-    Process,
-    Quarantine,
-    Request,
-    Sample,
-    Settings,
-    Wish,
-)
+from .model import GpuIdentity, GpuProcess, LeaseHolder, Lock, Owner, Process, Quarantine, Request, Sample, Wish
+from .settings import Settings
 from .value import value
 
 

@@ -20,11 +20,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import admin, aging, events, gpus, lease, lock, places, quarantine, recall, requests, sessions, unmet
+from . import admin, aging, events, gpus, lease, lock, outlook, places, quarantine, recall, requests, sessions, unmet
 from .actions import Action, Severity
 from .deadlines import Alarm
-from .model import Settings, State
+from .model import State
 from .placement import regate_all
+from .settings import Settings
 from .turn import Turn
 
 Reaction = Callable[[Turn, Any], None]
@@ -100,7 +101,7 @@ ALARMS: dict[Alarm, Callable[[Turn, str], None]] = {
     Alarm.LEASE_RENEW: lease.renew,
     Alarm.LEASE_CLAIM: lease.claim,
     Alarm.QUARANTINE_RECHECK: quarantine.recheck,
-    Alarm.POSITIONS: requests.tell_positions,
+    Alarm.POSITIONS: outlook.tell_positions,
     Alarm.TURNED_AWAY: unmet.record_turned_away,
 }
 

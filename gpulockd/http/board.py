@@ -10,7 +10,7 @@ from typing import Any, Literal, TypedDict
 
 from gpulock.documents import GpuView, LockView, ProcessView, RequestView, StatusDocument
 
-from ..ports import Ended
+from ..history import Ended
 from .answers import Condition
 from .health import judge
 from .past import Bar

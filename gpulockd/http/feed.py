@@ -17,7 +17,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from gpulock.documents import StatusDocument
 
 from ..core.actions import Announce
-from ..ports import Ended, Unavailable
+from ..history import Ended
+from ..ports import Unavailable
 from .board import bar_of, bar_of_announced, board
 from .past import MOST, Bar, Past
 

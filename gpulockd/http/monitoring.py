@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gpulock.documents import GpuView, LockView, StatusDocument
 
-from ..ports import Ended
+from ..history import Ended
 from .answers import (
     AllHeartbeats,
     BeatData,

@@ -17,7 +17,8 @@ from aiohttp import web
 from gpulock.documents import StatusDocument
 
 from ..core.actions import Announce
-from ..ports import Ended, StartupRefused
+from ..history import Ended
+from ..ports import StartupRefused
 from .answers import MonitorConfig
 from .application import FRESH, Sources, application
 from .feed import MAX_STREAMS, Feed

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from ..core.actions import Announce
 from ..core.canary import VARIANTS, Course
-from ..ports import WITH_ITS_HOLDER
+from ..history import WITH_ITS_HOLDER
 from .histogram import Histogram
 from .recent import Recent
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..ports import WITH_ITS_HOLDER, Ended, Sought, Total, Unmet
+from ..history import WITH_ITS_HOLDER, Ended, Sought, Total, Unmet
 from .database import connect
 from .entries import ENDED, UNMET, Entry
 from .rows import HISTORY_COLUMNS, UNMET_COLUMNS, ended_from, read_ended, unmet_from

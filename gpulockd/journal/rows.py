@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ..core.model import GpuProcess, Levels, Lock, LockState, Owner, Process, Quarantine, Recall, Request, Usage, Wish
-from ..ports import Ended, Stranger, Unmet
+from ..core.model import GpuProcess, Lock, LockState, Owner, Process, Quarantine, Recall, Request, Usage, Wish
+from ..core.settings import Levels
+from ..history import Ended, Stranger, Unmet
 
 Value = str | int | float | None
 

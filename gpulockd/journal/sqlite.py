@@ -23,7 +23,8 @@ from pathlib import Path
 
 from ..core.actions import DrainSet, LockChanged, QuarantineSet, Record
 from ..core.model import COUNTER_BITS, Lock, Quarantine
-from ..ports import ALL, Clock, Ended, Saved, Sought, StartupRefused, Total, Unavailable, Unmet
+from ..history import ALL, Ended, Sought, Total, Unmet
+from ..ports import Clock, Saved, StartupRefused, Unavailable
 from .checkpoint import Checkpointer
 from .database import damaged, open_journal
 from .directory import StateDirectory

@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..core.model import Owner, Settings
-from ..ports import Author, History, Mailbox
+from ..core.model import Owner
+from ..core.settings import Settings
+from ..history import History
+from ..ports import Author, Mailbox
 from .buffers import Buffers
 
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from gpulock import rpc
 
 from ..core.model import Owner
-from .connection import DISCONNECTED, Connection, Ended
+from .connection import Connection, Ended
+from .flow import DISCONNECTED
 from .roll import Stage
 
 if TYPE_CHECKING:

@@ -33,8 +33,10 @@ from ..core.events import (
     SessionIntroduced,
     UndrainRequested,
 )
-from ..core.model import Settings, State, Trial, Wish
-from ..ports import Author, History, Sought, Unavailable, View
+from ..core.model import State, Wish
+from ..core.settings import Settings, Trial
+from ..history import History, Sought
+from ..ports import Author, Unavailable, View
 from .context import Caller, Context
 
 VERSIONS = (wire.VERSION,)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from gpulock import wire
 
 from ..core.actions import Announce, Severity
-from ..core.model import Settings
+from ..core.settings import Settings
 from ..ports import Mailbox, Observer, Processes, Saved
 from . import adoption, endpoint
 from .activation import Inherited, inherited

@@ -14,7 +14,8 @@ from gpulockd.config import NEEDS_RESTART, Config, Source, core_settings
 from gpulockd.config.keys import SETTINGS
 from gpulockd.core.canary import Thresholds
 from gpulockd.core.events import Event, SettingsChanged
-from gpulockd.core.model import Settings, State
+from gpulockd.core.model import State
+from gpulockd.core.settings import Settings
 from gpulockd.http import HttpServer, Metrics
 from gpulockd.monitor import Sampler
 from gpulockd.processes import Administrators

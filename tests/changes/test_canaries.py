@@ -14,7 +14,7 @@ from gpulockd.changes import Canaries, Changing
 from gpulockd.config import Config, load
 from gpulockd.core.actions import Announce
 from gpulockd.core.canary import Thresholds
-from gpulockd.core.model import Trial
+from gpulockd.core.settings import Trial
 from gpulockd.ports import Author
 from tests.support.waiting import eventually
 

@@ -29,8 +29,11 @@ def test_an_error_can_be_sent_to_another_process(kind: type[GpulockError]) -> No
 
 def test_codes_are_stable() -> None:
     assert sorted(CODES) == [
+        "bad-configuration",
         "busy",
         "cancelled",
+        "configuration-refused",
+        "configuration-unwritable",
         "daemon-unavailable",
         "deadlock",
         "error",
@@ -44,6 +47,7 @@ def test_codes_are_stable() -> None:
         "not-held",
         "not-permitted",
         "protocol-error",
+        "restart-needed",
         "unknown-gpu",
         "unknown-method",
         "unsatisfiable",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gpulockd.config import Config
-from gpulockd.core.model import Levels
+from gpulockd.core.settings import Levels
 
 OTHERS: dict[str, object] = {
     "gpu_lock.max_wait_time": 1.0,

@@ -9,10 +9,10 @@ import socket
 
 import pytest
 
-from gpulock.documents import SettingView
+from gpulock.configuration import SettingView
 from gpulockd.config import Config, core_settings, masked_url, monitor_state, settings
 from gpulockd.config.keys import SETTINGS
-from gpulockd.core.model import Settings
+from gpulockd.core.settings import Settings
 
 from .conftest import Loads
 from .core_fields import OTHERS, config_with, fields_of

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 import gpulockd
 from gpulockd.config import Config, load, settings
 from gpulockd.config.keys import SETTINGS
-from gpulockd.core.model import Settings
+from gpulockd.core.settings import Settings
 
 from .core_fields import OTHERS, fields_of
 

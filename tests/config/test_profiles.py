@@ -11,7 +11,7 @@ import pytest
 
 from gpulockd.config import Config, core_settings, settings
 from gpulockd.config.keys import FALLBACKS, SETTINGS, members_of, profile_and_key
-from gpulockd.core.model import Levels, Settings
+from gpulockd.core.settings import Levels, Settings
 
 from .conftest import Complaints, Loads
 from .core_fields import nested

@@ -39,7 +39,8 @@ from gpulockd.core.actions import (
 )
 from gpulockd.core.invariants import check
 from gpulockd.core.machine import Machine
-from gpulockd.core.model import GpuIdentity, GpuProcess, LeaseHolder, Lock, Owner, Process, Sample, Settings, Wish
+from gpulockd.core.model import GpuIdentity, GpuProcess, LeaseHolder, Lock, Owner, Process, Sample, Wish
+from gpulockd.core.settings import Settings
 
 BOOT = "boot-1"
 GIB = 2**30

@@ -9,7 +9,7 @@ import pytest
 
 from gpulockd.core.actions import Answer
 from gpulockd.core.events import ExtendRequested
-from gpulockd.core.model import Level, Levels, Settings
+from gpulockd.core.settings import Level, Levels, Settings
 
 from .script import (
     Host,

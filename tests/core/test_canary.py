@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from gpulockd.core.canary import CANDIDATE, STABLE, TRANSITIONS, Course, Outcomes, Step, Thresholds, harm, variant_of
-from gpulockd.core.model import Settings, Trial
+from gpulockd.core.settings import Settings, Trial
 
 KEYS = [f"session {number}" for number in range(20_000)]
 BARS = Thresholds(timeouts=0.05, failures=0.10, redis_cpu=0.80, min_requests=40)

@@ -48,9 +48,9 @@ from gpulockd.core.model import (
     Quarantine,
     Request,
     Sample,
-    Settings,
     Wish,
 )
+from gpulockd.core.settings import Settings
 
 from .script import BOOT, identity, uuid
 

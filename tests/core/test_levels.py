@@ -11,7 +11,8 @@ import pytest
 from gpulockd.config import Config, core_settings
 from gpulockd.core import events
 from gpulockd.core.actions import Action, Announce, Notify, Signal
-from gpulockd.core.model import Levels, LockState
+from gpulockd.core.model import LockState
+from gpulockd.core.settings import Levels
 from tests.docs.markdown import ROOT, names, table
 
 from .script import Host, acquire, granted, play

@@ -7,8 +7,9 @@ from dataclasses import replace
 from gpulockd.core.actions import RequestLeft, RequestWaits
 from gpulockd.core.events import GpusDiscovered, ProcessExited, Restored
 from gpulockd.core.machine import Machine
-from gpulockd.core.model import Levels, Process, Request
+from gpulockd.core.model import Process, Request
 from gpulockd.core.places import ASK_AGAIN, KEPT_FREE
+from gpulockd.core.settings import Levels
 
 from .script import (
     Host,

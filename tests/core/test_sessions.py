@@ -9,7 +9,8 @@ from typing import Any
 from gpulockd.core.actions import LockChanged
 from gpulockd.core.events import GpusDiscovered, Restored
 from gpulockd.core.machine import Machine
-from gpulockd.core.model import Lock, Process, Quarantine, Settings
+from gpulockd.core.model import Lock, Process, Quarantine
+from gpulockd.core.settings import Settings
 
 from .script import (
     Host,

@@ -7,7 +7,8 @@ from dataclasses import replace
 from gpulockd.core.actions import LockGranted
 from gpulockd.core.events import GpusDiscovered, LeasesClaimed, Restored, SettingsChanged
 from gpulockd.core.machine import Machine
-from gpulockd.core.model import GpuProcess, Levels, Settings
+from gpulockd.core.model import GpuProcess
+from gpulockd.core.settings import Levels, Settings
 
 from .script import (
     Host,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
+    from gpulock.configuration import ConfigDocument, SettingView
     from gpulock.documents import (
-        ConfigDocument,
         DescribeDocument,
         EndedView,
         GpuView,
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
         QueueDocument,
         RecallView,
         RequestView,
-        SettingView,
         StatusDocument,
         TotalView,
         UnmetView,

@@ -15,7 +15,7 @@ from gpulock.group import CannotRun
 from gpulock.sync import Lock
 from gpulockd.config import load, settings
 from gpulockd.config.keys import FALLBACKS
-from gpulockd.core.model import Levels
+from gpulockd.core.settings import Levels
 from tests.core.script import Host, acquire, answered, beats, granted, passes, play
 from tests.support.daemon import Daemon
 

@@ -14,7 +14,8 @@ import anyio.lowlevel
 from gpulockd.core.actions import Announce, LockEnded, LockGranted, Notify, Record, Refusal
 from gpulockd.core.events import AcquireRequested, GpusDiscovered, Restored, SessionOpened
 from gpulockd.core.machine import Machine
-from gpulockd.core.model import GpuIdentity, GpuProcess, LeaseHolder, Lock, Owner, Process, Sample, Settings, Wish
+from gpulockd.core.model import GpuIdentity, GpuProcess, LeaseHolder, Lock, Owner, Process, Sample, Wish
+from gpulockd.core.settings import Settings
 from gpulockd.engine import Engine
 from gpulockd.ports import Claimed, Post, Renewed, Saved, Unavailable
 

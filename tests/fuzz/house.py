@@ -24,7 +24,8 @@ from gpulockd.core.events import (
 )
 from gpulockd.core.invariants import check
 from gpulockd.core.machine import Machine
-from gpulockd.core.model import GpuIdentity, Owner, Process, Settings
+from gpulockd.core.model import GpuIdentity, Owner, Process
+from gpulockd.core.settings import Settings
 from gpulockd.ports import View
 from gpulockd.server import Sessions, Sources, Watchers
 from gpulockd.server.buffers import Buffers

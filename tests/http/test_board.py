@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from gpulock.documents import OwnerView, ProcessView, RequestView
+from gpulockd.history import Ended
 from gpulockd.http.board import (
     LONGEST,
     MOST_PROCESSES,
@@ -14,7 +15,6 @@ from gpulockd.http.board import (
     bar_of_announced,
     board,
 )
-from gpulockd.ports import Ended
 
 from .documents import OWNER, gpu, lock, request, status
 

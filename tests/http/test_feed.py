@@ -11,8 +11,9 @@ import pytest
 
 from gpulock.documents import StatusDocument
 from gpulockd.core.actions import Announce
+from gpulockd.history import Ended
 from gpulockd.http.feed import MAX_STREAMS, RETRY, UNREAD, Crowded, Feed, Stream
-from gpulockd.ports import Ended, Unavailable
+from gpulockd.ports import Unavailable
 
 from .documents import gpu, status
 

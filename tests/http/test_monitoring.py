@@ -10,11 +10,11 @@ import pytest
 
 from gpulock.documents import StatusDocument
 from gpulockd.core.actions import Announce
+from gpulockd.history import Ended
 from gpulockd.http import monitoring
 from gpulockd.http.monitoring import Knowledge, UnknownGpu
 from gpulockd.http.server import UNWATCHED
 from gpulockd.http.tally import Tally
-from gpulockd.ports import Ended
 
 from .documents import LEASE, OWNER, gpu, in_quarantine, lock, request, status
 

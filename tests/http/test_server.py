@@ -8,11 +8,12 @@ import aiohttp
 import pytest
 
 from gpulock.documents import StatusDocument
+from gpulockd.history import Ended
 from gpulockd.http import HttpServer, Metrics
 from gpulockd.http.openapi import describe
 from gpulockd.http.routes import paths
 from gpulockd.http.server import MAX_CONNECTIONS
-from gpulockd.ports import Ended, StartupRefused, Unavailable
+from gpulockd.ports import StartupRefused, Unavailable
 
 from .conftest import HOST, Source
 from .documents import gpu, status

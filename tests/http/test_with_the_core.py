@@ -6,7 +6,7 @@ from typing import cast
 
 from gpulock.documents import DaemonView, StatusDocument
 from gpulockd.core import events, views
-from gpulockd.core.model import Levels
+from gpulockd.core.settings import Levels
 from gpulockd.http.board import bar_of_announced
 from gpulockd.http.health import health_of
 from gpulockd.http.metrics import Metrics

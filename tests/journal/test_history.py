@@ -11,8 +11,8 @@ import pytest
 
 from gpulockd.core.actions import LockEnded, LockGranted, Record, RequestUnmet
 from gpulockd.core.model import Lock, Request
+from gpulockd.history import Sought, Stranger, Total
 from gpulockd.journal import Bounds, SqliteJournal
-from gpulockd.ports import Sought, Stranger, Total
 
 from .conftest import OpenJournal
 from .samples import EPOCH, SetClock, lock, request, token, watched

@@ -12,20 +12,8 @@ from typing import Any, get_type_hints
 from hypothesis import given, settings, strategies as st
 
 from gpulockd.core.actions import LockEnded, LockGranted, QuarantineSet, RequestWaits
-from gpulockd.core.model import (
-    COUNTER_BITS,
-    GpuProcess,
-    Level,
-    Levels,
-    Lock,
-    Owner,
-    Process,
-    Quarantine,
-    Recall,
-    Request,
-    Usage,
-    Wish,
-)
+from gpulockd.core.model import COUNTER_BITS, GpuProcess, Lock, Owner, Process, Quarantine, Recall, Request, Usage, Wish
+from gpulockd.core.settings import Level, Levels
 from gpulockd.journal import SqliteJournal
 
 from .samples import SetClock

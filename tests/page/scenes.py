@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from gpulock.documents import GpuView, LockView, OwnerView, ProcessView, RequestView, StatusDocument
+from gpulockd.history import Ended
 from gpulockd.http import HttpServer, Metrics
-from gpulockd.ports import Ended
 from tests.http import documents
 
 HOUR = 3600.0

@@ -21,8 +21,10 @@ import uvloop
 
 from gpulockd.core.actions import Announce, Refused
 from gpulockd.core.events import AcquireRequested, Event
-from gpulockd.core.model import Owner, Process, Settings, State
-from gpulockd.ports import ALL, DescriptorStore, Ended, History, Saved, Sought, Total, Unmet, View
+from gpulockd.core.model import Owner, Process, State
+from gpulockd.core.settings import Settings
+from gpulockd.history import ALL, Ended, History, Sought, Total, Unmet
+from gpulockd.ports import DescriptorStore, Saved, View
 from gpulockd.server import Keeping, Limits, Server as SocketServer, Sessions, Sources, Watchers
 from gpulockd.server.peer import Peer, peer_of
 from tests.support.frames import Frames

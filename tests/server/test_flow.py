@@ -6,7 +6,7 @@ import msgpack
 
 from gpulockd.core.actions import Announce, Notify
 from gpulockd.core.events import BeatReported, SessionClosed, SessionOpened
-from gpulockd.server import connection as limits
+from gpulockd.server import flow as limits
 from tests.server.house import Server
 from tests.support.frames import Frames
 from tests.support.waiting import wait_until

@@ -14,8 +14,10 @@ from gpulock import wire
 from gpulock.errors import InvalidRequest
 from gpulockd.core import events
 from gpulockd.core.actions import Announce, Severity
-from gpulockd.core.model import Levels, Settings, Wish
-from gpulockd.ports import Ended, Sought, Stranger, Total, Unavailable, Unmet
+from gpulockd.core.model import Wish
+from gpulockd.core.settings import Levels, Settings
+from gpulockd.history import Ended, Sought, Stranger, Total, Unmet
+from gpulockd.ports import Unavailable
 from gpulockd.server.methods import METHODS, Access, wish
 from tests.server.conftest import MakeServer
 from tests.server.house import HTTP_OFF, WALL, ScriptedPast, Server

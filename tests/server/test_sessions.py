@@ -17,7 +17,7 @@ import pytest
 from gpulockd.core.actions import Notify, Refusal
 from gpulockd.core.events import BeatReported, Event, ReleaseRequested, SessionClosed, SessionOpened
 from gpulockd.server import Limits
-from gpulockd.server.connection import LINGER, WINDOW
+from gpulockd.server.flow import LINGER, WINDOW
 from gpulockd.server.methods import METHODS, Access
 from gpulockd.server.peer import Peer, peer_of
 from tests.server.conftest import MakeServer
@@ -306,7 +306,7 @@ class TestEnds:
     def test_half_closed_and_never_answered_is_the_end_too(
         self, server: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("gpulockd.server.connection.LINGER", 0.05)
+        monkeypatch.setattr("gpulockd.server.flow.LINGER", 0.05)
         server.core.script[BeatReported] = lambda event: None
         with server.connect() as sock:
             sock.sendall(pack([0, 1, "beat", []]))
@@ -317,7 +317,7 @@ class TestEnds:
     def test_cut_off_with_answers_unread_it_does_not_linger(
         self, server: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("gpulockd.server.connection.LINGER", 0.05)
+        monkeypatch.setattr("gpulockd.server.flow.LINGER", 0.05)
         server.core.status = {"filler": "x" * 1024 * 1024}
         with server.connect() as sock:
             sock.sendall(pack([0, 1, "status", []]))

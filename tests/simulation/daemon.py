@@ -12,7 +12,8 @@ from gpulockd.core.actions import Announce, Notify, Record, Refusal
 from gpulockd.core.events import Event, GpusDiscovered, LeaseFreed, Restored
 from gpulockd.core.model import GpuState, LeaseHolder
 from gpulockd.engine import Engine
-from gpulockd.ports import Claimed, History, Post, Renewed, Saved, Unavailable
+from gpulockd.history import History
+from gpulockd.ports import Claimed, Post, Renewed, Saved, Unavailable
 from gpulockd.server import Limits, Sessions, Sources, Watchers
 from gpulockd.server.admission import Admission
 from gpulockd.server.buffers import Buffers

@@ -19,7 +19,8 @@ from gpulockd.core.actions import (
     RequestLeft,
     RequestWaits,
 )
-from gpulockd.core.model import COUNTER_BITS, Levels, Lock, Quarantine, Request
+from gpulockd.core.model import COUNTER_BITS, Lock, Quarantine, Request
+from gpulockd.core.settings import Levels
 from gpulockd.ports import Saved
 
 

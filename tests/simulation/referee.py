@@ -24,8 +24,9 @@ from gpulockd.core.events import (
 from gpulockd.core.invariants import InvariantBroken, check
 from gpulockd.core.lease import STOP
 from gpulockd.core.machine import Machine
-from gpulockd.core.model import Lock, Settings, Wish
+from gpulockd.core.model import Lock, Wish
 from gpulockd.core.placement import gates
+from gpulockd.core.settings import Settings
 
 from .history import Asked, Granted, Left
 

@@ -13,7 +13,8 @@ from itertools import product
 
 from gpulockd.core.actions import Action, Announce
 from gpulockd.core.events import Event
-from gpulockd.core.model import Levels, Lock, Settings
+from gpulockd.core.model import Lock
+from gpulockd.core.settings import Levels, Settings
 
 from .referee import ObservedMachine
 from .run import report

@@ -15,7 +15,8 @@ from itertools import count as counting
 from gpulock import wire as messages
 from gpulock.notices import Loss
 from gpulockd.core.events import GpusSampled
-from gpulockd.core.model import GpuIdentity, Levels, Sample, Settings
+from gpulockd.core.model import GpuIdentity, Sample
+from gpulockd.core.settings import Levels, Settings
 from gpulockd.ports import Saved
 
 from .daemon import Daemon, freed

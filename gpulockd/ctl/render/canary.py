@@ -10,7 +10,7 @@ from .table import Column, table
 from .text import Style, Text
 
 if TYPE_CHECKING:
-    from gpulock.documents import CanaryDocument, CanaryView, OutcomesView
+    from gpulock.configuration import CanaryDocument, CanaryView, OutcomesView
 
 _COLUMNS = (
     Column("VARIANT"),

@@ -12,7 +12,7 @@ from .table import Column, table
 from .text import Style, Text
 
 if TYPE_CHECKING:
-    from gpulock.documents import ChangeDocument, ChangeView, ConfigEntryView, ConfigHistoryDocument
+    from gpulock.configuration import ChangeDocument, ChangeView, ConfigEntryView, ConfigHistoryDocument
 
 _CHANGES = (Column("KEY"), Column("BEFORE", most=40), Column("AFTER", most=40), Column())
 _HISTORY = (

@@ -9,7 +9,7 @@ from .table import Column, table
 from .text import Text
 
 if TYPE_CHECKING:
-    from gpulock.documents import ConfigDocument, SettingView
+    from gpulock.configuration import ConfigDocument, SettingView
 
 _COLUMNS = (Column("KEY"), Column("VALUE"), Column("FROM"))
 

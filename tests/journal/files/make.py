@@ -25,10 +25,11 @@ from gpulockd.core.actions import (
     RequestUnmet,
     RequestWaits,
 )
+from gpulockd.history import Ended, Stranger, Unmet
 from gpulockd.journal import SqliteJournal
 from gpulockd.journal.database import schema_steps
 from gpulockd.journal.sqlite import LOG
-from gpulockd.ports import Ended, Saved, Stranger, Unmet
+from gpulockd.ports import Saved
 from tests.journal.samples import EPOCH, SetClock, lock, owner, quarantine, recalled, request, token, watched
 
 CONTENT = Saved(
