@@ -49,6 +49,7 @@ programs: {stockctl: [src/stock/cli.py]}
 STOCK_FILES = {
     "config.yml": STOCK,
     "docs/docs/design.md": "# The design\n",
+    "docs/docs/retry.csv": "backoff_ms,mean_ms\n250,410\n100,180\n",
     "src/stock/__init__.py": "",
     "src/stock/cache.py": "class Cache:\n    def get(self): ...\n",
     "src/stock/api.py": """\

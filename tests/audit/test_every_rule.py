@@ -65,6 +65,16 @@ PLANTED: dict[str, tuple[str, str]] = {
             "| `poll_interval` | 2 | 1 | 更快 | 负载 | «✅ 已验证¦待验证» |\n"
         ),
     ),
+    "suggestion-unsupported": (
+        (
+            "| key | current | suggested | gain | risk | verified |\n|---|---|---|---|---|---|\n"
+            "| `poll_interval` | 2 | 1 | faster | load | «[verified](operations.md)¦[not verified](operations.md)» |\n"
+        ),
+        (
+            "| 配置项 | 当前值 | 建议值 | 预期收益 | 风险 | 验证状态 |\n|---|---|---|---|---|---|\n"
+            "| `poll_interval` | 2 | 1 | 更快 | 负载 | «[已验证](operations.md)¦[待验证](operations.md)» |\n"
+        ),
+    ),
     "claim-unproven": (
         "The handover is «40 % faster¦faster» now.\n",
         "轮询优化«已完成¦正在进行»，等待时间明显变短。\n",
