@@ -107,9 +107,9 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
         inventory = CountedInventory(open_inventory(config.inventory, host), tally.nvml_failed)
         stack.push_async_callback(inventory.close)
         leases = open_leases(config.redis, config.daemon.state_dir, host)
-        shared = leases.canary if isinstance(leases, RedisLeases) else None
-        if leases.kind == RedisLeases.kind:
-            leases = TimedLeases(leases, clock, tally.waited_for_redis, tally.polled)
+        shared = None
+        if isinstance(leases, RedisLeases):
+            shared, leases = leases.canary, TimedLeases(leases, clock, tally.waited_for_redis, tally.polled)
         stack.push_async_callback(leases.close)
 
         def post(event: Event) -> None:
@@ -169,7 +169,6 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
         def announce(event: Announce) -> None:
             for observe in observers:
                 observe(event)
-            canaries.observe(event)
 
         engine = Engine(
             Machine(settings),
@@ -197,6 +196,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
             lambda: thresholds(changing.running.config.canary),
             shared,
         )
+        observers.append(canaries.observe)
         if shared is not None:
             shared.watch(canaries.heard, canaries.use_of_redis)
         server = Server(

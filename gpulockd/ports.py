@@ -1,4 +1,4 @@
-"""What the daemon needs from outside, as Protocols. Adapters implement them; the engine and `app` use them.
+"""What the daemon needs from outside, as Protocols. Adapters implement them; `app` gives them to whoever needs one.
 
 No adapter knows another one. What an adapter has to report on its own account (a process exited, a lease was
 freed elsewhere) it posts as an event, through the `Post` it was given.
@@ -163,6 +163,10 @@ class Leases(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+CANARY_REMEMBERED = 7 * 86400.0
+"""Seconds for which the hosts remember a canary that has ended, or that none of them mentions any more."""
 
 
 @dataclass(frozen=True, slots=True)

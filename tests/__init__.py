@@ -1,1 +1,1 @@
-"""The tests mirror the source; system/, faults/ and packaging/ look at the whole."""
+"""The tests mirror the source; CONTRIBUTING.md tells of those that look at the whole."""

@@ -2,7 +2,8 @@
 
 Parameters of each method are a `NamedTuple` (immutable, and cheap to import and to make). `read` turns the
 map of a request into one and refuses what does not belong, by name; `write` turns one into the map to send,
-leaving out what stands at its default. Answers are plain maps; their forms are described in `documents.py`.
+leaving out what stands at its default. Answers are plain maps; their forms are described in `documents.py` and
+`configuration.py`.
 """
 
 from __future__ import annotations

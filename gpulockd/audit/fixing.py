@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
+import stat
 from collections.abc import Iterable, Mapping
 from itertools import groupby
 from pathlib import Path
 
+from ..wholefile import write
 from .findings import Edit
 from .source import Source, Unreadable, read
 
@@ -48,12 +47,5 @@ def _is_unchanged(source: Source) -> bool:
 
 def _replace(path: Path, content: bytes) -> None:
     real = path.resolve()
-    descriptor, name = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        shutil.copymode(real, name)
-        Path(name).replace(real)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    before = real.stat()
+    write(real, content, stat.S_IMODE(before.st_mode), (before.st_uid, before.st_gid))

@@ -7,11 +7,8 @@ import logging
 import math
 
 from ..core.canary import Course
-from ..ports import Clock, SharedCanary, Standing
+from ..ports import CANARY_REMEMBERED, Clock, SharedCanary, Standing
 from .canaryfile import Record, from_shared
-
-REMEMBERED = 7 * 86400.0
-"""Seconds for which the hosts remember a canary that has ended, or that none of them mentions any more."""
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +46,6 @@ class Agreement:
 def _lasts(record: Record, now: float) -> tuple[float, bool]:
     """For how many seconds the hosts remember it, and whether each heartbeat renews that."""
     if record.course is not Course.RUNNING:
-        return REMEMBERED, False
+        return CANARY_REMEMBERED, False
     endless = math.isinf(record.ends_at)
-    return REMEMBERED if endless else max(1.0, record.ends_at - now), endless
+    return CANARY_REMEMBERED if endless else max(1.0, record.ends_at - now), endless

@@ -108,7 +108,7 @@ class Canaries:
         return await self._changing.undisturbed(self._abort(author, reason))
 
     def status(self) -> Mapping[str, object]:
-        """A `gpulock.documents.CanaryDocument`."""
+        """A `gpulock.configuration.CanaryDocument`."""
         if (record := self.record) is None:
             return {"schema_version": SCHEMA_VERSION, "canary": None}
         shared = self._agreement is not None and not record.pending

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..core.canary import VARIANTS, Course, Outcomes, Thresholds
 from ..ports import Author
-from .files import write
+from ..wholefile import write
 from .versions import DIRECTORY, digest_of
 
 FILE = "canary.json"
@@ -78,7 +78,7 @@ def from_shared(document: bytes, revision: int, left: float, now: float, boot_id
 def told(
     record: Record, outcomes: Mapping[str, Outcomes], thresholds: Thresholds, now: float, *, shared: bool
 ) -> Mapping[str, object]:
-    """A `gpulock.documents.CanaryView`."""
+    """A `gpulock.configuration.CanaryView`."""
     left = record.ends_at - now
     running = record.course is Course.RUNNING
     author = record.author

@@ -108,7 +108,7 @@ class Changing:
         )
 
     def history(self, limit: int) -> Mapping[str, object]:
-        """A `gpulock.documents.ConfigHistoryDocument`."""
+        """A `gpulock.configuration.ConfigHistoryDocument`."""
         current = self._versions.current
         entries = [_told(entry, current) for entry in reversed(self._versions.entries)]
         return {
@@ -118,7 +118,7 @@ class Changing:
         }
 
     async def version(self, number: int | None) -> Mapping[str, object]:
-        """A `gpulock.documents.ConfigVersionDocument`; None: what is in force. Raises `InvalidRequest`."""
+        """A `gpulock.configuration.ConfigVersionDocument`; None: what is in force. Raises `InvalidRequest`."""
         found, content = await asyncio.to_thread(self._kept, number)
         text = None if content is None else content.decode(errors="replace")
         return {"schema_version": SCHEMA_VERSION, "version": found, "content": text}
@@ -306,7 +306,7 @@ class Changing:
         return Entry(self._clock.wall(), how, "begun", author, reason, changes=changed)
 
     def _answer(self, outcome: str, changed: list[Change]) -> Mapping[str, object]:
-        """A `gpulock.documents.ChangeDocument`."""
+        """A `gpulock.configuration.ChangeDocument`."""
         current = self._versions.current
         return {
             "schema_version": SCHEMA_VERSION,
@@ -324,7 +324,7 @@ def who(author: Author) -> str:
 
 
 def _told(entry: Entry, current: Entry | None) -> Mapping[str, object]:
-    """A `gpulock.documents.ConfigEntryView`."""
+    """A `gpulock.configuration.ConfigEntryView`."""
     whole = dataclasses.asdict(entry)
     author = whole.pop("author")
     return {**whole, **author, "changes": [dict(each) for each in entry.changes], "current": entry is current}

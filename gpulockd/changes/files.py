@@ -1,15 +1,12 @@
-"""Files that are there whole or not at all, whatever ends the daemon, or the power, in the middle."""
+"""The daemon's own configuration file, replaced in its place."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
-import tempfile
 from pathlib import Path
 
-OWN = 0o600
-"""The mode of what nobody else needs to read: a configuration may hold a password."""
+from ..wholefile import write
 
 
 class Unwritable(Exception):
@@ -18,33 +15,6 @@ class Unwritable(Exception):
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
         self.hint = hint
-
-
-def write(path: Path, content: bytes, mode: int = OWN, owner: tuple[int, int] | None = None) -> None:
-    """Puts `content` in the place of `path`, forced to the disk. Raises `OSError`; then the old content stands."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fchmod(descriptor, mode)
-            if owner is not None:
-                os.fchown(descriptor, *owner)
-            os.fsync(descriptor)
-        Path(temporary).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
-        raise
-    _sync(path.parent)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def replace_configuration(path: Path, content: bytes) -> None:

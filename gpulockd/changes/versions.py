@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..ports import Author
-from .files import write
+from ..wholefile import write
 
 DIRECTORY = "configurations"
 STORY = "history.json"
@@ -44,7 +44,7 @@ class Entry:
     digest: str = ""
     """SHA-256 of the bytes of its file; empty where there was none."""
     changes: tuple[Mapping[str, object], ...] = ()
-    """What it changed of what was in force, as `gpulock.documents.ChangeView`s."""
+    """What it changed of what was in force, as `gpulock.configuration.ChangeView`s."""
     why: str = ""
     """Why it was refused, or what else is to be said."""
 

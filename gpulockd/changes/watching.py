@@ -6,7 +6,16 @@ import dataclasses
 from collections import deque
 from collections.abc import Mapping
 
-from ..core.canary import CANDIDATE, IN_A_ROW, VARIANTS, Outcomes, Thresholds, harm
+from ..core.canary import (
+    CANDIDATE,
+    IN_A_ROW,
+    VARIANTS,
+    Outcomes,
+    Thresholds,
+    canary_and_variant,
+    harm,
+    outcome_of,
+)
 
 
 class Watch:
@@ -25,16 +34,16 @@ class Watch:
 
     def count(self, variant: str, kind: str, code: object) -> bool:
         """Whether something of this canary was counted: `variant` as a wish has it, `kind` as it was announced."""
-        canary, _, side = variant.partition("/")
+        canary, side = canary_and_variant(variant)
         if canary != self.canary:
             return False
         outcomes = self._outcomes[side]
-        match kind:
-            case "lock.granted":
+        match outcome_of(kind, code):
+            case "granted":
                 outcomes.granted += 1
-            case "request.timed-out":
+            case "timeout":
                 outcomes.timed_out += 1
-            case "request.deadlocked" | "canary.turned-away" | "request.refused" if code != "busy":
+            case "refused":
                 outcomes.failed += 1
             case _:
                 return False

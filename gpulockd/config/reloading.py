@@ -107,6 +107,6 @@ def cannot_be_tried(changed: Iterable[Change]) -> list[str]:
 
 
 def told(changed: Iterable[Change]) -> Iterator[Mapping[str, object]]:
-    """Each as a `gpulock.documents.ChangeView`."""
+    """Each as a `gpulock.configuration.ChangeView`."""
     for each in changed:
         yield {"key": each.key, "before": each.before, "after": each.after, "restart": each.needs_restart}

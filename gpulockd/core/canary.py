@@ -1,4 +1,4 @@
-"""A canary: another configuration for a share of the new requests, watched, and ended by itself where it does harm.
+"""A canary: another configuration for a share of the sessions, watched, and ended by itself where it does harm.
 
 Who has which variant, when a stage may follow which, and what counts as harm; who acts on it is outside.
 """
@@ -39,6 +39,35 @@ class Course(enum.StrEnum):
     """It was to last no longer."""
 
 
+def named(canary: str, variant: str) -> str:
+    """How a wish bears the variant that it was made under."""
+    return f"{canary}/{variant}"
+
+
+def canary_and_variant(name: str) -> tuple[str, str]:
+    """The two of which `named` made it."""
+    canary, _, variant = name.partition("/")
+    return canary, variant
+
+
+def outcome_of(kind: str, code: object) -> str | None:
+    """What became of a request, by how it was announced: `granted`, `timeout` or `refused`.
+
+    None for what says nothing about a setting: its client took it back, or did not want to wait and found the GPU busy.
+    """
+    match kind:
+        case "lock.granted":
+            return "granted"
+        case "request.timed-out":
+            return "timeout"
+        case "request.deadlocked" | "canary.turned-away":
+            return "refused"
+        case "request.refused" if code != "busy":
+            return "refused"
+        case _:
+            return None
+
+
 class Step(enum.Enum):
     STAGE = "stage"
     """Another percentage."""
@@ -60,8 +89,7 @@ TRANSITIONS: dict[tuple[Course, Step], Course] = {
 
 @dataclass(slots=True)
 class Outcomes:
-    """What became of the requests of one variant that have come to an end. Those that their client took back, and those
-    that did not want to wait and found the GPU busy, say nothing about a setting."""
+    """What became of the requests of one variant that have come to an end: see `outcome_of`."""
 
     granted: int = 0
     timed_out: int = 0

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import importlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from gpulock.durations import parse_duration
 from gpulock.errors import InvalidRequest
 from gpulock.wire import MAX_GPUS
 
+from ..version import __version__
 from .catalogue import COMMANDS
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def top_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    top.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version and exit")
+    top.add_argument("--version", action="version", version=f"gpulockctl {__version__}")
     common(top, None)
     top.add_argument("command", metavar="COMMAND", choices=COMMANDS)
     top.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help=argparse.SUPPRESS)
@@ -68,16 +69,6 @@ def parser_of(name: str) -> tuple[Command, argparse.ArgumentParser]:
     common(parser, argparse.SUPPRESS)  # what stood before the command is not overwritten
     command.configure(parser)
     return command, parser
-
-
-class _ShowVersion(argparse.Action):
-    """Looks the version up only when it is asked for: `importlib.metadata` is slow to import."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        from .version import version
-
-        print(f"gpulockctl {version()}")
-        parser.exit()
 
 
 def subject(text: str) -> str:

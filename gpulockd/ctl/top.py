@@ -121,7 +121,7 @@ def _end(event: EventView, status: StatusDocument | None) -> EndedView:
         "pid": data["pid"],
         "command": held["owner"]["command"] if held else "",
         "task": data["task"],
-        "waited": held["waited"] if held else 0.0,
+        "waited": data["waited"],
         "held": data["held"],
         "granted_at": event["at"] - data["held"],
         "ended_at": event["at"],

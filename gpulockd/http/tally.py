@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ..core.actions import Announce
-from ..core.canary import VARIANTS, Course
+from ..core.canary import VARIANTS, Course, canary_and_variant, outcome_of
 from ..history import WITH_ITS_HOLDER
 from .histogram import Histogram
 from .recent import Recent
@@ -36,15 +36,8 @@ LOST = tuple(end for end in ENDS if end not in WITH_ITS_HOLDER)
 LEVELS = ("warning", "soft", "overdue")
 """What its age brings upon a lock: its holder is told, is asked to finish, and should have ended but may go on."""
 RELOADS = ("ok", "failed")
-TRIED = {
-    "lock.granted": "granted",
-    "request.timed-out": "timeout",
-    "request.deadlocked": "refused",
-    "request.refused": "refused",
-    "canary.turned-away": "refused",
-}
-"""How a request of a canary's session can end, by the kind that it is announced by; one that found the GPU busy and did
-not want to wait is not counted."""
+TRIED = ("granted", "timeout", "refused")
+"""What can become of a request of a canary's session."""
 ENDED_CANARIES = tuple(course.value for course in Course if course is not Course.RUNNING)
 
 SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 14400, 86400)
@@ -75,7 +68,7 @@ class Tally:
         self.reloads = dict.fromkeys(RELOADS, 0)
         self.reload_failed = False
         """Whether the last reload failed."""
-        self.tried = {(variant, outcome): 0 for variant in VARIANTS for outcome in dict.fromkeys(TRIED.values())}
+        self.tried = {(variant, outcome): 0 for variant in VARIANTS for outcome in TRIED}
         """Requests while a canary runs, by variant and outcome."""
         self.canary_percent = 0.0
         self.canary_ends = dict.fromkeys(ENDED_CANARIES, 0)
@@ -195,9 +188,9 @@ class Tally:
         self.reload_failed = False
 
     def _tried(self, variant: str, announce: Announce) -> None:
-        side = variant.partition("/")[2], TRIED.get(announce.kind, "")
-        if side in self.tried and announce.data.get("code") != "busy":
-            self.tried[side] += 1
+        outcome = outcome_of(announce.kind, announce.data.get("code"))
+        if outcome is not None:
+            self.tried[canary_and_variant(variant)[1], outcome] += 1
 
     def _canary_runs(self, data: Data) -> None:
         percent = data.get("percent")

@@ -1,6 +1,7 @@
-"""Hears what other daemons release, for as long as the daemon lives, whatever becomes of the connection.
+"""Hears what other daemons release, and that a canary has changed, whatever becomes of the connection.
 
-Nothing depends on it: what is not heard is found by the next claim. So a fault here is logged and waited out.
+Nothing depends on it: what is not heard is found by the next claim, or the next heartbeat. So a fault here is logged
+and waited out.
 """
 
 from __future__ import annotations

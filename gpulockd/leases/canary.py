@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from ..ports import Standing
 from .identity import Identity
-from .scripts import CanaryReply, RenewReply, Scripts
+from .scripts import RenewReply, Scripts
 
 Heard = Callable[[int], Awaitable[None]]
 """Told the revision that stands; 0: none does."""
@@ -19,7 +19,7 @@ class WithinDeadline(Protocol):
 
 
 class RedisCanary:
-    """The port `SharedCanary`. Costs no command of its own but where somebody changes a canary."""
+    """Implements `ports.SharedCanary`. Costs no command of its own but where somebody changes a canary."""
 
     def __init__(self, scripts: Scripts, identity: Identity, within_deadline: WithinDeadline) -> None:
         self._scripts = scripts
@@ -35,15 +35,11 @@ class RedisCanary:
         self._heard, self._use = heard, use
 
     async def put(self, change: str, based_on: int, document: bytes, lasts: float, endless: bool) -> Standing:
-        return _standing(
-            await self._within_deadline(
-                self._scripts.canary_put(self._identity, change, based_on, document, lasts, endless)
-            )
-        )
+        put = self._scripts.canary_put(self._identity, change, based_on, document, lasts, endless)
+        return cast(Standing, await self._within_deadline(put))
 
     async def standing(self) -> Standing | None:
-        reply = await self._within_deadline(self._scripts.canary_read())
-        return None if reply is None else _standing(reply)
+        return cast(Standing | None, await self._within_deadline(self._scripts.canary_read()))
 
     def beat(self, reply: RenewReply) -> None:
         """What a heartbeat brought."""
@@ -64,7 +60,3 @@ class RedisCanary:
         if self._hearing is not None:
             self._hearing.cancel()
             await asyncio.gather(self._hearing, return_exceptions=True)
-
-
-def _standing(reply: CanaryReply) -> Standing:
-    return Standing(reply.document, reply.revision, reply.left, reply.ours)

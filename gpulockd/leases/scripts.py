@@ -13,7 +13,7 @@ from typing import Any
 
 from redis.exceptions import InvalidResponse, NoScriptError
 
-from ..ports import StartupRefused
+from ..ports import CANARY_REMEMBERED, Standing, StartupRefused
 from .client import Client
 from .identity import Identity
 
@@ -23,8 +23,8 @@ PERMISSIONS = (
 )
 """Every command that a daemon's user needs, as ACL rules. For a cluster add `+cluster +command`."""
 
-_CANARY_TTL = 7 * 86400 * 1000
-"""Milliseconds for which a canary without an end is remembered, since any host last spoke of it."""
+_CANARY_TTL = round(1000 * CANARY_REMEMBERED)
+"""Milliseconds."""
 _NAMESPACE = re.compile(r"[^\s{}]+")
 
 
@@ -106,16 +106,6 @@ class Heard:
     snapshot: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class CanaryReply:
-    ours: bool
-    """Whether it is what was put."""
-    revision: int
-    document: bytes
-    left: float
-    """Seconds; infinite where heartbeats renew it."""
-
-
 class Scripts:
     """The operations on the leases and on what the hosts share, one script each."""
 
@@ -192,7 +182,7 @@ class Scripts:
 
     async def canary_put(
         self, daemon: Identity, change: str, based_on: int, document: bytes, lasts: float, endless: bool
-    ) -> CanaryReply:
+    ) -> Standing:
         """Puts a revision after `based_on`, for `lasts` seconds, unless there is a later one."""
         ours, stands = await self._canary_put(
             self._client,
@@ -204,14 +194,14 @@ class Scripts:
         )
         return _canary(bool(ours), *stands)
 
-    async def canary_read(self) -> CanaryReply | None:
+    async def canary_read(self) -> Standing | None:
         stands = await self._canary_read(self._client, [self._keys.canary], [])
         return _canary(False, *stands) if stands else None
 
 
-def _canary(ours: bool, revision: int, document: bytes, milliseconds_left: int, endless: int) -> CanaryReply:
+def _canary(ours: bool, revision: int, document: bytes, milliseconds_left: int, endless: int) -> Standing:
     left = float("inf") if endless else max(0, milliseconds_left) / 1000
-    return CanaryReply(ours, revision, document, left)
+    return Standing(document, revision, left, ours)
 
 
 def _groups(flat: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -3,6 +3,7 @@
 | its line of the roll says | its process | it |
 |---|---|---|
 | nothing: another session, or no line | | is ended |
+| ended | | is ended, and what it held has too |
 | marked | | is ended, and its client comes back with its key |
 | not marked | has ended, or has another start time | is ended, and what it held has too |
 | not marked | lives | goes on |

@@ -21,7 +21,7 @@ from gpulock.durations import format_duration
 from gpulock.errors import InvalidRequest, JournalUnavailable, LeaseUnavailable
 
 from ..core import views
-from ..core.canary import STABLE
+from ..core.canary import STABLE, named
 from ..core.events import (
     AcquireRequested,
     BeatReported,
@@ -121,14 +121,14 @@ def _acquire(context: Context, caller: Caller, msgid: int, params: wire.Acquire)
 def _tried(context: Context, caller: Caller, params: wire.Acquire, trial: Trial) -> Wish:
     """As the session's side of the canary has it. Where only the candidate refuses it, that speaks against it."""
     variant = trial.variant_of(caller.key)
-    named = f"{trial.id}/{variant}"
+    name = named(trial.id, variant)
     if variant == STABLE:
-        return dataclasses.replace(wish(params, context.settings), variant=named)
+        return dataclasses.replace(wish(params, context.settings), variant=name)
     try:
-        return dataclasses.replace(wish(params, trial.candidate), variant=named)
+        return dataclasses.replace(wish(params, trial.candidate), variant=name)
     except InvalidRequest:
         wish(params, context.settings)  # refused by everybody's settings, it says nothing
-        context.sources.canary.turned_away(named)
+        context.sources.canary.turned_away(name)
         raise
 
 

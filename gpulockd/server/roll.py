@@ -38,7 +38,7 @@ class Stage(enum.IntEnum):
     """Not kept yet: it ends with the daemon."""
     KEPT = 2
     ENDED = 3
-    """Closed by its client."""
+    """Its session has ended, and what it held with it. Of one that was cut off, the line is free."""
 
 
 class Line(NamedTuple):

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from gpulockd.changes import versions as module
-from gpulockd.changes.files import Unwritable, replace_configuration, write
+from gpulockd.changes.files import Unwritable, replace_configuration
 from gpulockd.changes.versions import Entry, Versions
 from gpulockd.ports import Author
+from gpulockd.wholefile import write
 
 ANNA = Author("anna", 1001, 4711, "gpulockctl config apply")
 

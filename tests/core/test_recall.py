@@ -193,16 +193,6 @@ def test_a_dead_holders_gpu_waits_until_nothing_of_it_is_left() -> None:
     assert [kind for kind in host.kinds() if kind.startswith("gpu.")] == ["gpu.quarantined", "gpu.cleared"]
 
 
-def test_where_the_driver_cannot_tell_the_holders_end_is_enough() -> None:
-    play(
-        Host(gpus=1),
-        acquire("anna"), granted("anna", 0),
-        acquire("ben"),
-        disconnects("anna"), inspect(0),
-        unseen(0), granted("ben", 0),
-    )  # fmt: skip
-
-
 def test_a_driver_that_fails_to_answer_is_asked_again() -> None:
     play(
         Host(gpus=1, quarantine_recheck=1),

@@ -15,7 +15,7 @@ from gpulock import wire
 from gpulockd.ctl.__main__ import main
 from gpulockd.ctl.doctor import clocks, endpoint, files, service, units
 from gpulockd.ctl.doctor.finding import Finding
-from gpulockd.ctl.version import version
+from gpulockd.version import __version__
 
 from . import documents
 from .nobody import as_nobody
@@ -113,7 +113,7 @@ def test_a_directory_that_may_not_be_entered(listening: Path) -> None:
 
 def test_a_healthy_daemon() -> None:
     status = documents.one_gpu()
-    status["daemon"]["version"] = version()
+    status["daemon"]["version"] = __version__
     findings = service.check(status)
     assert {finding.state for finding in findings} == {"ok"}
     assert [finding.check for finding in findings] == ["daemon", "journal", "lease", "driver", "gpus"]
@@ -128,7 +128,7 @@ def test_an_older_daemon_a_simulation_and_an_empty_host_stand_out() -> None:
     status["gpus"] = []
     findings = service.check(status)
     assert only(findings, "daemon").state == "warn"
-    assert f"this gpulockctl is {version()}" in only(findings, "daemon").message
+    assert f"this gpulockctl is {__version__}" in only(findings, "daemon").message
     assert only(findings, "driver").message.startswith("SIMULATED")
     assert only(findings, "gpus").state == "fail"
 
@@ -319,7 +319,7 @@ def test_open_files_against_sessions(tmp_path: Path) -> None:
 
 def test_doctor_with_a_daemon(peer: Peer, capsys: pytest.CaptureFixture[str]) -> None:
     status = documents.one_gpu()
-    status["daemon"] |= {"pid": os.getpid(), "version": version()}
+    status["daemon"] |= {"pid": os.getpid(), "version": __version__}
     peer.answers |= {"status": status, "config": documents.settings()}
     peer.path.chmod(0o660)
     code = main(["doctor", "--json", "--socket", str(peer.path)])

@@ -46,9 +46,8 @@ def modes(terminal: PseudoTerminal) -> list[Any]:
 
 def has_ended(peer: Peer, name: str, token: int, **more: object) -> None:
     data = {"lock": name, "token": token, "gpus": [documents.uuid(3)], "pid": 4242, "user": "zoe", "task": "sing"}
-    peer.happen(
-        "lock.ended", "", "debug", documents.NOON, **{**data, "held": 61.5, "how": "released", "by": "", **more}
-    )
+    data |= {"waited": 2.5, "held": 61.5, "how": "released", "by": "", **more}
+    peer.happen("lock.ended", "", "debug", documents.NOON, **data)
 
 
 def test_it_shows_gpus_waiters_and_what_ended(busy: Peer) -> None:

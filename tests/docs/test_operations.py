@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 import pytest
-from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from gpulock import link
@@ -129,10 +128,6 @@ def test_the_metrics_are_those_that_are_exported() -> None:
         for family in text_string_to_metric_families(body.decode())
     ]
     assert table(DOCUMENT, "metric").rows == exported
-
-
-def labels_of(family: Metric) -> set[str]:
-    return {label for sample in family.samples for label in sample.labels} - {"le"}
 
 
 def test_the_routes_are_those_that_are_served() -> None:

@@ -117,11 +117,11 @@ def _request(arguments: argparse.Namespace, live: Live | None) -> Request:
 def _answer(context: Context, outcome: Outcome, form: str) -> None:
     from ...audit.rules import RULES
     from ...audit.sarif import annotation, sarif
+    from ...version import __version__
     from ..render.audit import as_document, picture
-    from ..version import version
 
     if form == "sarif":
-        json.dump(sarif(outcome.findings, RULES, version()), context.out, indent=2)
+        json.dump(sarif(outcome.findings, RULES, __version__), context.out, indent=2)
         context.out.write("\n")
     elif form == "annotations":
         context.out.write("".join(annotation(finding) + "\n" for finding in outcome.findings))

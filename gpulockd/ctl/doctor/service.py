@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gpulock.durations import format_duration
 
-from ..version import version
+from ...version import __version__
 from .finding import Finding
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ def check(status: StatusDocument) -> list[Finding]:
 
 def _version(theirs: str, pid: int, uptime: float) -> Finding:
     said = f"gpulockd {theirs}, pid {pid}, up {format_duration(uptime)}"
-    if theirs == version():
+    if theirs == __version__:
         return Finding("daemon", "ok", said)
-    message = f"{said}, but this gpulockctl is {version()}"
+    message = f"{said}, but this gpulockctl is {__version__}"
     return Finding("daemon", "warn", message, "systemctl restart gpulockd; locks are kept meanwhile")
 
 

@@ -130,11 +130,6 @@ def cpu_of(block: Block) -> float:
     return _cpu(block) / block.took
 
 
-def pace_of(block: Block) -> float:
-    """Tasks done per second."""
-    return _done(block) / block.took
-
-
 def against(ours: Sequence[Block], theirs: Sequence[Block], measure: Measure) -> Estimate | None:
     """How many times theirs ours is, over the rounds that both were in; None where theirs is nothing.
 

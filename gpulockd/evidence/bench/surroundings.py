@@ -7,8 +7,9 @@ import os
 import platform
 import time
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
+
+from ...version import __version__
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ def look_around(command: str) -> Surroundings:
         f"{cores} core{'s' if cores != 1 else ''} of a processor {_processor()}, "
         f"Linux {release}, CPython {platform.python_version()}"
     )
-    return Surroundings(command, time.strftime("%Y-%m-%d", time.gmtime()), _version(), machine, os.getloadavg()[0])
+    return Surroundings(command, time.strftime("%Y-%m-%d", time.gmtime()), __version__, machine, os.getloadavg()[0])
 
 
 def _processor() -> str:
@@ -39,9 +40,3 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.machine()
-
-
-def _version() -> str:
-    with contextlib.suppress(metadata.PackageNotFoundError):
-        return metadata.version("gpulockd")
-    return "unknown"
