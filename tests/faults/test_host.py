@@ -17,6 +17,7 @@ import pytest
 from tests.support import processes
 from tests.support.daemon import Daemon
 from tests.support.frames import Frames, WireError
+from tests.support.lacking import lacks
 from tests.support.valkey import Valkey
 from tests.support.waiting import wait_until
 
@@ -133,7 +134,7 @@ def wall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file that says by how much the wall clock of what is started from here on is wrong."""
     library = next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
     if library is None:
-        pytest.skip("no libfaketime here to set a clock with: make debian-tools, as root on Debian")
+        lacks("no libfaketime here to set a clock with: make debian-tools, as root on Debian")
     offset = tmp_path / "offset"
     offset.write_text("+0\n")
     for name, value in {

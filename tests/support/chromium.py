@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
+
+from tests.support.lacking import lacks
 
 from . import processes
 from .waiting import PATIENCE, wait_until
@@ -29,7 +30,7 @@ def program() -> str:
     """Where it is; skips the test, saying what to do, where it is not."""
     found = shutil.which("chromium")
     if found is None:
-        pytest.skip("chromium is not there, so nobody looks at the status page: run `make debian-tools`")
+        lacks("chromium is not there, so nobody looks at the status page: run `make debian-tools`")
     return found
 
 

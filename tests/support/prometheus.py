@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.support.lacking import lacks
 
 from . import processes
 from .waiting import wait_until
@@ -25,7 +25,7 @@ def program(name: str) -> str:
     """Where `promtool` or `prometheus` is; skips the test, saying what to do, where it is not."""
     found = shutil.which(name) or shutil.which(name, path=str(CACHE))
     if found is None:
-        pytest.skip(f"{name} is not there, so nothing of monitoring/ is checked by it: run `make debian-tools`")
+        lacks(f"{name} is not there, so nothing of monitoring/ is checked by it: run `make debian-tools`")
     return found
 
 
