@@ -71,7 +71,7 @@ def test_it_shows_what_it_is_there_to_show(runs: dict[str, Run]) -> None:
     assert code == 0, text
     assert "speech       kill -9" in text
     assert "daemon       kill -9" in text
-    assert "preview      gave up after 1.0" in text
+    assert "preview      gave up after 1." in text
     assert "$ gpulockctl status" in text
     assert "SIMULATED" in text
     assert "still has its lock" in text
