@@ -43,7 +43,7 @@ from .notify import keep_watchdog_quiet, notify, notify_address, reloading
 from .ports import Inventory, Leases, Saved, Unavailable
 from .processes import Administrators, LinuxProcesses
 from .server import Keeping, Server, Sessions, Sources, Watchers
-from .takeover import Takeover, limits, sampling_interval, thresholds, told
+from .takeover import Takeover, limits, monitor_settings, sampling_interval, thresholds
 from .version import __version__
 
 log = logs.log
@@ -229,7 +229,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
             status=status,
             metrics=metrics,
             history=journal.history,
-            monitor=told(config.gpu_lock_monitor),
+            monitor=monitor_settings(config.gpu_lock_monitor),
             names=(host, socket.gethostname()),
         )
         stack.push_async_callback(http.stop)

@@ -39,7 +39,7 @@ class Takeover:
         self.server.use(settings, limits(config.daemon))
         self.administrators.names = config.daemon.admins
         self.sampler.every(sampling_interval(config))
-        self.http.use(told(config.gpu_lock_monitor), config.gpu_lock.poll_interval)
+        self.http.use(monitor_settings(config.gpu_lock_monitor), config.gpu_lock.poll_interval)
         self.use_level(config.daemon.log_level)
 
 
@@ -57,7 +57,7 @@ def sampling_interval(config: Config) -> float:
     return min(interval, inventory.quarantine_recheck) if inventory.foreign == "wait" else interval
 
 
-def told(section: configuration.GpuLockMonitor) -> MonitorConfig:
+def monitor_settings(section: configuration.GpuLockMonitor) -> MonitorConfig:
     """The settings of the monitor as HTTP shows them: null for `forever`."""
     levels = {level: finite(seconds) for level, seconds in section.timeout_levels}
     return cast(MonitorConfig, {**section.model_dump(), "timeout_levels": levels})

@@ -25,7 +25,7 @@ from ..core.settings import Trial
 from ..ports import Author, Clock, Observer, SharedCanary, Unavailable
 from . import refusals
 from .agreement import Agreement
-from .canaryfile import CanaryFile, Record, told
+from .canaryfile import CanaryFile, Record, canary_view
 from .changing import BY_ITSELF, Changing, who
 from .versions import digest_of
 from .watching import Watch
@@ -112,7 +112,7 @@ class Canaries:
         if (record := self.record) is None:
             return {"schema_version": SCHEMA_VERSION, "canary": None}
         shared = self._agreement is not None and not record.pending
-        view = told(record, self._counts_of(record), self._thresholds(), self._clock.now(), shared=shared)
+        view = canary_view(record, self._counts_of(record), self._thresholds(), self._clock.now(), shared=shared)
         return {"schema_version": SCHEMA_VERSION, "canary": view}
 
     # What it observes.

@@ -75,7 +75,7 @@ def from_shared(document: bytes, revision: int, left: float, now: float, boot_id
     return dataclasses.replace(record, revision=revision, ends_at=now + left, boot_id=boot_id)
 
 
-def told(
+def canary_view(
     record: Record, outcomes: Mapping[str, Outcomes], thresholds: Thresholds, now: float, *, shared: bool
 ) -> Mapping[str, object]:
     """A `gpulock.configuration.CanaryView`."""

@@ -212,7 +212,7 @@ class Changing:
             raise
 
     async def _begun(self, how: str, author: Author, reason: str, changed: list[Change], content: bytes | None) -> int:
-        entry = self._entry(how, author, reason, tuple(configuration.told(changed)))
+        entry = self._entry(how, author, reason, tuple(configuration.change_views(changed)))
         try:
             kept = await asyncio.to_thread(self._versions.keep, entry, content)
         except OSError as error:
@@ -300,7 +300,7 @@ class Changing:
             before = self.running.source.parsed(self._versions.content(earlier.version))
         except (KeyError, ConfigError, OSError):
             return ()
-        return tuple(configuration.told(configuration.changes(before, self.running)))
+        return tuple(configuration.change_views(configuration.changes(before, self.running)))
 
     def _entry(self, how: str, author: Author, reason: str, changed: tuple[Mapping[str, object], ...] = ()) -> Entry:
         return Entry(self._clock.wall(), how, "begun", author, reason, changes=changed)
@@ -313,7 +313,7 @@ class Changing:
             "outcome": outcome,
             "version": None if current is None else current.version,
             "file": str(self.running.source.path),
-            "changes": [dict(each) for each in configuration.told(changed)],
+            "changes": [dict(each) for each in configuration.change_views(changed)],
         }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gpulock.errors import BadConfiguration, ConfigurationRefused, ConfigurationUnwritable, RestartNeeded
 
-from ..config import CANARY_SETTINGS, NEEDS_RESTART, Change, ConfigError, told
+from ..config import CANARY_SETTINGS, NEEDS_RESTART, Change, ConfigError, change_views
 from .files import Unwritable
 
 
@@ -38,7 +38,7 @@ def needs_restart(changed: Sequence[Change]) -> RestartNeeded:
     return RestartNeeded(
         f"a running daemon cannot take over {', '.join(each.key for each in waiting)} ({reasons})",
         hint="--restart-later applies the rest now, and these with the next start",
-        data={"changes": [dict(each) for each in told(changed)]},
+        data={"changes": [dict(each) for each in change_views(changed)]},
     )
 
 

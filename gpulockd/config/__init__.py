@@ -21,7 +21,7 @@ from .model import (
     TimeoutLevels,
 )
 from .problems import ConfigError, Place, Problem
-from .reloading import CANARY_SETTINGS, NEEDS_RESTART, Change, cannot_be_tried, changes, taken_over, told, tried
+from .reloading import CANARY_SETTINGS, NEEDS_RESTART, Change, cannot_be_tried, change_views, changes, taken_over, tried
 
 __all__ = [
     "CANARY_SETTINGS",
@@ -44,6 +44,7 @@ __all__ = [
     "Source",
     "TimeoutLevels",
     "cannot_be_tried",
+    "change_views",
     "changes",
     "core_settings",
     "host_name",
@@ -52,6 +53,5 @@ __all__ = [
     "monitor_state",
     "settings",
     "taken_over",
-    "told",
     "tried",
 ]

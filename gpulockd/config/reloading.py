@@ -106,7 +106,7 @@ def cannot_be_tried(changed: Iterable[Change]) -> list[str]:
     return [each.key for each in changed if each.key not in CANARY_SETTINGS and not each.key.startswith(f"{PROFILES}.")]
 
 
-def told(changed: Iterable[Change]) -> Iterator[Mapping[str, object]]:
+def change_views(changed: Iterable[Change]) -> Iterator[Mapping[str, object]]:
     """Each as a `gpulock.configuration.ChangeView`."""
     for each in changed:
         yield {"key": each.key, "before": each.before, "after": each.after, "restart": each.needs_restart}
