@@ -43,12 +43,12 @@ class Disk:
         """Copies: what a daemon does with them in memory is not written."""
         locks = sorted(self.locks.values(), key=lambda lock: lock.token)
         return Saved(
-            tuple(replace(lock, session=None, levels=Levels()) for lock in locks),
+            tuple(replace(lock, levels=Levels()) for lock in locks),
             dict(self.quarantines),
             dict(self.drains),
             self.highest_token,
             tuple(
-                replace(request, session=0, msgid=0, candidates=frozenset(), told_position=0)
+                replace(request, candidates=frozenset(), told_position=0)
                 for request in sorted(self.requests.values(), key=lambda request: request.rank)
             ),
         )
