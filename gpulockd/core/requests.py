@@ -198,7 +198,8 @@ def settle(turn: Turn) -> None:
             gpus = choose(turn.state, usable, count)
             free.difference_update(gpus)
             for earlier in passed_over:
-                if not earlier.candidates.isdisjoint(gpus):
+                # One of them may have been answered together with its sibling.
+                if earlier.id in turn.state.requests and not earlier.candidates.isdisjoint(gpus):
                     earlier.overtaken += 1
                     if earlier.recorded:
                         _record(turn, earlier)
