@@ -27,9 +27,10 @@ def acquire(turn: Turn, event: AcquireRequested) -> None:
         return
     if _refused_at_the_door(turn, session, event) or nesting.answered(turn, session, event.msgid, wish, uuids):
         return
-    if _refused_for_its_user(turn, session, event.msgid):
-        return
+    # What one user may have is asked of new requests only: whoever comes back was let in by an earlier daemon.
     if (request := places.take_back(turn, session, event.msgid, wish)) is None:
+        if _refused_for_its_user(turn, session, event.msgid):
+            return
         request = _new(turn, session, event.msgid, wish)
     request.candidates = uuids
     if _granted_at_once(turn, request):

@@ -285,3 +285,21 @@ def test_another_hold_that_was_asked_for_is_another_request() -> None:
         acquire("ben", hold=7, task="b"),
     )  # fmt: skip
     assert {request.owner.user for request in after.host.state.absent.values()} == {"ben", "carol"}
+
+
+def test_limits_of_a_user_are_for_new_requests_not_for_who_comes_back() -> None:
+    """Of carol's user others wait, and hold, as many as one may by now: what she asked for was within the limits."""
+    for limit in ("max_requests_per_user", "max_locks_per_user"):
+        after = After(one_holds_and_two_wait(), **{limit: 1})
+        play(
+            after.host,
+            happens(after.start), after.watched("anna"), after.watched("ben"), after.watched("carol"),
+            claim(0, floor=1),
+            claimed(2, 0),
+            after.back("anna"), after.unwatched("anna"), welcomed("anna", 0),
+            after.back("ben"), welcomed("ben"), acquire("ben", task="b"), after.unwatched("ben"),
+            after.back("carol"), welcomed("carol"), acquire("carol", task="c"), after.unwatched("carol"),
+            acquire("dora"), refused("dora", "limit-exceeded"),
+            cancel("ben"), refused("ben", "cancelled"), answered("ben"),
+            release("anna"), released("anna"), granted("carol", 0),
+        )  # fmt: skip
