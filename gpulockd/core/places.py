@@ -5,9 +5,10 @@ An absent request cannot be granted: nobody is there to be told. It keeps its pl
 with the key of its session, and goes on as if nothing had been. It has as long as holders have, and no longer than it
 would have waited.
 
-From the start on, and for `KEPT_FREE` seconds after the first client has come, as many of the free GPUs as it wants are
-kept for it from everybody who came later: clients come back within a second. After that those who are there go first,
-and nothing stands idle for one who may never come.
+From the start on, and for `KEPT_FREE` seconds after the first client is there, as many of the free GPUs as it wants are
+kept for it from everybody who came later: clients come back within a second. The first is whoever connects, or whose
+connection outlived that daemon, once the door is open. After that those who are there go first, and nothing stands idle
+for one who may never come.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from .turn import Turn
 from .unmet import note
 
 KEPT_FREE = 5.0
-"""Seconds after the first client has come. More than another needs that looks for the daemon every half a second."""
+"""Seconds after the first client is there. More than another needs that looks for the daemon every half a second."""
 ASK_AGAIN = 5.0
 """Seconds from a client's `hello` to its request. One that does not ask again has given up meanwhile."""
 
@@ -61,7 +62,7 @@ def keep(turn: Turn, event: Restored) -> None:
 
 
 def somebody_came(turn: Turn) -> None:
-    """The door is open: whoever wants to come back can."""
+    """The door is open, and somebody is there: whoever wants to come back can."""
     if (at := turn.deadlines.get(Alarm.KEPT_FREE_END)) is not None:
         turn.deadlines.set(Alarm.KEPT_FREE_END, "", min(at, turn.now + KEPT_FREE))
 
