@@ -38,6 +38,7 @@ def adopted(turn: Turn, number: int | None, owner: Owner) -> Session | None:
 
 def keep(turn: Turn, event: Restored) -> None:
     """What the journal has kept. Who is dead, or gave no key to be known by, will not ask again."""
+    grace = turn.state.settings.reattach_grace
     for request in event.requests:
         # Those that come before this daemon has an epoch of its own would have the same names otherwise.
         turn.requests_made = max(turn.requests_made, request.rank[1])
@@ -45,20 +46,29 @@ def keep(turn: Turn, event: Restored) -> None:
             _wait_on(turn, session, request)
             continue
         alive = event.alive if request.session not in event.ended else frozenset[Process]()
-        until = min(turn.now + turn.state.settings.reattach_grace, request.queued_at + request.wish.wait_timeout)
-        if request.owner.process not in alive or request.reattach is None or until <= turn.now:
-            turn.do(RequestLeft(request.id))
+        wait_end = request.queued_at + request.wish.wait_timeout
+        if wait_end <= turn.now:
+            _forget(turn, request, "timeout")
+            continue
+        if request.owner.process not in alive or request.reattach is None:
+            _forget(turn, request, "withdrawn")
             continue
         try:
             request.candidates = candidates(turn.state, request.wish)
         except Refused:  # a GPU that is gone; asked again, it is refused for that
-            turn.do(RequestLeft(request.id))
+            _forget(turn, request, "refused")
             continue
         turn.state.absent[request.id] = request
-        turn.deadlines.set(Alarm.PLACE_END, request.id, until)
+        turn.deadlines.set(Alarm.PLACE_END, request.id, min(turn.now + grace, wait_end))
         turn.do(Watch(request.owner.process))
     if turn.state.absent:
-        turn.deadlines.set(Alarm.KEPT_FREE_END, "", turn.now + turn.state.settings.reattach_grace)
+        turn.deadlines.set(Alarm.KEPT_FREE_END, "", turn.now + grace)
+
+
+def _forget(turn: Turn, request: Request, how: str) -> None:
+    """Its place is gone, `how` being one of the words of `RequestUnmet`."""
+    turn.do(RequestLeft(request.id))
+    note(turn, request, how)
 
 
 def somebody_came(turn: Turn) -> None:
@@ -82,7 +92,7 @@ def _wait_on(turn: Turn, session: Session, request: Request) -> None:
         request.candidates = candidates(turn.state, request.wish)
     except Refused as refused:  # a GPU that is gone
         refusal = refused.refusal
-        turn.do(RequestLeft(request.id))
+        _forget(turn, request, "refused")
         turn.refuse(session.id, request.msgid, refusal.code, refusal.message, refusal.hint, **refusal.data)
         return
     turn.queue.add(request)
@@ -146,8 +156,7 @@ def exited(turn: Turn, process: Process) -> None:
 
 def _give_up(turn: Turn, request: Request, why: str) -> None:
     _drop(turn, request)
-    turn.do(RequestLeft(request.id))
-    note(turn, request, "withdrawn")
+    _forget(turn, request, "withdrawn")
     turn.unsettled = True
     turn.announce(
         "request.withdrawn",

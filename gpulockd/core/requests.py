@@ -194,6 +194,7 @@ def settle(turn: Turn) -> None:
                 free -= usable
         elif _refused_for_locks(turn, turn.state.sessions[request.session], request.msgid):
             _leave(turn, request)
+            unmet.note(turn, request, "refused")
             _announce_refusal(turn, request, "limit-exceeded")
         else:
             gpus = choose(turn.state, usable, count)
@@ -215,8 +216,10 @@ def _answer_siblings(turn: Turn, session: Session) -> None:
     """Answers the requests of a session that would wait for the lock it was just granted."""
     for msgid, request_id in list(session.requests.items()):
         request = turn.state.requests[request_id]
-        if nesting.answered(turn, session, msgid, request.wish, request.candidates):
+        if how := nesting.answered(turn, session, msgid, request.wish, request.candidates):
             _leave(turn, request)
+            if how == "refused":
+                unmet.note(turn, request, how)
         else:
             _refused_as_circle(turn, request)
 
