@@ -136,6 +136,9 @@ def _of(turn: Turn, session: Session) -> list[Request]:
 
 def _same(before: Wish, now: Wish) -> bool:
     """Whether a client asks for the same again: the daemon may fill in other values by now, and the wait is shorter."""
+    if now.default_hold and not before.default_hold:
+        # Before it was written down whose the hold was, every one read as asked for.
+        now = replace(now, default_hold=False)
     return _asked(before) == _asked(now)
 
 
