@@ -25,7 +25,7 @@ from .clock import BootClock
 from .config import Config, Loaded
 from .core import views
 from .core.actions import Announce, Refused
-from .core.events import Event, GpusDiscovered, Restored
+from .core.events import DoorOpened, Event, GpusDiscovered, Restored
 from .core.machine import Machine
 from .core.model import GpuState, LeaseState
 from .core.placement import find
@@ -288,6 +288,7 @@ async def _serve(loaded: Loaded) -> None:
                 await daemon.sampler.look(max_age=FRESH)
                 await daemon.http.start()
                 daemon.server.start()
+                daemon.engine.post(DoorOpened())
                 tasks.start_soon(daemon.canaries.run)
                 tasks.start_soon(keep_watchdog_quiet, daemon.engine.turned)
                 tasks.start_soon(feel_pulse, daemon.engine.turned, daemon.beat)

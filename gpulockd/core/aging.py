@@ -43,12 +43,16 @@ def aged(turn: Turn, lock_id: str) -> None:
 
 
 def resume(turn: Turn, lock: Lock) -> None:
-    """Goes on where an earlier daemon stopped. What was reached by then has been announced."""
+    """Goes on where an earlier daemon stopped. What was reached by then has been announced.
+
+    Silence begins anew: the journal knows at most of an early beat, and later ones may still lie unread in a
+    connection that outlived that daemon.
+    """
     lock.levels = lock.wish.levels or turn.state.settings.under(lock.wish.profile).levels
     lock.level = lock.levels.at(turn.now - lock.granted_at)
     watch_age(turn, lock)
     if lock.beat_at is not None:
-        turn.deadlines.set(Alarm.SILENCE, lock.id, lock.beat_at + turn.state.settings.beat_timeout)
+        turn.deadlines.set(Alarm.SILENCE, lock.id, turn.now + turn.state.settings.beat_timeout)
 
 
 def tell(turn: Turn, lock: Lock) -> None:

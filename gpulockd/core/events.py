@@ -66,6 +66,11 @@ class SessionAdopted:
 
 
 @value
+class DoorOpened:
+    """Clients can connect from now on, once at the start; adopted sessions are heard."""
+
+
+@value
 class SessionIntroduced:
     """A `hello`: `key` is the digest of the key it was answered, `reattach` of the one it brought."""
 
@@ -241,6 +246,7 @@ Event = (
     | GpuInspected
     | SessionOpened
     | SessionAdopted
+    | DoorOpened
     | SessionIntroduced
     | SessionClosed
     | AcquireRequested

@@ -24,6 +24,13 @@ def check(machine: Machine) -> None:
         raise InvariantBroken("\n".join(broken))
 
 
+def recorded(state: State) -> set[str]:
+    """The ids of the requests that a journal has, once it has every record so far: those of the present ones that it
+    was told of, and no other."""
+    present = (*state.requests.values(), *state.absent.values())
+    return {request.id for request in present if request.recorded}
+
+
 def _broken(machine: Machine) -> Iterator[str]:
     yield from _gpus(machine.state)
     yield from _locks(machine.state)

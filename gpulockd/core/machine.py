@@ -66,6 +66,7 @@ REACTIONS: dict[type, Reaction] = {
     events.BeatReported: aging.beaten,
     events.SessionOpened: sessions.opened,
     events.SessionAdopted: sessions.adopted,
+    events.DoorOpened: sessions.door_opened,
     events.SessionIntroduced: sessions.introduced,
     events.SessionClosed: sessions.closed,
     events.ProcessExited: sessions.exited,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from .actions import LockChanged
 from .forms import grant_view
 from .model import Lock, Session, Wish
 from .turn import Turn
 
 
-def answered(turn: Turn, session: Session, msgid: int, wish: Wish, candidates: frozenset[str]) -> bool:
-    """Whether a holder asked from inside its locks, and was answered.
+def answered(
+    turn: Turn, session: Session, msgid: int, wish: Wish, candidates: frozenset[str]
+) -> Literal["nested", "refused"] | None:
+    """How a holder that asked from inside its locks was answered; None: nobody did, and nobody was.
 
     A holder that names other GPUs than its own is no such case: it asks for a further lock.
     """
@@ -17,7 +21,7 @@ def answered(turn: Turn, session: Session, msgid: int, wish: Wish, candidates: f
     if wish.selectors:
         outer = [lock for lock in outer if not candidates.isdisjoint(lock.gpus)]
     if not outer:
-        return False
+        return None
     sufficient = [lock for lock in outer if _suffices(lock, wish, candidates)]
     if not sufficient:
         turn.refuse(
@@ -28,7 +32,7 @@ def answered(turn: Turn, session: Session, msgid: int, wish: Wish, candidates: f
             "ask for all of them in the outer request",
             lock=outer[0].id,
         )
-        return True
+        return "refused"
     lock = next((lock for lock in sufficient if lock.recall is None), sufficient[0])
     if lock.recall is not None:
         turn.refuse(
@@ -39,12 +43,12 @@ def answered(turn: Turn, session: Session, msgid: int, wish: Wish, candidates: f
             "let go of it first",
             lock=lock.id,
         )
-        return True
+        return "refused"
     if lock.session == session.id:
         lock.depth += 1
         turn.do(LockChanged(lock))
     turn.answer(session.id, msgid, **grant_view(turn.state, lock, turn.now, nested=True))
-    return True
+    return "nested"
 
 
 def _suffices(lock: Lock, wish: Wish, candidates: frozenset[str]) -> bool:

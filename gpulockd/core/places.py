@@ -5,9 +5,10 @@ An absent request cannot be granted: nobody is there to be told. It keeps its pl
 with the key of its session, and goes on as if nothing had been. It has as long as holders have, and no longer than it
 would have waited.
 
-From the start on, and for `KEPT_FREE` seconds after the first client has come, as many of the free GPUs as it wants are
-kept for it from everybody who came later: clients come back within a second. After that those who are there go first,
-and nothing stands idle for one who may never come.
+From the start on, and for `KEPT_FREE` seconds after the first client is there, as many of the free GPUs as it wants are
+kept for it from everybody who came later: clients come back within a second. The first is whoever connects, or whose
+connection outlived that daemon, once the door is open. After that those who are there go first, and nothing stands idle
+for one who may never come.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from .turn import Turn
 from .unmet import note
 
 KEPT_FREE = 5.0
-"""Seconds after the first client has come. More than another needs that looks for the daemon every half a second."""
+"""Seconds after the first client is there. More than another needs that looks for the daemon every half a second."""
 ASK_AGAIN = 5.0
 """Seconds from a client's `hello` to its request. One that does not ask again has given up meanwhile."""
 
@@ -37,6 +38,7 @@ def adopted(turn: Turn, number: int | None, owner: Owner) -> Session | None:
 
 def keep(turn: Turn, event: Restored) -> None:
     """What the journal has kept. Who is dead, or gave no key to be known by, will not ask again."""
+    grace = turn.state.settings.reattach_grace
     for request in event.requests:
         # Those that come before this daemon has an epoch of its own would have the same names otherwise.
         turn.requests_made = max(turn.requests_made, request.rank[1])
@@ -44,24 +46,33 @@ def keep(turn: Turn, event: Restored) -> None:
             _wait_on(turn, session, request)
             continue
         alive = event.alive if request.session not in event.ended else frozenset[Process]()
-        until = min(turn.now + turn.state.settings.reattach_grace, request.queued_at + request.wish.wait_timeout)
-        if request.owner.process not in alive or request.reattach is None or until <= turn.now:
-            turn.do(RequestLeft(request.id))
+        wait_end = request.queued_at + request.wish.wait_timeout
+        if wait_end <= turn.now:
+            _forget(turn, request, "timeout")
+            continue
+        if request.owner.process not in alive or request.reattach is None:
+            _forget(turn, request, "withdrawn")
             continue
         try:
             request.candidates = candidates(turn.state, request.wish)
         except Refused:  # a GPU that is gone; asked again, it is refused for that
-            turn.do(RequestLeft(request.id))
+            _forget(turn, request, "refused")
             continue
         turn.state.absent[request.id] = request
-        turn.deadlines.set(Alarm.PLACE_END, request.id, until)
+        turn.deadlines.set(Alarm.PLACE_END, request.id, min(turn.now + grace, wait_end))
         turn.do(Watch(request.owner.process))
     if turn.state.absent:
-        turn.deadlines.set(Alarm.KEPT_FREE_END, "", turn.now + turn.state.settings.reattach_grace)
+        turn.deadlines.set(Alarm.KEPT_FREE_END, "", turn.now + grace)
+
+
+def _forget(turn: Turn, request: Request, how: str) -> None:
+    """Its place is gone, `how` being one of the words of `RequestUnmet`."""
+    turn.do(RequestLeft(request.id))
+    note(turn, request, how)
 
 
 def somebody_came(turn: Turn) -> None:
-    """The door is open: whoever wants to come back can."""
+    """The door is open, and somebody is there: whoever wants to come back can."""
     if (at := turn.deadlines.get(Alarm.KEPT_FREE_END)) is not None:
         turn.deadlines.set(Alarm.KEPT_FREE_END, "", min(at, turn.now + KEPT_FREE))
 
@@ -81,7 +92,7 @@ def _wait_on(turn: Turn, session: Session, request: Request) -> None:
         request.candidates = candidates(turn.state, request.wish)
     except Refused as refused:  # a GPU that is gone
         refusal = refused.refusal
-        turn.do(RequestLeft(request.id))
+        _forget(turn, request, "refused")
         turn.refuse(session.id, request.msgid, refusal.code, refusal.message, refusal.hint, **refusal.data)
         return
     turn.queue.add(request)
@@ -125,6 +136,9 @@ def _of(turn: Turn, session: Session) -> list[Request]:
 
 def _same(before: Wish, now: Wish) -> bool:
     """Whether a client asks for the same again: the daemon may fill in other values by now, and the wait is shorter."""
+    if now.default_hold and not before.default_hold:
+        # Before it was written down whose the hold was, every one read as asked for.
+        now = replace(now, default_hold=False)
     return _asked(before) == _asked(now)
 
 
@@ -145,8 +159,7 @@ def exited(turn: Turn, process: Process) -> None:
 
 def _give_up(turn: Turn, request: Request, why: str) -> None:
     _drop(turn, request)
-    turn.do(RequestLeft(request.id))
-    note(turn, request, "withdrawn")
+    _forget(turn, request, "withdrawn")
     turn.unsettled = True
     turn.announce(
         "request.withdrawn",

@@ -27,9 +27,10 @@ def acquire(turn: Turn, event: AcquireRequested) -> None:
         return
     if _refused_at_the_door(turn, session, event) or nesting.answered(turn, session, event.msgid, wish, uuids):
         return
-    if _refused_for_its_user(turn, session, event.msgid):
-        return
+    # What one user may have is asked of new requests only: whoever comes back was let in by an earlier daemon.
     if (request := places.take_back(turn, session, event.msgid, wish)) is None:
+        if _refused_for_its_user(turn, session, event.msgid):
+            return
         request = _new(turn, session, event.msgid, wish)
     request.candidates = uuids
     if _granted_at_once(turn, request):
@@ -193,12 +194,14 @@ def settle(turn: Turn) -> None:
                 free -= usable
         elif _refused_for_locks(turn, turn.state.sessions[request.session], request.msgid):
             _leave(turn, request)
+            unmet.note(turn, request, "refused")
             _announce_refusal(turn, request, "limit-exceeded")
         else:
             gpus = choose(turn.state, usable, count)
             free.difference_update(gpus)
             for earlier in passed_over:
-                if not earlier.candidates.isdisjoint(gpus):
+                # One of them may have been answered together with its sibling.
+                if earlier.id in turn.state.requests and not earlier.candidates.isdisjoint(gpus):
                     earlier.overtaken += 1
                     if earlier.recorded:
                         _record(turn, earlier)
@@ -213,8 +216,10 @@ def _answer_siblings(turn: Turn, session: Session) -> None:
     """Answers the requests of a session that would wait for the lock it was just granted."""
     for msgid, request_id in list(session.requests.items()):
         request = turn.state.requests[request_id]
-        if nesting.answered(turn, session, msgid, request.wish, request.candidates):
+        if how := nesting.answered(turn, session, msgid, request.wish, request.candidates):
             _leave(turn, request)
+            if how == "refused":
+                unmet.note(turn, request, how)
         else:
             _refused_as_circle(turn, request)
 

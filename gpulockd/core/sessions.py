@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import aging, places, quarantine, recall
 from .actions import Disconnect, LockChanged, Severity, Unwatch, Watch
 from .deadlines import Alarm
-from .events import ProcessExited, Restored, SessionAdopted, SessionClosed, SessionIntroduced, SessionOpened
+from .events import DoorOpened, ProcessExited, Restored, SessionAdopted, SessionClosed, SessionIntroduced, SessionOpened
 from .forms import grant_view, who
 from .lock import end
 from .model import GpuState, Lock, Session
@@ -22,6 +22,12 @@ def opened(turn: Turn, event: SessionOpened) -> None:
 
 def adopted(turn: Turn, event: SessionAdopted) -> None:
     _enter(turn, Session(event.session, event.owner, event.client, event.key))
+
+
+def door_opened(turn: Turn, _: DoorOpened) -> None:
+    """Clients whose connections outlived the earlier daemon are there already."""
+    if turn.state.sessions:
+        places.somebody_came(turn)
 
 
 def _enter(turn: Turn, session: Session) -> None:

@@ -15,7 +15,9 @@ import pytest
 from gpulock import aio
 from gpulock.errors import Busy
 from gpulockd import app, config
+from gpulockd.core.events import DoorOpened, Event
 from gpulockd.core.model import Sample
+from gpulockd.engine import Engine
 from gpulockd.inventory.simulated import SimulatedInventory
 from tests.support.daemon import Daemon
 from tests.support.frames import Frames
@@ -54,6 +56,21 @@ async def test_nothing_is_granted_before_the_gpus_were_looked_at(
     async with serving(daemon):
         with pytest.raises(Busy, match="GPU is lost"):
             await aio.acquire(wait_timeout=0, socket=daemon.socket)
+
+
+async def test_the_core_hears_of_it_when_clients_can_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    daemon = Daemon(tmp_path, settings={"inventory.simulate": 1})
+    open_by_then: list[bool] = []
+
+    def post(engine: Engine, event: Event) -> None:
+        if isinstance(event, DoorOpened):
+            open_by_then.append(Path(daemon.socket).exists())
+        take_in(engine, event)
+
+    take_in = Engine.post
+    monkeypatch.setattr(Engine, "post", post)
+    async with serving(daemon):
+        await eventually(lambda: open_by_then == [True], "the core is told, once")
 
 
 def test_a_start_that_is_refused_at_the_door_says_why_in_two_lines(tmp_path: Path) -> None:

@@ -33,11 +33,13 @@ from gpulockd.core.actions import (
     Record,
     Refuse,
     RenewLeases,
+    RequestLeft,
+    RequestWaits,
     Signal,
     Unwatch,
     Watch,
 )
-from gpulockd.core.invariants import check
+from gpulockd.core.invariants import check, recorded
 from gpulockd.core.machine import Machine
 from gpulockd.core.model import GpuIdentity, GpuProcess, LeaseHolder, Lock, Owner, Process, Sample, Wish
 from gpulockd.core.settings import Settings
@@ -77,6 +79,7 @@ class Host:
         self.records: list[Action] = []
         self.announced: list[Announce] = []
         self.recorded_tokens: set[int] = set()
+        self.recorded_requests: set[str] = set()
         self.last: list[Told] = []
         self.handle(events.GpusDiscovered(tuple(identity(index) for index in range(gpus))))
         self.handle(events.Restored((), {}, {}, 0, frozenset()))
@@ -91,19 +94,30 @@ class Host:
     def handle(self, event: events.Event) -> list[Told]:
         """Feeds one event; what it led to, in the words of a script."""
         told: list[Told] = []
+        if isinstance(event, events.Restored):
+            self.recorded_requests = {request.id for request in event.requests}
         actions = self.machine.handle(event, self.now)
         for action in actions:
             if isinstance(action, Record):
                 self.records.append(action)
-                if isinstance(action, LockGranted):
-                    self.recorded_tokens.add(action.lock.token)
+                self._record(action)
             elif isinstance(action, Announce):
                 self.announced.append(action)
             else:
                 told.append(self._told(action))
         check(self.machine)
+        assert self.recorded_requests == recorded(self.state), "the journal has other requests than wait"
         self.last = told
         return told
+
+    def _record(self, record: Record) -> None:
+        match record:
+            case LockGranted(lock):
+                self.recorded_tokens.add(lock.token)
+            case RequestWaits(request):
+                self.recorded_requests.add(request.id)
+            case RequestLeft(request_id):
+                self.recorded_requests.discard(request_id)
 
     def session(self, name: str, uid: int = 1000, admin: bool = False) -> int:
         """The session of a client; connects it when it is first named."""

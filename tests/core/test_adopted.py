@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from gpulockd.core.actions import Answer, RequestLeft
 from gpulockd.core.events import (
+    DoorOpened,
     GpusDiscovered,
     LeasesClaimed,
     ProcessExited,
@@ -15,7 +16,7 @@ from gpulockd.core.events import (
 )
 from gpulockd.core.machine import Machine
 from gpulockd.core.model import Process
-from gpulockd.core.places import ASK_AGAIN
+from gpulockd.core.places import ASK_AGAIN, KEPT_FREE
 
 from .script import (
     Host,
@@ -238,4 +239,27 @@ def test_a_session_that_was_adopted_can_lose_its_connection_to_the_next_daemon()
         acquire("carol", task="c"), unwatch(carol.pid),
         passes(ASK_AGAIN),
         release("anna"), released("anna"), granted("carol", 0),
+    )  # fmt: skip
+
+
+def test_gpus_are_not_kept_free_for_the_absent_beyond_the_moments_after_the_door_has_opened() -> None:
+    """Whose connections go on open none any more, and those with new ones need not come."""
+    before = play(
+        Host(gpus=1),
+        acquire("anna"), granted("anna", 0),
+        hello("ben", "key of ben"), welcomed("ben"), acquire("ben"),
+        acquire("carol"),
+    )  # fmt: skip
+    after = After(before)
+    ben = after.process("ben")
+    play(
+        after.host,
+        after.adopts("anna"), after.adopts("carol"),
+        after.restores(), watch(ben.pid), claim(0, floor=1),
+        claimed(2, 0),
+        passes(3),
+        happens(DoorOpened()),
+        release("anna"), released("anna"),
+        passes(KEPT_FREE - 0.1),
+        passes(0.1), granted("carol", 0),
     )  # fmt: skip

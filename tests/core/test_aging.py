@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -186,13 +187,31 @@ def test_the_next_daemon_goes_on_where_this_one_stopped() -> None:
     before.now += 120
     host, start = after_restart(before, levels=LEVELS, beat_timeout=30.0, reattach_grace=600)
     play(host, happens(start), watch(process.pid), claim(0, floor=1), claimed(2, 0), passes(0))
-    assert kinds(host) == ["lock.stalled"]
+    assert kinds(host) == []
     host.connect("anna", process=process)
     play(
         host,
         hello("anna", "key-2", reattach="key-1"), unwatch(process.pid), welcomed("anna", 0), warned("anna", "warning"),
         passes(75), warned("anna", "soft"), lost("anna", "stalled"),
     )  # fmt: skip
+    assert kinds(host) == ["lock.stalled", "lock.soft-timeout"]
+
+
+def test_the_silence_of_a_task_begins_anew_with_the_next_daemon() -> None:
+    """A beat is in no journal but by chance: what the journal says of the last one may be old by any time."""
+    before = play(holder(), beats("anna"), answered("anna"))
+    old = before.lock("anna").beat_at
+    play(before, *beating("anna", 80))
+    play(before, passes(20), warned("anna", "warning"), beats("anna"), answered("anna"), *beating("anna", 80))
+    play(before, passes(20), warned("anna", "soft"), beats("anna"), answered("anna"), *beating("anna", 60))
+    pid = before.process("anna").pid
+    host, start = after_restart(before, levels=LEVELS, beat_timeout=30.0, reattach_grace=600)
+    kept = replace(start, locks=tuple(replace(lock, beat_at=old) for lock in start.locks))
+    play(host, happens(kept), watch(pid), claim(0, floor=1), claimed(2, 0), passes(29.9))
+    assert host.lock("anna").recall is None
+    play(host, passes(0.1))
+    assert host.lock("anna").stalled
+    assert host.lock("anna").recall is not None
 
 
 SHORT = Settings(levels=Levels(warning=1, soft=2, hard=3))

@@ -36,7 +36,7 @@ from gpulockd.core.actions import (
     Watch,
 )
 from gpulockd.core.circles import closed_by
-from gpulockd.core.invariants import check
+from gpulockd.core.invariants import check, recorded
 from gpulockd.core.machine import Machine
 from gpulockd.core.model import (
     COUNTER_BITS,
@@ -395,6 +395,10 @@ class Laws(RuleBasedStateMachine):
     @invariant()
     def the_core_agrees_with_itself(self) -> None:
         check(self.machine)
+
+    @invariant()
+    def the_journal_has_the_requests_that_wait(self) -> None:
+        assert self.recorded.keys() == recorded(self.machine.state)
 
     @invariant()
     def the_core_agrees_with_the_world(self) -> None:

@@ -275,6 +275,27 @@ def test_who_asks_again_under_other_settings_has_what_was_filled_in_at_first() -
     assert (lock.wish.max_hold, lock.levels, lock.wish.variant) == (300, LONG, "c1/candidate")
 
 
+def test_who_asked_a_daemon_that_did_not_write_down_whose_the_hold_was_has_its_place_all_the_same() -> None:
+    """Its journal reads as if every hold had been asked for; what may be asked for now is another one."""
+    before = play(
+        Host(gpus=1),
+        hello("anna", "key of anna"), welcomed("anna"), acquire("anna"), granted("anna", 0),
+        hello("ben", "key of ben"), welcomed("ben"), acquire("ben", hold=3600),
+        hello("carol", "key of carol"), welcomed("carol"), acquire("carol", hold=3600),
+    )  # fmt: skip
+    after = After(before)
+    play(
+        after.host,
+        happens(after.start), after.watched("anna"), after.watched("ben"), after.watched("carol"), claim(0, floor=1),
+        claimed(2, 0),
+        after.back("carol"), welcomed("carol"),
+        acquire("carol", hold=1800, default_hold=True),
+        after.back("ben"), welcomed("ben"),
+        acquire("ben", hold=3600, default_hold=True), after.unwatched("ben"),
+    )  # fmt: skip
+    assert {request.owner.user for request in after.host.state.absent.values()} == {"carol"}
+
+
 def test_another_hold_that_was_asked_for_is_another_request() -> None:
     after = After(one_holds_and_two_wait())
     play(
@@ -285,3 +306,21 @@ def test_another_hold_that_was_asked_for_is_another_request() -> None:
         acquire("ben", hold=7, task="b"),
     )  # fmt: skip
     assert {request.owner.user for request in after.host.state.absent.values()} == {"ben", "carol"}
+
+
+def test_limits_of_a_user_are_for_new_requests_not_for_who_comes_back() -> None:
+    """Of carol's user others wait, and hold, as many as one may by now: what she asked for was within the limits."""
+    for limit in ("max_requests_per_user", "max_locks_per_user"):
+        after = After(one_holds_and_two_wait(), **{limit: 1})
+        play(
+            after.host,
+            happens(after.start), after.watched("anna"), after.watched("ben"), after.watched("carol"),
+            claim(0, floor=1),
+            claimed(2, 0),
+            after.back("anna"), after.unwatched("anna"), welcomed("anna", 0),
+            after.back("ben"), welcomed("ben"), acquire("ben", task="b"), after.unwatched("ben"),
+            after.back("carol"), welcomed("carol"), acquire("carol", task="c"), after.unwatched("carol"),
+            acquire("dora"), refused("dora", "limit-exceeded"),
+            cancel("ben"), refused("ben", "cancelled"), answered("ben"),
+            release("anna"), released("anna"), granted("carol", 0),
+        )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gpulockd.core.actions import LockChanged
+from gpulockd.core.actions import LockChanged, RequestWaits
 
 from .script import (
     Host,
@@ -220,6 +220,21 @@ def test_a_message_id_in_use_is_refused() -> None:
         acquire("ben", msgid=4),
         acquire("ben", msgid=4), refused("ben", "invalid-request"),
     )  # fmt: skip
+
+
+def test_a_request_that_was_answered_with_another_of_its_session_is_not_written_down_again() -> None:
+    """It was passed over in the same round, before the other was granted; others overtake it no more."""
+    host = play(
+        Host(gpus=3),
+        acquire("anna", ("0",)), granted("anna", 0),
+        acquire("ben", ("1", "2")), granted("ben", 1, 2),
+        acquire("carol", 3, msgid=1),
+        acquire("carol", 1, msgid=2),
+        acquire("dora"),
+        release("ben"), released("ben"), granted("carol", 1), refused("carol", "nested-request"), granted("dora", 2),
+    )  # fmt: skip
+    waits = [record.request.id for record in host.records if isinstance(record, RequestWaits)]
+    assert waits == ["R1-3", "R1-4", "R1-5", "R1-3"], "the last of them before it was answered"
 
 
 def test_a_session_has_so_many_waiting_requests_and_no_more() -> None:

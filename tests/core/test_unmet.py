@@ -5,19 +5,26 @@ from __future__ import annotations
 from gpulockd.core.actions import RequestLeft, RequestUnmet
 from gpulockd.core.unmet import KINDS, TOGETHER
 
+from . import test_adopted as adopted, test_places as places
 from .script import (
     Host,
     acquire,
     answered,
     cancel,
+    claim,
     disconnects,
     granted,
+    happens,
+    hello,
+    inspect,
+    nested,
     passes,
     play,
     refused,
     release,
     released,
     uuid,
+    welcomed,
 )
 
 
@@ -98,3 +105,63 @@ def test_a_lease_that_is_not_there_is_no_business_of_other_holders() -> None:
         Host(gpus=1, claimed=False), acquire("ben", wait=0), refused("ben", "lease-unavailable"), passes(TOGETHER)
     )
     assert unmet(host) == [("ben", "refused", 0.0, 1)]
+
+
+def test_so_is_who_is_refused_after_a_wait_because_its_user_holds_too_much_by_then() -> None:
+    host = play(
+        Host(gpus=2, max_locks_per_user=1),
+        acquire("anna", 2), granted("anna", 0, 1),
+        acquire("eve 1", uid=666),
+        acquire("eve 2", uid=666),
+        passes(3), release("anna"), released("anna"), granted("eve 1", 0), refused("eve 2", "limit-exceeded"),
+    )  # fmt: skip
+    assert unmet(host) == [("eve 2", "refused", 3.0, 1)]
+
+
+def test_so_is_who_is_refused_for_what_another_request_of_its_session_was_granted() -> None:
+    host = play(
+        Host(gpus=2),
+        acquire("anna", 2), granted("anna", 0, 1),
+        acquire("ben", (uuid(0),), msgid=1),
+        acquire("ben", 2, msgid=2),
+        acquire("ben", (uuid(0),), msgid=3),
+        passes(4), release("anna"), released("anna"),
+        granted("ben", 0), refused("ben", "nested-request"), nested("ben", 0),
+    )  # fmt: skip
+    assert unmet(host) == [("ben", "refused", 4.0, 1)]
+
+
+def test_so_is_who_waited_for_a_gpu_that_is_gone_after_a_restart_connected_or_not() -> None:
+    before = play(
+        Host(gpus=2),
+        acquire("anna", 2), granted("anna", 0, 1),
+        acquire("ben", (uuid(1),)),
+        hello("cleo", "key of cleo"), welcomed("cleo"), acquire("cleo", (uuid(1),)),
+    )  # fmt: skip
+    after = adopted.After(before, gpus=1)
+    play(
+        after.host,
+        after.adopts("anna"), after.adopts("ben"),
+        after.restores(), refused("ben", "unknown-gpu"), claim(0, floor=1),
+    )  # fmt: skip
+    assert unmet(after.host) == [("ben", "refused", 5.0, 1), ("cleo", "refused", 5.0, 1)]
+
+
+def test_so_is_who_ended_or_whose_wait_was_over_while_no_daemon_ran() -> None:
+    before = play(
+        Host(gpus=1),
+        acquire("anna"), granted("anna", 0),
+        hello("ben", "key of ben"), welcomed("ben"), acquire("ben"),
+        hello("cleo", "key of cleo"), welcomed("cleo"), acquire("cleo", wait=4),
+        acquire("dora"),
+    )  # fmt: skip
+    after = places.After(before, "anna", "ben")
+    play(
+        after.host,
+        happens(after.start), after.watched("anna"), after.unwatched("anna"), inspect(0), claim(0, floor=1),
+    )  # fmt: skip
+    assert unmet(after.host) == [
+        ("ben", "withdrawn", 5.0, 1),
+        ("cleo", "timeout", 5.0, 1),
+        ("dora", "withdrawn", 5.0, 1),
+    ]

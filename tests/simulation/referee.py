@@ -21,7 +21,7 @@ from gpulockd.core.events import (
     Restored,
     SessionClosed,
 )
-from gpulockd.core.invariants import InvariantBroken, check
+from gpulockd.core.invariants import InvariantBroken, check, recorded
 from gpulockd.core.lease import STOP
 from gpulockd.core.machine import Machine
 from gpulockd.core.model import Lock, Wish
@@ -154,6 +154,9 @@ class Referee:
             world.finding("invariant", f"{daemon.instance}, after {type(event).__name__}: {broken}")
 
     def committed(self, daemon: Daemon, records: Iterable[Record]) -> None:
+        if (wrong := daemon.host.disk.requests.keys() ^ recorded(daemon.machine.state)) != set():
+            names = ", ".join(sorted(wrong))
+            self._world.finding("recorded requests", f"{daemon.instance} wrote down {names}, or waits for it: not both")
         for record in records:
             if isinstance(record, LockGranted):
                 lock, host = record.lock, daemon.host.name
