@@ -142,8 +142,8 @@ class Lock(HeldLock):
             except BaseException:
                 connection.close()  # which is a release, too
                 raise
-        if connection.session.phase == "idle":
-            idle.keep(connection)
+            if connection.session.phase == "idle":  # outside of the mutex, the watcher may have got it there meanwhile
+                idle.keep(connection)
 
     def extend(self, max_hold: float | str) -> float:
         """Moves the end of the longest hold to `max_hold` seconds from now; returns what was allowed.

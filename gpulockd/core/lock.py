@@ -8,7 +8,7 @@ from .events import ExtendRequested, ReleaseRequested
 from .forms import finite, grant_view, who
 from .model import COUNTER_BITS, Lock, Quarantine, Request, Session
 from .placement import Step, move
-from .quarantine import LET_GO, enter
+from .quarantine import LET_GO, enter, let_go
 from .turn import Turn
 
 VOLUNTARY = frozenset({"released"})
@@ -105,7 +105,10 @@ def end(turn: Turn, lock: Lock, how: str, by: str = "") -> None:
 
 
 def released(turn: Turn, event: ReleaseRequested) -> None:
+    """A holder lets go. One whose lock has ended meanwhile is told so, and believed all the same."""
     session = turn.state.sessions[event.session]
+    if event.lock is not None and event.lock not in session.locks:
+        let_go(turn, session.owner.process, event.lock)
     lock = own(turn, session, event.msgid, event.lock)
     if lock is None:
         return

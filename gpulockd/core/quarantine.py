@@ -2,8 +2,8 @@
 
 Where the driver can tell, a GPU leaves quarantine when no process of that holder is on it any more. Where it cannot,
 it is enough that the holder has let go or is dead. One of whom neither is known is *awaited*: it did not come back
-after a restart, or was cut off, and its process is watched until the kernel says that it has ended. No time makes its
-GPU clear.
+after a restart, or was cut off, and its process is watched until the kernel says that it has ended, or that process
+itself says that it lets go of the lock. No time makes its GPU clear.
 """
 
 from __future__ import annotations
@@ -42,11 +42,22 @@ def resume(turn: Turn, uuid: str, entry: Quarantine) -> None:
 def exited(turn: Turn, process: Process) -> None:
     """The kernel says that a process is dead: whoever waits for that looks again."""
     for gpu in turn.state.gpus.values():
-        entry = gpu.quarantine
-        if entry is not None and entry.awaited and entry.holder.process == process:
-            gpu.quarantine = entry = replace(entry, awaited=False)
-            turn.do(Unwatch(process))
-            _inspect(turn, gpu, entry, None)
+        if gpu.quarantine is not None and gpu.quarantine.holder.process == process:
+            _await_no_more(turn, gpu, gpu.quarantine)
+
+
+def let_go(turn: Turn, process: Process, lock: str) -> None:
+    """A process says that it lets go of a lock. If that has ended as its own without a word, this is the word."""
+    for gpu in turn.state.gpus.values():
+        if gpu.quarantine is not None and (gpu.quarantine.lock, gpu.quarantine.holder.process) == (lock, process):
+            _await_no_more(turn, gpu, gpu.quarantine)
+
+
+def _await_no_more(turn: Turn, gpu: Gpu, entry: Quarantine) -> None:
+    if entry.awaited:
+        gpu.quarantine = entry = replace(entry, awaited=False)
+        turn.do(Unwatch(entry.holder.process))
+        _inspect(turn, gpu, entry, None)
 
 
 def _inspect(turn: Turn, gpu: Gpu, entry: Quarantine, number: int | None) -> None:

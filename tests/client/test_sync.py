@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
@@ -16,6 +16,7 @@ import pytest
 
 import gpulock
 from gpulock import idle
+from gpulock.connection import Connection
 from gpulock.errors import NotHeld, NotPermitted
 from gpulock.sync import Client
 from tests.support.daemon import Daemon
@@ -102,6 +103,24 @@ class TestIdleConnections:
             lock.release()
         assert len(idle._idle[peer.path]) == idle.MOST
 
+    def test_one_whose_release_the_watcher_is_to_say_is_not_kept_as_well(
+        self, peer: ScriptedPeer, background: ThreadPoolExecutor
+    ) -> None:
+        serving = background.submit(serve_one_acquire, peer, 1)
+        lock = gpulock.acquire(socket=peer.path)
+        serving.result(5)
+        peer.callers[-1].close()
+        back = peer.accept()
+        connection = lock._connection
+        connection.mutex = Slow(  # type: ignore[assignment]
+            connection, lambda: back.welcome(locks=(grant("L1-1"),))
+        )
+        lock.release()
+        assert connection.session.releasing
+        assert not idle._idle.get(peer.path)
+        back.answer(back.expect("release"), lock="L1-1")
+        back.expect_end()
+
     def test_an_error_that_answers_a_release_is_told_at_the_next_use(
         self, peer: ScriptedPeer, background: ThreadPoolExecutor
     ) -> None:
@@ -118,6 +137,26 @@ class TestIdleConnections:
         with pytest.warns(RuntimeWarning, match="L1-1 ended long ago"):
             gpulock.acquire(socket=peer.path).release()
         serving.result(5)
+
+
+class Slow:
+    """The mutex of a connection. Whoever leaves it in the main thread is slow to go on: the watcher has said by then
+    what was to be said."""
+
+    def __init__(self, connection: Connection, meanwhile: Callable[[], object]) -> None:
+        self._mutex = connection.mutex
+        self._connection = connection
+        self._meanwhile = meanwhile
+
+    def __enter__(self) -> None:
+        self._mutex.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._mutex.release()
+        if threading.current_thread() is threading.main_thread():
+            assert self._connection.session.phase == "leaving"
+            self._meanwhile()
+            wait_until(lambda: self._connection.session.phase == "idle", "the watcher has said it")
 
 
 def serve_one_acquire(peer: ScriptedPeer, number: int) -> None:

@@ -26,6 +26,7 @@ from .script import (
     play,
     quarantines,
     refused,
+    release,
     revokes,
     seen,
     unseen,
@@ -124,6 +125,63 @@ def test_who_was_cut_off_has_not_let_go() -> None:
         unseen(0), granted("ben", 0),
     )  # fmt: skip
     assert ended(host)[0] == ("anna", "cut-off")
+
+
+class TestAWordThatComesLate:
+    """The release of a lock that has ended without one: said again by a client that a dying daemon did not hear."""
+
+    def test_it_counts_though_the_lock_is_held_no_more(self) -> None:
+        host, process = abandoned()
+        host.connect("back", process=process)
+        play(
+            host,
+            unseen(0),
+            release("back", "L1-1"), unwatch(process.pid), inspect(0), refused("back", "not-held"),
+            unseen(0), granted("ben", 0),
+        )  # fmt: skip
+
+    def test_it_counts_while_the_driver_is_asked(self) -> None:
+        host, process = abandoned()
+        host.connect("back", process=process)
+        play(
+            host,
+            release("back", "L1-1"), unwatch(process.pid), refused("back", "not-held"),
+            unseen(0), granted("ben", 0),
+        )  # fmt: skip
+
+    def test_whom_the_driver_still_sees_there_is_believed_less(self) -> None:
+        host, process = abandoned()
+        host.connect("back", process=process)
+        play(
+            host,
+            seen(0, process.pid),
+            release("back", "L1-1"), unwatch(process.pid), inspect(0), refused("back", "not-held"),
+            seen(0, process.pid),
+            passes(1), inspect(0),
+            clear(0), granted("ben", 0),
+        )  # fmt: skip
+
+    def test_it_counts_once(self) -> None:
+        host, process = abandoned()
+        host.connect("back", process=process)
+        play(
+            host,
+            release("back", "L1-1"), unwatch(process.pid), refused("back", "not-held"),
+            release("back", "L1-1"), refused("back", "not-held"),
+            unseen(0), granted("ben", 0),
+            release("back", "L1-1"), refused("back", "not-held"),
+        )  # fmt: skip
+
+    def test_another_process_cannot_say_it(self) -> None:
+        host, _ = abandoned()
+        play(host, unseen(0), release("ben", "L1-1"), refused("ben", "not-held"))
+        assert awaited(host)
+
+    def test_of_another_lock_it_says_nothing(self) -> None:
+        host, process = abandoned()
+        host.connect("back", process=process)
+        play(host, unseen(0), release("back", "L1-2"), refused("back", "not-held"))
+        assert awaited(host)
 
 
 def test_who_disconnects_has_let_go() -> None:
