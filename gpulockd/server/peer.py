@@ -15,7 +15,8 @@ _UCRED = struct.Struct("3i")
 _SO_PEERPIDFD = 77
 """Linux 6.5 and later; not in the `socket` module yet."""
 _NOT_SUPPORTED = (errno.ENOPROTOOPT, errno.EOPNOTSUPP)
-_HAS_ENDED = (errno.ESRCH, errno.ENODATA)
+_HAS_ENDED = (errno.ESRCH, errno.ENODATA, errno.EINVAL)
+"""Linux says the last one where it knows no descriptor of a dead process; later ones give one, of the dead process."""
 
 
 class Peer(NamedTuple):

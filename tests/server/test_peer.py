@@ -70,7 +70,7 @@ def test_a_kernel_without_peer_pidfds() -> None:
     assert peer_of(Kernel(errno.ENOPROTOOPT)) == (42, 1000, 100, None)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("number", [errno.ESRCH, errno.ENODATA])
+@pytest.mark.parametrize("number", [errno.ESRCH, errno.ENODATA, errno.EINVAL])
 def test_a_peer_that_has_ended_may_have_lent_its_number_to_another(number: int) -> None:
     with pytest.raises(ConnectionAbortedError, match="process 42 connected and ended at once"):
         peer_of(Kernel(number))  # type: ignore[arg-type]
