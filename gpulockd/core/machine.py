@@ -133,6 +133,7 @@ class Machine:
         turn.now = max(now, turn.now)
         turn.actions = []
         if (at := turn.deadlines.next()) is not None and at <= turn.now:
+            turn.late = turn.now - at
             for alarm, subject in turn.deadlines.due(turn.now):
                 ALARMS[alarm](turn, subject)
         # Only now: one alarm may free what another one, due later but due all the same, forbids to grant.

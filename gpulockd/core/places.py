@@ -82,8 +82,8 @@ def keeps_free(turn: Turn) -> bool:
     return bool(turn.state.absent) and turn.deadlines.get(Alarm.KEPT_FREE_END) is not None
 
 
-def no_more_kept_free(turn: Turn, _: str) -> None:
-    turn.unsettled = True
+def no_more_kept_free(turn: Turn, subject: str) -> None:
+    turn.unsettled = turn.unsettled or not turn.slept_through(Alarm.KEPT_FREE_END, subject)
 
 
 def _wait_on(turn: Turn, session: Session, request: Request) -> None:
@@ -149,6 +149,8 @@ def _asked(wish: Wish) -> Wish:
 
 def not_back(turn: Turn, request_id: str) -> None:
     """It lives, and has not asked again in time."""
+    if turn.slept_through(Alarm.PLACE_END, request_id):
+        return
     _give_up(turn, turn.state.absent[request_id], "has not come back")
 
 

@@ -159,6 +159,8 @@ def _resume(turn: Turn, lock: Lock) -> None:
 
 def not_back(turn: Turn, lock_id: str) -> None:
     """The owner lives, but has not come back for its lock within the grace. It has not let go of it, either."""
+    if turn.slept_through(Alarm.REATTACH_END, lock_id):
+        return
     lock = turn.state.locks[lock_id]
     turn.announce(
         "lock.abandoned", f"{who(lock.owner)} has not come back for {lock.id}", Severity.WARNING, **_facts(lock)

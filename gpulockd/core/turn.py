@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from .actions import Action, Announce, Answer, Refusal, Refuse, Severity
-from .deadlines import Deadlines
+from .deadlines import Alarm, Deadlines
 from .model import COUNTER_BITS, Process, Request, State
 from .queue import Queue
+
+SLEPT = 1.0
+"""Seconds by which no alarm is late while the daemon runs."""
+AT_THE_DOOR = 2.0
+"""Seconds that a daemon needs, and more, to let in whoever has come while it did not run."""
 
 
 class Turn:
@@ -20,6 +25,7 @@ class Turn:
         "epoch",
         "idle",
         "inspecting",
+        "late",
         "now",
         "queue",
         "requests_made",
@@ -46,6 +52,8 @@ class Turn:
         self.unsettled = False
         """Whether a request came or a GPU became free, so that somebody may be granted."""
         self.now = 0.0
+        self.late = 0.0
+        """Seconds by which the first of the alarms that ring now is late."""
         self.actions: list[Action] = []
 
     def do(self, action: Action) -> None:
@@ -61,6 +69,14 @@ class Turn:
 
     def announce(self, kind: str, message: str, severity: Severity = Severity.INFO, /, **data: object) -> None:
         self.actions.append(Announce(kind, message, severity, data))
+
+    def slept_through(self, alarm: Alarm, subject: str) -> bool:
+        """Whether the daemon did not run (stopped, or stalled) when an alarm was due that ends what is kept for
+        somebody. Then it rings again in a moment: who has come in time is still at the door, and is let in first."""
+        if self.late <= SLEPT:
+            return False
+        self.deadlines.set(alarm, subject, self.now + AT_THE_DOOR)
+        return True
 
     def next_token(self) -> int:
         """A token larger than every earlier one, of this epoch or of any before it."""

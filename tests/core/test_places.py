@@ -10,6 +10,7 @@ from gpulockd.core.machine import Machine
 from gpulockd.core.model import Process, Request
 from gpulockd.core.places import ASK_AGAIN, KEPT_FREE
 from gpulockd.core.settings import Levels
+from gpulockd.core.turn import AT_THE_DOOR
 
 from .script import (
     Host,
@@ -182,6 +183,33 @@ def test_a_place_ends_with_the_grace() -> None:
     without_the_holder(after)
     play(after.host, passes(KEPT_FREE), granted("dora", 0), passes(54.9))
     play(after.host, passes(0.1), after.unwatched("ben"), after.unwatched("carol"))
+
+
+def test_who_waited_and_is_at_the_door_of_a_daemon_that_slept_has_its_place() -> None:
+    """Stopped over the end of the grace, it hears of the time before it reads who has connected meanwhile."""
+    after = After(one_holds_and_two_wait(), "anna", "carol", reattach_grace=60)
+    play(
+        after.host,
+        happens(after.start), after.watched("anna"), after.unwatched("anna"), inspect(0), after.watched("ben"),
+        claim(0, floor=1),
+        claimed(2, 0),
+        clear(0),
+        passes(67),
+        acquire("dora"),
+        after.back("ben"), welcomed("ben"),
+        acquire("ben", task="b"), after.unwatched("ben"), granted("ben", 0),
+    )  # fmt: skip
+
+
+def test_nothing_is_kept_for_who_is_not_even_at_the_door_then() -> None:
+    after = After(one_holds_and_two_wait(), "anna", "carol", reattach_grace=60)
+    without_the_holder(after)
+    play(
+        after.host,
+        passes(67),
+        passes(AT_THE_DOOR - 0.1),
+        passes(0.1), after.unwatched("ben"), granted("dora", 0),
+    )  # fmt: skip
 
 
 def test_a_place_ends_with_the_wait_that_it_was_for() -> None:

@@ -11,6 +11,7 @@ from gpulockd.core.events import GpusDiscovered, Restored
 from gpulockd.core.machine import Machine
 from gpulockd.core.model import Lock, Process, Quarantine
 from gpulockd.core.settings import Settings
+from gpulockd.core.turn import AT_THE_DOOR, SLEPT
 
 from .script import (
     Host,
@@ -205,6 +206,44 @@ def test_an_owner_that_does_not_come_back_has_abandoned_its_lock() -> None:
         passes(0.1), unwatch(pid), watch(pid), inspect(0),
     )  # fmt: skip
     assert ended(host) == [("anna", "abandoned")]
+
+
+def test_an_owner_at_the_door_of_a_daemon_that_slept_through_the_grace_gets_in() -> None:
+    """It has connected in time; the daemon, stopped or stalled, reads that only after it hears of the time."""
+    before = play(Host(gpus=1), hello("anna", "key-1"), welcomed("anna"), acquire("anna"), granted("anna", 0))
+    process = before.process("anna")
+    host, start = after_restart(before, reattach_grace=60)
+    play(host, happens(start), watch(process.pid), claim(0, floor=1), claimed(2, 0), passes(67))
+    host.connect("anna", process=process)
+    play(host, hello("anna", "key-2", reattach="key-1"), unwatch(process.pid), welcomed("anna", 0), passes(60))
+    assert ended(host) == []
+
+
+def test_who_is_not_even_at_the_door_then_has_abandoned_its_lock() -> None:
+    before = play(Host(gpus=1), acquire("anna"), granted("anna", 0))
+    pid = before.process("anna").pid
+    host, start = after_restart(before, reattach_grace=60)
+    play(
+        host,
+        happens(start), watch(pid), claim(0, floor=1),
+        claimed(2, 0),
+        passes(67),
+        passes(AT_THE_DOOR - 0.1),
+        passes(0.1), unwatch(pid), watch(pid), inspect(0),
+    )  # fmt: skip
+    assert ended(host) == [("anna", "abandoned")]
+
+
+def test_a_daemon_that_is_merely_busy_gives_no_time_away() -> None:
+    before = play(Host(gpus=1), acquire("anna"), granted("anna", 0))
+    pid = before.process("anna").pid
+    host, start = after_restart(before, reattach_grace=60)
+    play(
+        host,
+        happens(start), watch(pid), claim(0, floor=1),
+        claimed(2, 0),
+        passes(60 + SLEPT), unwatch(pid), watch(pid), inspect(0),
+    )  # fmt: skip
 
 
 def test_what_is_left_on_a_gpu_that_is_missing_today_is_looked_for_when_it_is_back() -> None:

@@ -38,7 +38,9 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self._closed = False
         self._tasks: list[asyncio.Task[Any]] = []
         self.held_until = 0.0
-        """Until when the process gets no processor: it is stopped, or waits for its disk."""
+        """Until when the process waits for its disk: what it does after that in the same callback, it does then."""
+        self.paused_until = 0.0
+        """Until when it is stopped (SIGSTOP). Should it be killed meanwhile, it dies at once."""
 
     # What tasks, futures and anyio call.
 
@@ -114,8 +116,14 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         return self.create_task(coroutine)
 
     def hold(self, seconds: float) -> None:
-        """The process gets no processor for so long."""
+        """The disk lets the process wait for so long."""
         self.held_until = max(self.held_until, self._schedule.now + seconds)
+
+    def pause(self, seconds: float) -> None:
+        """The process is stopped for so long. One that is stopped already goes on when it was to: pauses that follow
+        each other without end would be a daemon that never runs."""
+        if self.paused_until <= self._schedule.now:
+            self.paused_until = self._schedule.now + seconds
 
     def end(self) -> None:
         """The process is gone. Its coroutines are unwound, and reach nobody any more: their ports are dead."""
@@ -150,9 +158,10 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self._scheduled = False
         if self._closed:
             return
-        if self.held_until > self._schedule.now:
+        goes_on_at = max(self.held_until, self.paused_until)
+        if goes_on_at > self._schedule.now:
             self._scheduled = True
-            self._schedule.at(self.held_until, self._turn)
+            self._schedule.at(goes_on_at, self._turn)
             return
         if self._ready and not self._struck():
             self._run(self._ready.popleft())

@@ -131,6 +131,10 @@ class Referee:
 
     def after(self, daemon: Daemon, event: Event, now: float, actions: Sequence[Action]) -> None:
         world = self._world
+        if isinstance(event, (SessionClosed, ProcessExited)):  # first: what they waited for may go to the next
+            sessions = daemon.machine.state.sessions
+            for key in [key for key in self._open.get(daemon.instance, ()) if key[0] not in sessions]:
+                self._left(daemon, key, now)
         for action in actions:
             if isinstance(action, DrainSet):
                 self._drained[daemon.instance, action.gpu] = action.reason is not None
@@ -144,10 +148,6 @@ class Referee:
                 self._left(daemon, (action.session, action.msgid), now)
             elif isinstance(action, Refuse) and action.msgid is not None:
                 self._left(daemon, (action.session, action.msgid), now)
-        if isinstance(event, (SessionClosed, ProcessExited)):
-            sessions = daemon.machine.state.sessions
-            for key in [key for key in self._open.get(daemon.instance, ()) if key[0] not in sessions]:
-                self._left(daemon, key, now)
         try:
             check(daemon.machine)
         except InvariantBroken as broken:

@@ -106,7 +106,7 @@ class Host:
             self.daemon = None
             world = self.world
             away = 0.2 if world.calm else world.chance.choice((0.1, 1.0, 5.0, 30.0))
-            world.schedule.after(away * world.chance.random(), self.boot)
+            world.schedule.at(daemon.loop.time() + away * world.chance.random(), self.boot)
 
     def hire(self) -> Worker:
         worker = Worker(self.world, self, f"{self.name[-1]}{next(self._names)}")
@@ -276,7 +276,7 @@ class World:
             case "daemon stopped" if daemon is not None and daemon.serving:
                 daemon.loop.start(daemon.stop())
             case "daemon paused" if daemon is not None:
-                daemon.loop.hold(lasts)
+                daemon.loop.pause(lasts)
             case "store forgets" if self.store is not None:
                 self.store.forget()
                 self.referee.forgot()
