@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 from pydantic import ValidationError
 
@@ -77,18 +77,31 @@ def load(path: Path | None, environ: Mapping[str, str], default_file: Path = DEF
 def _content(path: Path, *, must_exist: bool) -> bytes | None:
     try:
         with path.open("rb") as file:
-            before = os.fstat(file.fileno())
+            before = _state(file)
             content = file.read(MAX_BYTES + 1)
-            after = os.fstat(file.fileno())
+            after = _state(file)
     except FileNotFoundError:
         if not must_exist:
             return None
         raise ConfigError([_unreadable(path, "no such file", "check the path after --config")]) from None
     except OSError as error:
         raise ConfigError([_unreadable(path, f"cannot be read: {error.strerror or error}")]) from error
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise ConfigError([_unreadable(path, "was written while it was read", "try again when it is complete")])
+    if after != before:
+        message = "was written while it was read" if after.is_there else "was removed or replaced while it was read"
+        raise ConfigError([_unreadable(path, message, "try again when it is complete")])
     return content
+
+
+class _State(NamedTuple):
+    size: int
+    written: int
+    is_there: bool
+    """Whether it still has a name: one that was removed could be read to its end."""
+
+
+def _state(file: BinaryIO) -> _State:
+    stat = os.fstat(file.fileno())
+    return _State(stat.st_size, stat.st_mtime_ns, stat.st_nlink > 0)
 
 
 def _unreadable(path: Path, message: str, hint: str = "") -> Problem:

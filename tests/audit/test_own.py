@@ -95,6 +95,14 @@ def test_every_rule_is_documented_and_no_other() -> None:
     assert set(named) - set(RULES) <= {"at-least", "at-most", "ignore-file"}
 
 
+def test_every_section_with_rules_ends_with_what_it_does_not_see() -> None:
+    _, *sections = (ROOT / "docs" / "audit.md").read_text().split("\n## ")
+    of_rules = [section for section in sections if re.search(rf"^- `({'|'.join(RULES)})`", section, re.MULTILINE)]
+    last = {section.partition("\n")[0]: section.strip().rpartition("\n\n")[2] for section in of_rules}
+    assert [title for title, paragraph in last.items() if not paragraph.startswith("It does not see: ")] == []
+    assert len(last) >= 12
+
+
 class Change(NamedTuple):
     """A chapter with one number changed: the digit that was there, and the one that is there now."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -89,11 +90,29 @@ async def test_a_bad_file_changes_nothing_and_says_where(host: Host) -> None:
     assert host.announced[-1].kind == "config.reload-failed"
 
 
-async def test_a_file_that_is_gone_or_changes_while_it_is_read(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_file_that_is_gone(host: Host) -> None:
     host.file.unlink()
     with pytest.raises(BadConfiguration, match="no such file"):
         await host.changing.reload(ANNA)
+    assert host.wait == 1800
+    assert host.story[-1] == (None, "reload", "refused")
+
+
+@pytest.mark.parametrize(
+    ("happens", "says"),
+    [
+        (lambda file: file.write_bytes(ONE + TWO), "was written while it was read"),
+        (lambda file: file.unlink(), "was removed or replaced while it was read"),
+        (lambda file: file.with_name("new").replace(file), "was removed or replaced while it was read"),
+    ],
+    ids=["written", "removed", "replaced"],
+)
+async def test_a_file_to_which_something_happens_while_it_is_read(
+    host: Host, monkeypatch: pytest.MonkeyPatch, happens: Callable[[Path], object], says: str
+) -> None:
+    """Between its beginning and its end. A whole file that has no name any more is not what the host is to have."""
     host.file.write_bytes(ONE)
+    host.file.with_name("new").write_bytes(TWO)
     reading = type(host.file).open
 
     def interrupted(path: Path, *how: Any, **more: Any) -> Any:
@@ -102,8 +121,6 @@ async def test_a_file_that_is_gone_or_changes_while_it_is_read(host: Host, monke
             read = file.read
 
             class Slow:
-                """A file that somebody writes to between its beginning and its end."""
-
                 def __enter__(self) -> Self:
                     return self
 
@@ -114,7 +131,7 @@ async def test_a_file_that_is_gone_or_changes_while_it_is_read(host: Host, monke
                     return int(file.fileno())
 
                 def read(self, most: int) -> Any:
-                    host.file.write_bytes(ONE + TWO)
+                    happens(host.file)
                     return read(most)
 
             return Slow()
@@ -122,10 +139,10 @@ async def test_a_file_that_is_gone_or_changes_while_it_is_read(host: Host, monke
 
     with monkeypatch.context() as patched:
         patched.setattr(type(host.file), "open", interrupted)
-        with pytest.raises(BadConfiguration, match="was written while it was read"):
+        with pytest.raises(BadConfiguration, match=says):
             await host.changing.reload(ANNA)
-    assert host.wait == 1800
-    assert [outcome for _, _, outcome in host.story] == ["applied", "refused", "refused"]
+    assert (host.wait, host.taken) == (1800, [])
+    assert host.story == [(1, "start", "applied"), (None, "reload", "refused")]
 
 
 async def test_apply_puts_the_bytes_in_place_comments_and_all(host: Host) -> None:

@@ -138,6 +138,28 @@ def test_bytes_that_stop_in_the_middle_of_a_frame_are_nobodys_business(daemon: D
     assert answer_to(daemon, packed(0, 1, "queue", []))[0][3] == {"schema_version": 1, "queue": []}
 
 
+@pytest.mark.parametrize(
+    "data",
+    [b"\xc6" + struct.pack(">I", 2**30) + b"x" * 4000, packed(0, 1, "acquire", [{"task": "x" * 60_000}])[:-1]],
+    ids=["a length header of 1 GiB", "a frame without its end"],
+)
+def test_what_is_promised_and_does_not_come_costs_nobody_anything(daemon: Daemon, data: bytes) -> None:
+    """Some of those who send it leave at once; some stay, as if there were more to come."""
+    before, memory = median_cycle(daemon), resident(daemon.pid)
+    with ExitStack() as staying:
+        for _ in range(64):
+            with contextlib.suppress(OSError):  # whoever promises too much is cut off
+                staying.enter_context(connected(daemon)).sendall(data)
+
+        def abuse() -> None:
+            with contextlib.suppress(OSError):
+                answer_to(daemon, data)
+
+        with meanwhile(abuse):
+            assert median_cycle(daemon) < SLOWER * before
+        assert resident(daemon.pid) - memory < MEMORY
+
+
 def test_random_bytes_hurt_nobody(daemon: Daemon) -> None:
     chance = random.Random(2026)
     before, memory = median_cycle(daemon), resident(daemon.pid)

@@ -135,8 +135,8 @@ def test_a_kill_ends_no_connection_but_those_in_the_midst_of_a_request(machine: 
             working.go_on()
             replaced += len(before.items() - working.sockets().items())
         assert working.complaints() == []
-    print(f"{replaced} of {kills * len(working.workers)} connections were in the midst of a request")
-    assert replaced < kills * len(working.workers) / 2
+    all_of_them = kills * len(working.workers)
+    assert replaced <= all_of_them / 10, f"{replaced} of {all_of_them} connections were replaced over {kills} kills"
 
 
 def test_an_upgrade_as_operations_md_does_it_and_back(machine: Machine, tmp_path: Path) -> None:

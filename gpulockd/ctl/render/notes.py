@@ -86,7 +86,7 @@ def of_gpu(gpu: GpuView) -> list[Text]:
 
 def _quarantine(quarantine: QuarantineView) -> list[Text]:
     how = _ENDS.get(quarantine["reason"], f"({quarantine['reason']})")
-    left_by = Text(f"after {person(quarantine['holder'])}, {how}", "quiet")
+    left_by = Text(f"after lock {quarantine['lock']} of {person(quarantine['holder'])}, {how}", "quiet")
     in_the_way = [Text(f"in the way: {process(culprit)}", "warn") for culprit in quarantine["culprits"]]
     if quarantine["awaited"] and not in_the_way:
         pid = quarantine["holder"]["pid"]
