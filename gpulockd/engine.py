@@ -246,13 +246,14 @@ class Engine:
     def _hold_back(self, effects: Sequence[Effect]) -> None:
         """Performs only what does not wait for the journal: it tells nobody what is not written yet.
 
+        That somebody got no lock is nothing to be written, whatever else became due in the same moment.
         A daemon that dies before it has recorded that it takes a lock back leaves the next one a lock whose holder
         is about to let go; that is safe. A lock that is not recorded itself is unknown to its holder.
         """
         unrecorded = {record.lock.id for record in self._unwritten if isinstance(record, LockGranted)}
         for effect in effects:
             match effect:
-                case ClaimLeases() | RenewLeases():
+                case ClaimLeases() | RenewLeases() | Refuse():
                     waits = False
                 case Signal(lock) | Notify(_, "lost", {"lock": lock}):
                     waits = lock in unrecorded

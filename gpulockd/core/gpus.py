@@ -45,7 +45,8 @@ def sampled(turn: Turn, event: GpusSampled) -> None:
 
 def _note_tenants(turn: Turn, gpu: Gpu, sample: Sample) -> None:
     """Forgets those who have left, and gets to know what belongs to the holder."""
-    gpu.tenants &= {process.pid for process in sample.processes or ()}
+    if sample.processes is not None:
+        gpu.tenants &= {process.pid for process in sample.processes}
     gpu.tenants |= sample.kin
     if gpu.lock is not None:  # its holder may be about to use it
         gpu.tenants.add(turn.state.locks[gpu.lock].owner.process.pid)

@@ -125,7 +125,8 @@ class Gpu:
     """Who has the lease instead."""
     sample: Sample = Sample()
     tenants: set[int] = field(default_factory=set)
-    """Pids on it that have had a lock on it: they may keep a context, and are no strangers."""
+    """Pids on it that have had a lock on it, or may have had one of an earlier daemon: they may keep a context, and are
+    no strangers."""
 
     @property
     def uuid(self) -> str:

@@ -200,20 +200,22 @@ def settle(turn: Turn) -> None:
             gpus = choose(turn.state, usable, count)
             free.difference_update(gpus)
             for earlier in passed_over:
-                # One of them may have been answered together with its sibling.
-                if earlier.id in turn.state.requests and not earlier.candidates.isdisjoint(gpus):
+                if not earlier.candidates.isdisjoint(gpus):
                     earlier.overtaken += 1
                     if earlier.recorded:
                         _record(turn, earlier)
             _leave(turn, request)
             grant(turn, request, gpus)
-            _answer_siblings(turn, turn.state.sessions[request.session])
+            if _answer_siblings(turn, turn.state.sessions[request.session]):
+                settle(turn)  # anew: one of them may have been passed over, and GPUs kept for it
+                return
         if not free:
             return
 
 
-def _answer_siblings(turn: Turn, session: Session) -> None:
-    """Answers the requests of a session that would wait for the lock it was just granted."""
+def _answer_siblings(turn: Turn, session: Session) -> bool:
+    """Answers the requests of a session that would wait for the lock it was just granted; whether there were any."""
+    waiting = len(session.requests)
     for msgid, request_id in list(session.requests.items()):
         request = turn.state.requests[request_id]
         if how := nesting.answered(turn, session, msgid, request.wish, request.candidates):
@@ -222,6 +224,7 @@ def _answer_siblings(turn: Turn, session: Session) -> None:
                 unmet.note(turn, request, how)
         else:
             _refused_as_circle(turn, request)
+    return len(session.requests) < waiting
 
 
 def _refused_as_circle(turn: Turn, request: Request) -> bool:

@@ -8,7 +8,7 @@ from .deadlines import Alarm
 from .events import DoorOpened, ProcessExited, Restored, SessionAdopted, SessionClosed, SessionIntroduced, SessionOpened
 from .forms import grant_view, who
 from .lock import end
-from .model import GpuState, Lock, Session
+from .model import GpuState, Lock, Session, State
 from .placement import Step, move, regate_all
 from .requests import rekey, withdraw
 from .turn import Turn
@@ -114,11 +114,13 @@ def restored(turn: Turn, event: Restored) -> None:
     for uuid, reason in event.drains.items():
         if uuid in state.gpus:
             state.gpus[uuid].drained = reason
+    _know_clients(state)
     for lock in event.locks:
         state.locks[lock.id] = lock
         for uuid in lock.gpus:
             if uuid in state.gpus:
                 state.gpus[uuid].lock = lock.id
+                state.gpus[uuid].tenants.add(lock.owner.process.pid)
                 move(turn, state.gpus[uuid], Step.GRANT)
         session = places.adopted(turn, lock.session, lock.owner)
         if session is None:
@@ -132,6 +134,14 @@ def restored(turn: Turn, event: Restored) -> None:
         if uuid in state.gpus and state.gpus[uuid].state is GpuState.FREE:
             quarantine.resume(turn, uuid, entry)
     regate_all(turn)
+
+
+def _know_clients(state: State) -> None:
+    """No session says which GPUs its client had before: of those that are still connected, whoever is on a GPU may have
+    had it. With the first word of the driver those that are not on it are forgotten."""
+    clients = {session.owner.process.pid for session in state.sessions.values()}
+    for gpu in state.gpus.values():
+        gpu.tenants |= clients
 
 
 def _wait_for_owner(turn: Turn, lock: Lock, event: Restored) -> None:

@@ -15,7 +15,7 @@ from gpulockd.core.events import (
     SessionAdopted,
 )
 from gpulockd.core.machine import Machine
-from gpulockd.core.model import Process
+from gpulockd.core.model import GpuProcess, Process
 from gpulockd.core.places import ASK_AGAIN, KEPT_FREE
 
 from .script import (
@@ -43,6 +43,7 @@ from .script import (
     release,
     released,
     revokes,
+    sampled,
     unwatch,
     uuid,
     warned,
@@ -262,4 +263,44 @@ def test_gpus_are_not_kept_free_for_the_absent_beyond_the_moments_after_the_door
         release("anna"), released("anna"),
         passes(KEPT_FREE - 0.1),
         passes(0.1), granted("carol", 0),
+    )  # fmt: skip
+
+
+def test_who_holds_and_who_is_connected_is_no_stranger_to_the_gpu_on_which_it_has_kept_a_context() -> None:
+    before = play(
+        Host(gpus=2, foreign_waits=True),
+        hello("anna", "key of anna"), welcomed("anna"), acquire("anna", (uuid(0),)), granted("anna", 0),
+        acquire("ben", (uuid(1),)), granted("ben", 1),
+        release("ben"), released("ben"),
+    )  # fmt: skip
+    after = After(before)
+    anna, ben = after.process("anna"), after.process("ben")
+    play(after.host, after.adopts("ben"), after.restores(), watch(anna.pid), claim(0, 1, floor=1), claimed(2, 0, 1))
+    after.host.names[1] = "anna before"
+    after.host.connect("anna", process=anna)
+    play(
+        after.host,
+        hello("anna", "another key", reattach="key of anna"), unwatch(anna.pid), welcomed("anna", 0),
+        release("anna"), released("anna"),
+        sampled(0, processes=(GpuProcess(anna.pid, None),)),
+        sampled(1, processes=(GpuProcess(ben.pid, None),)),
+        acquire("dora", wait=0), granted("dora", 0),
+        acquire("ben", wait=0), granted("ben", 1),
+    )  # fmt: skip
+    assert "gpu.foreign" not in after.host.kinds()
+
+
+def test_who_was_no_tenant_by_the_first_look_is_a_stranger_later() -> None:
+    before = play(
+        Host(gpus=1, foreign_waits=True), acquire("anna"), granted("anna", 0), release("anna"), released("anna")
+    )
+    after = After(before)
+    play(
+        after.host,
+        after.adopts("anna"),
+        after.restores(), claim(0, floor=1),
+        claimed(2, 0),
+        sampled(0, processes=()),
+        sampled(0, processes=(GpuProcess(after.process("anna").pid, None),)),
+        acquire("dora", wait=0), refused("dora", "busy"),
     )  # fmt: skip

@@ -99,6 +99,19 @@ def test_who_had_a_lock_on_a_gpu_and_is_still_on_it_is_no_stranger() -> None:
     assert [announce.data["pid"] for announce in host.announced if announce.kind == "gpu.foreign"] == [child.pid]
 
 
+def test_while_the_driver_cannot_tell_who_is_on_a_gpu_nobody_becomes_a_stranger() -> None:
+    host = play(Host(gpus=1, foreign_waits=True), acquire("anna"), granted("anna", 0))
+    mine = GpuProcess(host.process("anna").pid, 1)
+    play(
+        host,
+        sampled(0, processes=(mine,)),
+        release("anna"), released("anna"),
+        sampled(0, fault="no answer"),
+        sampled(0, processes=(mine,)),
+        acquire("ben", wait=0), granted("ben", 0),
+    )  # fmt: skip
+
+
 def test_who_was_left_on_a_gpu_in_quarantine_is_no_stranger() -> None:
     host = play(
         Host(gpus=1),

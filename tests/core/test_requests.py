@@ -237,6 +237,19 @@ def test_a_request_that_was_answered_with_another_of_its_session_is_not_written_
     assert waits == ["R1-3", "R1-4", "R1-5", "R1-3"], "the last of them before it was answered"
 
 
+def test_what_was_kept_for_a_request_that_was_answered_with_its_sibling_is_granted_in_the_same_turn() -> None:
+    play(
+        Host(gpus=4, max_overtakes=0),
+        acquire("anna", ("2",)), granted("anna", 2),
+        acquire("ben", ("3",)), granted("ben", 3),
+        acquire("carol", ("0", "1", "2"), msgid=1),
+        acquire("carol", ("3",), msgid=2),
+        acquire("anna", ("3",)),
+        acquire("dora", ("0",)),
+        release("ben"), released("ben"), granted("carol", 3), refused("carol", "deadlock"), granted("dora", 0),
+    )  # fmt: skip
+
+
 def test_a_session_has_so_many_waiting_requests_and_no_more() -> None:
     play(
         Host(gpus=1, max_requests_per_session=2),

@@ -89,6 +89,22 @@ async def test_the_end_of_a_wait_is_told_though_the_journal_cannot_write_it() ->
         assert world.log == ["commit failed", "refuse 2/1 cancelled", "answer 2/7"]
 
 
+async def test_so_is_one_that_is_over_in_the_moment_in_which_a_lock_is_taken_back() -> None:
+    async with World().running() as world:
+        for session in (ANNA, BEN):
+            world.connect(session)
+        world.acquire(ANNA, count=2, max_hold=5.0)
+        world.acquire(BEN, wait_timeout=5.0)
+        await world.settled()
+        world.log.clear()
+        world.journal_broken = True
+        world.time += 5
+        world.acquire(BEN, msgid=2, selectors=("no such GPU",))
+        await world.settled()
+        assert world.engine.state.locks["L1-1"].recall is not None
+        assert world.log == ["commit failed", "refuse 2/1 wait-timeout", "refuse 2/2 unknown-gpu"]
+
+
 async def test_while_the_journal_fails_nothing_is_told_that_depends_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "JOURNAL_RETRY", 0.01)
     async with World().running() as world:
