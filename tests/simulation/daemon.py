@@ -109,8 +109,8 @@ class Daemon:
     async def _run(self) -> None:
         try:
             await self.engine.run()
-        except asyncio.CancelledError:
-            raise
+        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+            raise  # it is the world that is to end
         except BaseException as error:  # noqa: BLE001  # whatever ends a daemon
             cause = error
             while isinstance(cause, BaseExceptionGroup):

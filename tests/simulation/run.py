@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import gc
 import itertools
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 
 from .world import Bugs, Outcome, simulate
 
 LIST = Path(__file__).with_name("seeds.txt")
 STORY_LINES = 80
+TELL_EVERY, TELL_ALL_EVERY = 10.0, 60.0
+"""Seconds between two lines about a soak, and between two accounts of its faults."""
 COLLECT_EVERY = 20
 """Seeds: what a world leaves goes in circles, and collecting it in the middle of one only costs time."""
 
@@ -30,6 +34,8 @@ class Total:
     """Simulated."""
     faults: Counter[str] = field(default_factory=Counter)
     failed: list[int] = field(default_factory=list)
+    interrupted: bool = False
+    """Whether there were to be more."""
 
     def add(self, outcome: Outcome) -> None:
         self.seeds += 1
@@ -83,21 +89,41 @@ def known_seeds() -> list[int]:
 
 
 def soak(seconds: float, first: int) -> Total:
-    """Fresh seeds until the time is over, and a line about them now and then. A failed seed is told whole."""
+    """Fresh seeds until the time is over or somebody interrupts it, and a line about them now and then. A failed seed
+    is told whole.
+
+    The first SIGINT lets the seed at hand come to its end, the second one ends that, too.
+    """
     total, began = Total(), time.monotonic()
-    told_at = began
-    for outcome in outcomes(itertools.count(first)):
-        total.add(outcome)
-        now = time.monotonic()
-        if outcome.findings:
-            print(report(outcome), flush=True)
-        if now - told_at >= 10:
-            told_at = now
-            print(
-                f"{now - began:6.0f} s: {total.seeds:,} seeds, {total.steps:,} events, "
-                f"{sum(total.faults.values()):,} faults, {len(total.failed)} failed",
-                flush=True,
-            )
-        if now - began >= seconds:
-            break
+    told_at = told_all_at = began
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if total.interrupted:
+            raise KeyboardInterrupt
+        total.interrupted = True
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    print(f"seeds from {first}", flush=True)
+    try:
+        for outcome in outcomes(itertools.count(first)):
+            total.add(outcome)
+            now = time.monotonic()
+            if outcome.findings:
+                print(report(outcome), flush=True)
+            if now - told_all_at >= TELL_ALL_EVERY:
+                told_at = told_all_at = now
+                print(f"{now - began:6.0f} s: {len(total.failed)} failed of {total}", flush=True)
+            elif now - told_at >= TELL_EVERY:
+                told_at = now
+                print(
+                    f"{now - began:6.0f} s: {total.seeds:,} seeds, {total.steps:,} events, "
+                    f"{sum(total.faults.values()):,} faults, {len(total.failed)} failed",
+                    flush=True,
+                )
+            if total.interrupted or now - began >= seconds:
+                break
+    except KeyboardInterrupt:
+        total.interrupted = True
+    finally:
+        signal.signal(signal.SIGINT, before)
     return total

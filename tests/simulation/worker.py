@@ -22,6 +22,9 @@ from .wire import Wire
 if TYPE_CHECKING:
     from .world import Host, World
 
+USERS = (1000, 1001)
+"""Whose processes they are."""
+
 
 @dataclass(slots=True)
 class OpenHold:
@@ -46,7 +49,7 @@ class Worker:
         self.name = name
         self.twin = twin
         if twin is None:
-            self.body = host.machine.spawn(1000 + world.chance.randrange(2), self._signalled)
+            self.body = host.machine.spawn(USERS[world.chance.randrange(len(USERS))], self._signalled)
         else:
             self.body, twin.twin = twin.body, self
         self.child: Body | None = None
