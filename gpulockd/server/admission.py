@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 from collections import Counter
@@ -71,14 +72,19 @@ class Admission:
         self._last = max(self._last, session)
 
     def recognise(self, sock: socket.socket, start_time: int) -> Owner | None:
-        """Who is at the other end, if it is the process that began at `start_time`; its number may be another's now."""
+        """Who is at the other end, if it is the process that began at `start_time`; None: that one has ended, and its
+        number may be another's now. Raises `OSError` where that cannot be told: for want of a descriptor, or because
+        only one of the two daemons can see the process."""
         try:
             owner = self._processes.identify(*self._peer(sock))
-        except OSError:
+        except ConnectionAbortedError:
             return None
-        if owner.process.start_time == start_time:
+        seen = owner.process.start_time
+        if seen == start_time:
             return owner
         self._processes.forget(owner.process)
+        if not seen or not start_time:
+            raise PermissionError(errno.EACCES, f"pid {owner.process.pid} cannot be seen, or could not before")
         return None
 
     def go_on_with(self, survivor: Survivor, waiting: Iterable[int]) -> None:

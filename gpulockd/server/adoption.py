@@ -6,13 +6,18 @@
 | ended | | is ended, and what it held has too |
 | marked | | is ended, and its client comes back with its key |
 | not marked | has ended, or has another start time | is ended, and what it held has too |
+| not marked | cannot be looked at, for want of a descriptor say | is ended, and its client comes back with its key |
 | not marked | lives | goes on |
 
-A line without its connection: what it held has ended if it was in the store, and is kept for its client if it was not.
+A line without its connection says no more: what it held has ended if the line says so, and is kept for its client
+otherwise. PID 1 is told not to look at what it keeps, so it did not close the connection because its client had; it
+loses what is above its limit. A client that is dead is so by the kernel's word: its locks end at the start, with a
+connection or without.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import socket
@@ -25,6 +30,8 @@ from .activation import Inherited
 from .keeping import LISTENER, ROLL, name_of
 from .kept import shut
 from .roll import Line, Roll, Stage
+
+log = logging.getLogger(__name__)
 
 _CLIENT = re.compile(r"client-(\d{1,19})\.(\d{1,9})")
 
@@ -75,38 +82,64 @@ class Judgement:
     """Sessions whose clients are gone for certain."""
     cut: int = 0
     """How many connections were ended because of their mark."""
+    lost: int = 0
+    """How many were in the store and did not come back, or were ended because nobody could say whose they are."""
 
 
-def judged(
-    passed: Passed, roll: Roll, store: DescriptorStore, recognise: Callable[[socket.socket, int], Owner | None]
-) -> Judgement:
-    """Decides about every connection, and ends and removes those that do not go on.
+Recognise = Callable[[socket.socket, int], Owner | None]
+"""Who is at the other end, if it is the process that began then; None: that one has ended. Raises `OSError` where this
+cannot be told."""
 
-    `recognise` tells who is at the other end, if it is still the process that began then.
-    """
+
+def judged(passed: Passed, roll: Roll, store: DescriptorStore, recognise: Recognise) -> Judgement:
+    """Decides about every connection, and ends and removes those that do not go on."""
     judgement = Judgement()
     strangers = dict(passed.clients)
     for number in roll.used():
         line = roll.read(number)
-        descriptor = strangers.pop((line.session, number), None)
-        if descriptor is not None:
-            sock = socket.socket(fileno=descriptor)
-            sock.setblocking(False)
-            if line.stage is not Stage.ENDED and not line.marked and (owner := recognise(sock, line.start_time)):
-                roll.move(number, Stage.KEPT)
-                judgement.survivors.append(Survivor(line.session, number, line, owner, sock))
-                continue
+        sock = _opened(strangers.pop((line.session, number), None))
+        owner = _owner(line, sock, recognise, judgement)
+        if sock is not None and owner is not None:
+            roll.move(number, Stage.KEPT)
+            judgement.survivors.append(Survivor(line.session, number, line, owner, sock))
+            continue
+        if sock is not None:
             _end(sock)
             store.drop(name_of(line.session, number))
-        if descriptor is not None and line.stage is not Stage.ENDED and line.marked:
-            judgement.cut += 1
-        elif line.stage is not Stage.OPEN or descriptor is not None:
-            judgement.ended.add(line.session)
         roll.move(number, Stage.NONE)
     for (session, number), descriptor in strangers.items():
         _end(socket.socket(fileno=descriptor))
         store.drop(name_of(session, number))
     return judgement
+
+
+def _opened(descriptor: int | None) -> socket.socket | None:
+    if descriptor is None:
+        return None
+    sock = socket.socket(fileno=descriptor)
+    sock.setblocking(False)
+    return sock
+
+
+def _owner(line: Line, sock: socket.socket | None, recognise: Recognise, judgement: Judgement) -> Owner | None:
+    """Whose connection goes on; None, and noted in `judgement`, where it does not."""
+    if line.stage is Stage.ENDED:
+        judgement.ended.add(line.session)
+    elif sock is None:
+        judgement.lost += line.stage is Stage.KEPT
+    elif line.marked:
+        judgement.cut += 1
+    else:
+        try:
+            owner = recognise(sock, line.start_time)
+        except OSError as error:
+            log.warning("session %d cannot go on: whose it is cannot be told: %s", line.session, error)
+            judgement.lost += 1
+            return None
+        if owner is None:
+            judgement.ended.add(line.session)
+        return owner
+    return None
 
 
 def _end(sock: socket.socket) -> None:

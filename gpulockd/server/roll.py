@@ -37,6 +37,7 @@ class Stage(enum.IntEnum):
     OPEN = 1
     """Not kept yet: it ends with the daemon."""
     KEPT = 2
+    """Handed to the store, which says nothing, and may have had no room."""
     ENDED = 3
     """Its session has ended, and what it held with it. Of one that was cut off, the line is free."""
 

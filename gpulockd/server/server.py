@@ -83,6 +83,9 @@ class Server:
                     data={"adopted": len(judgement.survivors), "cut": judgement.cut},
                 )
             )
+        if judgement.lost:
+            message = f"{judgement.lost} connections of the daemon before are lost: their clients have to come back"
+            self._announce(Announce("server.lost-connections", message, Severity.WARNING))
         return frozenset(judgement.ended)
 
     def _tell_of_little_room(self, room: int) -> None:

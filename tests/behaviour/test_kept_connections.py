@@ -175,27 +175,57 @@ HOLD = """
 import sys
 from tests.support.frames import Frames
 with Frames(sys.argv[1]) as frames:
+    session = frames.call("hello")["session"]
     frames.call("acquire", gpus=2)
-    print("holds", flush=True)
+    print(session, flush=True)
     sys.stdin.readline()
 """
 
 
-def test_a_client_that_died_while_the_daemon_was_away(daemon: ManagedDaemon, connect: Any) -> None:
+@pytest.mark.parametrize("lost", [False, True], ids=["kept", "lost"])
+def test_a_client_that_died_while_the_daemon_was_away(daemon: ManagedDaemon, connect: Any, lost: bool) -> None:
+    """Whether or not its connection is still there: the kernel says it, and nobody waits for the dead."""
     waiting = connect()
     process = processes.start([sys.executable, "-c", HOLD, daemon.socket], stdin=subprocess.PIPE, stderr=None)
     try:
         assert process.stdout is not None
-        assert process.stdout.readline() == "holds\n"
+        session = int(process.stdout.readline())
         asked = waiting.send("acquire")
         daemon.kept(2)
         daemon.kill()
+        if lost:
+            lose_connection(daemon.manager, session)
     finally:
         processes.end(process)
     daemon.start()
     assert waiting.receive(asked)["token"]
     assert daemon.call("history")["locks"][0]["how"] == "died"
     daemon.kept(1)
+
+
+def lose_connection(manager: PidOne, session: int) -> None:
+    (name,) = (name for name in manager.names if name.startswith(f"client-{session}."))
+    manager.lose(name)
+
+
+def test_a_client_whose_connection_the_store_lost_keeps_what_it_holds(daemon: ManagedDaemon, connect: Any) -> None:
+    """As where systemd's own limit is below the one that the daemon knows."""
+    holder, waiting = connect(), connect()
+    hello = holder.call("hello")
+    lock = holder.call("acquire", gpus=2)["lock"]
+    asked = waiting.send("acquire")
+    daemon.kept(2)
+    daemon.kill()
+    lose_connection(daemon.manager, hello["session"])
+    daemon.start()
+    with pytest.raises((EOFError, ConnectionError)):
+        holder.call("queue")
+    assert holders(daemon) == [(lock, False)]
+    assert "1 connections of the daemon before are lost" in daemon.log.read_text()
+    back = connect()
+    assert [each["lock"] for each in back.call("hello", reattach=hello["reattach"])["locks"]] == [lock]
+    assert back.call("release")["lock"] == lock
+    assert waiting.receive(asked)["token"]
 
 
 @pytest.mark.parametrize(("last_word", "how"), [("release", "released"), ("", "disconnected")])

@@ -100,13 +100,14 @@ class RecordedProcesses:
     def __init__(self) -> None:
         self.known: list[Process] = []
         self.failure: OSError | None = None
+        self.start_time = 1
 
     def identify(self, pid: int, uid: int, gid: int, pidfd: int | None) -> Owner:
         if pidfd is not None:
             os.close(pidfd)
         if self.failure is not None:
             raise self.failure
-        process = Process(pid, 1, "boot")
+        process = Process(pid, self.start_time, "boot")
         self.known.append(process)
         return Owner(process, uid, gid, user=f"user{uid}", command="test", admin=uid == 0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -10,9 +11,13 @@ from contextlib import closing
 import pytest
 
 from gpulockd.core.model import Owner, Process
+from gpulockd.server import Limits, Sessions, Watchers
 from gpulockd.server.activation import Inherited
+from gpulockd.server.admission import Admission
 from gpulockd.server.adoption import Judgement, Passed, judged, told_apart
+from gpulockd.server.peer import Peer
 from gpulockd.server.roll import Roll, Stage
+from tests.server.house import RecordedProcesses
 
 STARTED = 100
 
@@ -45,6 +50,7 @@ class Before:
         self.clients: dict[int, socket.socket] = {}
         self.start_time: int | None = STARTED
         """Of the process at the other end; None: it has ended."""
+        self.failure: OSError | None = None
 
     def leave(self, session: int, stage: Stage = Stage.KEPT, *, marked: bool = False, stored: bool = True) -> None:
         self.roll.enter(session, session, STARTED)
@@ -58,6 +64,8 @@ class Before:
         return judged(self.passed, self.roll, self.store, self._recognise)
 
     def _recognise(self, _: socket.socket, start_time: int) -> Owner | None:
+        if self.failure is not None:
+            raise self.failure
         return Owner(Process(4711, STARTED, "boot"), 0, 0) if self.start_time == start_time else None
 
     def ended(self, session: int) -> bool:
@@ -120,12 +128,23 @@ def test_a_process_that_is_not_the_one_that_connected(before: Before, now: int |
     assert before.ended(1)
 
 
+def test_a_process_that_cannot_be_looked_at_may_live(before: Before) -> None:
+    before.leave(1)
+    before.failure = OSError(errno.EMFILE, "Too many open files")
+    judgement = before.judged()
+    assert (judgement.survivors, judgement.ended, judgement.lost) == ([], set(), 1)
+    assert before.ended(1), "its client hears of it, and comes back with its key"
+    assert before.store.names == ["client-1.1"]
+    assert list(before.roll.used()) == []
+
+
 def test_a_line_without_its_connection(before: Before) -> None:
-    """What was kept and has not come back is gone. What never was kept ended with the daemon: its client comes back."""
+    """No client makes PID 1 close what it keeps: a connection that is missing says nothing about its client."""
     before.leave(1, Stage.KEPT, stored=False)
-    before.leave(2, Stage.OPEN, stored=False)
+    before.leave(2, Stage.OPEN, stored=False)  # it ended with the daemon
     before.leave(3, Stage.ENDED, stored=False)
-    assert before.judged().ended == {1, 3}
+    judgement = before.judged()
+    assert (judgement.ended, judgement.lost) == ({3}, 1)
     assert list(before.roll.used()) == []
 
 
@@ -150,3 +169,45 @@ def test_a_second_descriptor_elsewhere_keeps_no_client_connected(before: Before)
         assert before.ended(1)
     finally:
         os.close(duplicate)
+
+
+def recognised(processes: RecordedProcesses, start_time: int) -> Owner | None:
+    admission = Admission(
+        None,  # type: ignore[arg-type]  # nobody is admitted
+        Sessions(),
+        Watchers(lambda: 0.0),
+        processes,  # type: ignore[arg-type]  # the other methods are not the server's
+        Limits(),
+        lambda _: None,
+        peer=lambda _: Peer(4711, 0, 0, None),
+    )
+    with socket.socket() as sock:
+        return admission.recognise(sock, start_time)
+
+
+def test_whoever_is_at_the_other_end_has_to_be_the_process_that_connected() -> None:
+    processes = RecordedProcesses()
+    owner = recognised(processes, processes.start_time)
+    assert owner is not None
+    assert processes.known == [owner.process]
+    assert recognised(processes, processes.start_time + 1) is None
+    assert processes.known == [owner.process], "the other one is not watched"
+    processes.failure = ConnectionAbortedError(errno.ESRCH, "it has ended")
+    assert recognised(processes, processes.start_time) is None
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+def test_to_lack_the_means_to_look_at_a_process_is_not_its_end(number: int) -> None:
+    processes = RecordedProcesses()
+    processes.failure = OSError(number, os.strerror(number))
+    with pytest.raises(OSError, match=os.strerror(number)):
+        recognised(processes, processes.start_time)
+
+
+@pytest.mark.parametrize(("before", "now"), [(STARTED, 0), (0, STARTED)])
+def test_a_process_that_only_one_of_the_daemons_sees_may_be_the_same(before: int, now: int) -> None:
+    processes = RecordedProcesses()
+    processes.start_time = now
+    with pytest.raises(PermissionError, match="pid 4711 cannot be seen"):
+        recognised(processes, before)
+    assert processes.known == []
