@@ -76,7 +76,8 @@ class Keeping:
         return connection
 
     def open(self) -> None:
-        """Has room for new connections, beside those that were adopted."""
+        """Has room for new connections, beside those that were adopted. If the store has become smaller meanwhile, that
+        may be none, though lines are free."""
         used = set(self.roll.used())
         self._free = deque(line for line in range(self.room) if line not in used)
 
@@ -84,7 +85,7 @@ class Keeping:
         self, session: int, owner: Owner, context: Context, on_end: Ended, sock: socket.socket
     ) -> KeptConnection | None:
         """Keeps a new connection; None where the store has no room for it."""
-        if not self._free:
+        if len(self._connections) >= self.room:
             return None
         line = self._free.popleft()
         self.roll.enter(line, session, owner.process.start_time)
@@ -96,7 +97,7 @@ class Keeping:
         """It has ended. Its line is used again as late as can be: until the journal knows, it tells of the end."""
         del self._connections[connection.session]
         self.store.drop(name_of(connection.session, connection.line))
-        if connection.line < self.room:  # the store may have become smaller
+        if connection.line < self.room:  # the others are from when the store was larger
             self._free.append(connection.line)
 
     # Marks.

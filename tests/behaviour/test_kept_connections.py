@@ -167,6 +167,38 @@ def test_over_the_limit_a_session_is_told_and_comes_back_by_its_key(tmp_path: Pa
         assert [lock["lock"] for lock in hello["locks"]] == [unsafe]
 
 
+def test_a_store_that_became_smaller_keeps_no_more_than_it_says(daemon: ManagedDaemon, connect: Any) -> None:
+    """Four connections are in it when it has room for two: a fifth is not, whichever line is free."""
+    manager = daemon.manager
+    leaving, *others = (connect() for _ in range(4))
+    for client in (leaving, *others):
+        assert client.call("hello")["restart_safe"] is True
+    daemon.kept(4)
+    leaving.close()
+    daemon.kept(3)
+    daemon.kill()
+    manager.limit = 4  # of which one is the roll, and one could be the listener
+    daemon.launch()
+
+    unsafe = connect()
+    hello = unsafe.call("hello")
+    assert hello["restart_safe"] is False
+    lock = unsafe.call("acquire")["lock"]
+    for client in others[:2]:
+        assert client.call("queue")
+        client.close()
+    daemon.kept(1)
+    assert connect().call("hello")["restart_safe"] is True, "there is room again"
+    daemon.kept(2)
+    assert connect().call("hello")["restart_safe"] is False
+
+    replace(daemon, "kill")
+    with pytest.raises((EOFError, ConnectionError)):
+        unsafe.call("queue")
+    assert [each["lock"] for each in connect().call("hello", reattach=hello["reattach"])["locks"]] == [lock]
+    assert others[2].call("queue")
+
+
 def sessions(frames: Frames) -> int:
     return int(frames.call("status")["daemon"]["sessions"])
 
