@@ -31,7 +31,7 @@ BURST = 16
 WINDOW = 64
 """Four questions, or so many commands; see the costs in `methods`."""
 HIGH_WATER = 64 * 1024
-"""Bytes."""
+"""Bytes. It is 0 for a connection that outlives the daemon: see `kept`."""
 MAX_UNREAD = 1024 * 1024
 """Bytes."""
 LINGER = 5.0

@@ -103,13 +103,18 @@ class Keeping:
     # Marks.
 
     def touch(self, connection: KeptConnection) -> None:
-        """The end of the next turn decides about its mark."""
+        """The end of the next turn decides about its mark. Have a turn come, if none is on its way."""
         if not connection.touched:
             connection.touched = True
             self._touched.append(connection)
 
     def ask_for_turn(self) -> None:
         self._ask_for_turn()
+
+    def see_to(self, connection: KeptConnection) -> None:
+        """Both: something became of it without the engine's doing."""
+        self.touch(connection)
+        self.ask_for_turn()
 
     def brace(self, sessions: Iterable[int]) -> None:
         for session in sessions:

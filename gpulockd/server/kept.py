@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from gpulock import rpc
@@ -69,9 +69,16 @@ class KeptConnection(Connection, asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._write = self._write_through
+        # Of the first byte that finds no room it is to say so, and so when the last one has: see `resume_writing`.
+        self._transport.set_write_buffer_limits(high=0)
         if self._unsent and not self._ended:
             self._transport.write(b"".join(self._unsent))
             self._unsent.clear()
+            self._keeping.see_to(self)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._keeping.see_to(self)
 
     def get_buffer(self, _sizehint: int) -> memoryview:
         self._marks[self._place] = 1
@@ -109,16 +116,20 @@ class KeptConnection(Connection, asyncio.BufferedProtocol):
 
     def _handle(self, frames: Iterator[rpc.Incoming]) -> bool:
         self._keeping.touch(self)
+        before = len(self._unanswered)
         whole = super()._handle(frames)
-        if not self._unanswered:
+        if len(self._unanswered) == before:  # otherwise the core was given something
             self._keeping.ask_for_turn()
         return whole
+
+    def undertake(self, msgid: int, work: Coroutine[object, object, None]) -> None:
+        super().undertake(msgid, work)
+        self._keeping.ask_for_turn()
 
     def _respond(self, msgid: int, frame: bytes) -> None:
         super()._respond(msgid, frame)
         if not self.touched:  # an answer that did not come from the core
-            self._keeping.touch(self)
-            self._keeping.ask_for_turn()
+            self._keeping.see_to(self)
 
     def _write_through(self, data: bytes | bytearray | memoryview) -> None:
         """Writes at once, so that it is known what was sent: the transport would do it later. Half a frame is not to go

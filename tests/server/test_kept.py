@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import msgpack
 import pytest
 
 from gpulockd.core.events import AcquireRequested, BeatReported
+from gpulockd.server.adoption import Survivor
 from gpulockd.server.roll import Line, Stage
 from tests.server.conftest import MakeServer
 from tests.server.house import Server
-from tests.support.frames import Frames
+from tests.support.frames import Frames, WireError
 from tests.support.waiting import wait_until
 
 pack = msgpack.packb
@@ -134,8 +138,73 @@ def test_an_answer_that_is_half_sent_keeps_the_mark(server: Server) -> None:
             assert other.call("release") == {}
         assert line(server).marked, "the client has not read it"
         assert len(client.receive(asked)["filler"]) == 4_000_000
-        assert client.call("release") == {}
         rests(server)
+
+
+def test_an_answer_that_only_just_finds_no_room_keeps_the_mark_until_it_is_read(server: Server) -> None:
+    """What is left to the transport may be less than what it would complain of."""
+    with Frames(server.path) as client, Frames(server.path) as other:
+        room = client.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        kept = 0
+        for size in range(room // 2, 2 * room, room // 16):
+            server.core.status = {"filler": "x" * size}
+            asked = client.send("queue")
+            for _ in range(2):
+                assert other.call("release") == {}
+            kept += line(server).marked
+            assert len(client.receive(asked)["filler"]) == size
+            rests(server)
+        assert kept, "some were too much for the socket"
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [("nonsense", {}), ("beat", {"progress": "half"}), ("history", {})],
+    ids=["unknown", "bad parameters", "answered by another thread"],
+)
+@pytest.mark.parametrize("waits", [False, True], ids=["alone", "beside a request that waits"])
+def test_what_the_core_never_hears_of_leaves_no_mark(
+    server: Server, method: str, params: dict[str, Any], waits: bool
+) -> None:
+    with Frames(server.path) as client:
+        if waits:
+            client.send("acquire")
+            wait_until(lambda: server.core.seen(AcquireRequested), "it waits")
+            rests(server)
+        with contextlib.suppress(WireError):
+            client.call(method, **params)
+        rests(server)
+
+
+def test_what_was_answered_before_there_was_a_transport_leaves_no_mark(server: Server) -> None:
+    """A request of an earlier daemon is answered while that one's connections are not read yet."""
+    keeping = server.house.keeping
+    assert keeping is not None
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    number = 5
+    keeping.roll.enter(number, 77, 1)
+    keeping.roll.move(number, Stage.KEPT)
+    owner = server.house.processes.identify(os.getpid(), 0, 0, None)
+    admission = server.house.server._admission
+
+    def answer_early() -> None:
+        admission.go_on_with(Survivor(77, number, keeping.roll.read(number), owner, theirs), [7, 8])
+        server.core.sessions.answer(77, 7, {"filler": "x" * 1_000_000})
+        server.core.sessions.answer(77, 8, {})
+
+    server.do(answer_early)
+    server.do(lambda: None)
+    assert line(server, number).marked, "not everything found room"
+    server.do(admission.begin)
+    unpacker = msgpack.Unpacker()
+    answers: list[Any] = []
+    with ours:
+        while len(answers) < 2:
+            unpacker.feed(ours.recv(1 << 16))
+            answers.extend(unpacker)
+        assert [msgid for _, msgid, _, _ in answers] == [7, 8]
+        rests(server, number)
 
 
 def test_its_end_is_heard_whoever_else_has_a_descriptor_of_it(server: Server, store: Store) -> None:
