@@ -74,8 +74,18 @@ class Server:
             waiting = [request.msgid for request in saved.requests if request.session == survivor.session]
             self._admission.go_on_with(survivor, waiting)
         self._keeping.open()
-        if passed.clients or judgement.lost:
-            _tell_of(judgement, self._announce)
+        if passed.clients:
+            self._announce(
+                Announce(
+                    "server.adopted",
+                    f"{len(judgement.survivors)} connections of the daemon before go on, {judgement.cut} were in the "
+                    f"midst of something and are ended",
+                    data={"adopted": len(judgement.survivors), "cut": judgement.cut},
+                )
+            )
+        if judgement.lost:
+            message = f"{judgement.lost} connections of the daemon before are lost: their clients have to come back"
+            self._announce(Announce("server.lost-connections", message, Severity.WARNING))
         return frozenset(judgement.ended)
 
     def _tell_of_little_room(self, room: int) -> None:
@@ -135,18 +145,6 @@ class Server:
         if opened is not None:
             opened.close()
         self._sessions.disconnect_all()
-
-
-def _tell_of(judgement: adoption.Judgement, announce: Observer) -> None:
-    survivors = len(judgement.survivors)
-    data = {"adopted": survivors, "cut": judgement.cut, "lost": judgement.lost}
-    message = (
-        f"{survivors} connections of the daemon before go on, {judgement.cut} were in the midst of something and are "
-        f"ended"
-    )
-    if judgement.lost:
-        message += f", {judgement.lost} were lost: their clients have to come back"
-    announce(Announce("server.adopted", message, Severity.WARNING if judgement.lost else Severity.INFO, data))
 
 
 def _bounds(settings: Settings, limits: Limits) -> dict[str, float]:

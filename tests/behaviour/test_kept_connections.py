@@ -253,6 +253,7 @@ def test_a_client_whose_connection_the_store_lost_keeps_what_it_holds(daemon: Ma
     with pytest.raises((EOFError, ConnectionError)):
         holder.call("queue")
     assert holders(daemon) == [(lock, False)]
+    assert "1 connections of the daemon before are lost" in daemon.log.read_text()
     back = connect()
     assert [each["lock"] for each in back.call("hello", reattach=hello["reattach"])["locks"]] == [lock]
     assert back.call("release")["lock"] == lock
