@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,23 +55,10 @@ def audit(request: Request) -> Outcome:
     met = list(markdown_files([path.absolute() for path in docs], root, rules.exclude))
     files = [each for each in met if isinstance(each, Path)]
     truths = profile.truths(configs, rules, root)
-    with _uncollected():
-        documents, troubles = read_documents(root, files, truths, request.progress)
-        project = Project(root, truths, documents, rules, configs, request.live)
-        found = [*(each for each in met if isinstance(each, Finding)), *troubles, *all_rules.check(project)]
-        return Outcome(_left({finding for finding in found if finding.rule not in rules.off}, project), project)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without garbage collection, which would take half of the time: parsing makes many objects and little garbage."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
+    documents, troubles = read_documents(root, files, truths, request.progress)
+    project = Project(root, truths, documents, rules, configs, request.live)
+    found = [*(each for each in met if isinstance(each, Finding)), *troubles, *all_rules.check(project)]
+    return Outcome(_left({finding for finding in found if finding.rule not in rules.off}, project), project)
 
 
 def _profile(profiles: Mapping[str, Profile], name: str, configs: Sequence[Source]) -> Profile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Literal, NamedTuple
 from .source import Source
 
 Kind = Literal["paragraph", "heading", "cell"]
+_BAR = re.compile(r"(\\?)\|")
 
 
 class Span(NamedTuple):
@@ -58,6 +60,8 @@ class Passage:
     @cached_property
     def prose(self) -> str:
         """The content with code, link targets and comments blanked, character for character."""
+        if not (self.codes or self.links or self.comments):
+            return self.content
         parts, at = [], 0
         for start, end in sorted(self._silent()):
             if end > at:
@@ -113,16 +117,14 @@ def cells_of(raw: str, start: int) -> list[list[Piece]]:
     A cell's content lacks the backslash of each `\\|` in it, so it may be made of several pieces.
     """
     cells: list[list[tuple[int, int]]] = [[]]
-    begin = escaped = 0
-    for at, character in enumerate(raw):
-        if character == "|" and escaped:
-            cells[-1].append((begin, at - 1))
-            begin = at
-        elif character == "|":
-            cells[-1].append((begin, at))
+    begin = 0
+    for bar in _BAR.finditer(raw):
+        cells[-1].append((begin, bar.start()))
+        if bar.group(1):
+            begin = bar.end() - 1
+        else:
             cells.append([])
-            begin = at + 1
-        escaped = character == "\\"
+            begin = bar.end()
     cells[-1].append((begin, len(raw)))
     if not raw[: cells[0][-1][1]].strip():
         cells = cells[1:]

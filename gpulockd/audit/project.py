@@ -14,6 +14,7 @@ from .rulesfile import RulesFile
 from .source import Place, Source, Unreadable, read
 from .tree import Tree
 from .truths import Setting, Truths
+from .typed import Line, lines_of
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,11 @@ class Audited:
     @property
     def source(self) -> Source:
         return self.document.source
+
+    @cached_property
+    def lines(self) -> Sequence[Line]:
+        """What it tells people to type."""
+        return list(lines_of(self.document))
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ class Found(NamedTuple):
 
 def narrow(text: str) -> str:
     """Full-width digits, letters and punctuation as ASCII; every character keeps its place."""
-    return text.translate(_FULL_WIDTH)
+    return text if text.isascii() else text.translate(_FULL_WIDTH)
 
 
 def quantity_at(text: str, start: int) -> Found | None:

@@ -61,14 +61,14 @@ def test_the_metrics_of_the_running_daemon_are_those_of_the_documents(
 
 @pytest.mark.slow
 def test_a_hundred_files_of_a_thousand_lines(workshop: Workshop, tmp_path: Path) -> None:
-    """A terminal shows how far it is. The bound is for a machine whose cores others use too: a quiet one needs less."""
+    """A terminal shows how far it is. What others do on the machine's cores costs this no processor time to speak of."""
     ours = [path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))]
     lines = "\n".join([*ours, *(clean(name) for name in (*OURS, *OTHERS))]).splitlines()
     for number in range(100):
         begin = number * 10 % len(lines)
         workshop.write(f"docs/{number}.md", "\n".join((lines[begin:] + lines)[:1000]))
     terminal, theirs = pty.openpty()
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    before = _spent()
     command = [*CTL, "--config", "config.yml", "--docs", "docs"]
     with (tmp_path / "out").open("w") as out:
         process = processes.start(command, stdout=out, stderr=theirs, cwd=workshop.root)
@@ -79,11 +79,18 @@ def test_a_hundred_files_of_a_thousand_lines(workshop: Workshop, tmp_path: Path)
         process.wait(PATIENCE)
     os.close(terminal)
     processes.end(process)
-    spent = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+    spent = _spent() - before
+    print(f"{spent:.1f} s of processor time")
     assert b"\r50 of 100 files " in shown
     assert shown.endswith(b"\r\x1b[K")
     assert "in 100 files" in (tmp_path / "out").read_text()
-    assert spent < 15
+    assert spent < 10
+
+
+def _spent() -> float:
+    """Seconds of processor time, of the user and of the system, of the processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _read(terminal: int) -> bytes:

@@ -37,6 +37,7 @@ _SUPPOSES = re.compile(
     r"|曾|原先|原来|以前|之前|旧|不再|不是|不得|小于|大于|低于|高于|(?<!不)超过|从",
     re.IGNORECASE,
 )
+_NAME = re.compile(r"(?<![A-Za-z])[A-Za-z]\w*(?:[_.]\w+)+")
 _SENTENCE_END = re.compile(r"[.!?;](?=\s|$)|[。！？；;]|\n\s*\n")
 _CLAUSE_BREAK = re.compile(r"[,;:()，；：（）、。]|[.!?](?=\s)|\s[–—-]\s")
 _NUMBERS = re.compile(r"(?<![A-Za-z0-9_.,/:-])(?=[-+−\dA-Za-z])|(?<![\w.,/:-])(?=[半一二三四五六七八九十])")
@@ -87,7 +88,7 @@ def mentions(
         keys = truths.resolve(name, passage.section)
         if keys and (len(keys) == 1 or is_distinctive(name)):
             yield Mention(keys, name, code.start, code.end)
-    for match in re.finditer(r"[A-Za-z]\w*(?:[_.]\w+)+", passage.prose):
+    for match in _NAME.finditer(passage.prose):
         if keys := truths.resolve(match.group(), passage.section):
             yield Mention(keys, match.group(), match.start(), match.end())
     for match in spoken.finditer(passage.prose.lower()) if spoken else ():

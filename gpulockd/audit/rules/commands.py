@@ -13,7 +13,7 @@ from ..document import Table
 from ..findings import Finding
 from ..passage import Passage
 from ..project import Project
-from ..typed import Line, Word, lines_of
+from ..typed import Line, Word
 
 RULES: Mapping[str, str] = {
     "command-unknown": "a subcommand, or a target of make, that there is not",
@@ -22,20 +22,21 @@ RULES: Mapping[str, str] = {
 }
 _SYNOPSIS = re.compile(r"[\[\]|…]|\.\.\.|^<")
 _EXIT_PROSE = re.compile(
+    r"(?:\b(?=[er])|(?=[退返]))(?:"  # what may come first: cheaper than to try every word everywhere
     r"\b(?:exit(?:s|ed)?\s+(?:with\s+)?(?:status|code)s?|exits? with|ends? with (?:status|code)|return code"
     r"|ends? with(?=\s+`?\d{2,3}`?\s+(?:for|if|when|where)\b))"
     r"\s+`?(\d{1,3})\b(?!\s*%)"
-    r"|(?:退出码|退出状态码?|返回码)\s*(?:为|是|[:：])?\s*`?(\d{1,3})(?!\d)",
+    r"|(?:退出码|退出状态码?|返回码)\s*(?:为|是|[:：])?\s*`?(\d{1,3})(?!\d))",
     re.IGNORECASE,
 )
-_SIGNAL = re.compile(r"(?<![\w.])(1\d\d)\s*\+\s*[nN]\b(?=[^.]{0,20}(?:signal|信号|;|,|\||$))")
+_SIGNAL = re.compile(r"(1(?<![\w.]1)\d\d)\s*\+\s*[nN]\b(?=[^.]{0,20}(?:signal|信号|;|,|\||$))")
 _EXIT_HEADER = re.compile(r"^\W*(?:exit (?:status|code)s?|退出码|退出状态码?|返回码)\W*$", re.IGNORECASE)
 
 
 def check(project: Project) -> Iterator[Finding]:
     targets = _make_targets(project.root)
     for audited in project.documents:
-        for line in lines_of(audited.document):
+        for line in audited.lines:
             if program := project.truths.programs.get(line.program):
                 yield from _understood(line, program, line.words)
             elif line.program == "make" and targets is not None:

@@ -17,21 +17,24 @@ RULES: Mapping[str, str] = {
     "claim-unproven": "something is said to be done, verified or improved, and no link beside it leads to the evidence",
 }
 _WORDS = r"(?:done|verified|completed?|finished|optimi[sz]ed|tested|validated)"
+# Both begin with what may come first: a look at one character, where a search would try every word everywhere.
 _DONE = re.compile(
+    r"(?:^|\b(?=[acfoptv\d])|(?=[✅☑✔(（已验测全完]))(?:"
     rf"^\W*(?:[✅☑✔]|\[[xX]\]\s)|[✅☑✔]\W*$|^\W*{_WORDS}\W*$|[(（]\s*{_WORDS}\s*[)）]|^\W*(?:status|state)\W+{_WORDS}\b"
     r"|\b(?:fully|thoroughly)\s+(?:tested|verified|optimi[sz]ed)\b"
     r"|\boptimi[sz]ed\s*(?:,|and|&)\s*(?:verified|tested)\b"
     r"|\b(?:verified|tested|validated|confirmed|proven)\s+in\s+production\b"
     r"|\ball\s+(?:\d+\s+)?(?:tests?|checks?)\s+(?:have\s+)?pass(?:ed)?\b"
     r"|\b\d+\s*(?:of|/|out of)\s*\d+\s*(?:tests?|checks?)?\s*pass(?:ed)?\b"
-    r"|已完成|已验证|已优化|已测试|验证通过|测试通过|全部通过|完成度\s*[:：]?\s*\d+",
+    r"|已完成|已验证|已优化|已测试|验证通过|测试通过|全部通过|完成度\s*[:：]?\s*\d+)",
     re.IGNORECASE,
 )
 _GAIN = re.compile(
+    r"(?:\b(?=[cdgilrs])|(?=[\d提降减缩改节加下]))(?:"
     r"\b(?:improv|increas|reduc|decreas|sav|speed|gain|lower|cut)\w*[^.;:\n]{0,40}?(?<!\d)\d{1,6}(?:\.\d{1,4})?\s*(?:%|x\b|times\b)"
     r"|(?<!\d)\d{1,6}(?:\.\d{1,4})?\s*(?:%|x|×|times)\s*(?:faster|slower|less|fewer|better|improvement|reduction|speed-?up|quicker)\b"
     r"|(?:提升|提高|降低|减少|缩短|改善|节省|加快|下降)[^。；，\n]{0,12}?(?<!\d)\d{1,6}(?:\.\d{1,4})?\s*(?:[%％]|倍)"
-    r"|(?<!\d)\d{1,6}(?:\.\d{1,4})?\s*倍\s*(?:的?(?:提升|提速|加速))",
+    r"|(?<!\d)\d{1,6}(?:\.\d{1,4})?\s*倍\s*(?:的?(?:提升|提速|加速)))",
     re.IGNORECASE,
 )
 _STATUS_COLUMN = re.compile(

@@ -13,7 +13,7 @@ from ..project import Project
 from ..roles import of_place
 from ..sections import Section, sections_of
 from ..truths import Truths
-from ..typed import Word, lines_of
+from ..typed import Line, Word
 
 RULES: Mapping[str, str] = {
     "route-unknown": "an HTTP path that the project does not serve",
@@ -25,7 +25,7 @@ RULES: Mapping[str, str] = {
 _METHODS = "GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS"
 _CODE = re.compile(rf"(?:(?P<method>{_METHODS})\s+)?(?P<path>/[\w./{{}}:<>-]*)(?:\?\S*)?")
 _URL = re.compile(
-    r"(?:https?://|(?<![\w./:@-])(?=[\w.]+:\d))(?P<host>localhost|127\.0\.0\.1|\[::1\]|0\.0\.0\.0)(?::(?P<port>\d+))?(?P<path>/[\w./{}:-]*)?(?![\w@])"
+    r"(?=[hl01])(?:https?://|(?<![\w./:@-])(?=[\w.]+:\d))(?P<host>localhost|127\.0\.0\.1|\[::1\]|0\.0\.0\.0)(?::(?P<port>\d+))?(?P<path>/[\w./{}:-]*)?(?![\w@])"
 )
 _METRIC_ENDINGS = ("", "_total", "_bucket", "_sum", "_count", "_created", "_info")
 _QUERIES = frozenset(("promql", "prometheus", "yaml", "yml", "json", "text", ""))
@@ -37,7 +37,7 @@ def check(project: Project) -> Iterator[Finding]:
     for audited in project.documents:
         document, truths = audited.document, project.truths
         if truths.routes is not None:
-            yield from _routes(document, truths)
+            yield from _routes(document, audited.lines, truths)
         if truths.metrics is not None:
             yield from _metrics(document, truths)
         if truths.alerts is not None:
@@ -45,7 +45,7 @@ def check(project: Project) -> Iterator[Finding]:
             yield from _runbooks(sections_of(document), truths.alerts)
 
 
-def _routes(document: Document, truths: Truths) -> Iterator[Finding]:
+def _routes(document: Document, lines: Sequence[Line], truths: Truths) -> Iterator[Finding]:
     """In backticks, what begins as a route does; in URLs, whatever is asked of this host."""
     source, routes = document.source, truths.routes or {}
     tops = {_top(path) for path in routes} - {""}
@@ -55,9 +55,7 @@ def _routes(document: Document, truths: Truths) -> Iterator[Finding]:
             if match and (_is_meant(match["path"], tops, routes) if match["method"] else _top(match["path"]) in tops):
                 at = passage.offset(passage.content.find(code.text, code.start))
                 yield from _route(document, at + match.start("path"), match["path"], match["method"], routes)
-    posting = {
-        line.at: _method_of(line.words) for line in lines_of(document) if line.program in {"curl", "wget", "http"}
-    }
+    posting = {line.at: _method_of(line.words) for line in lines if line.program in {"curl", "wget", "http"}}
     for block in document.blocks:
         for match in _URL.finditer(block.content):
             at = block.offset(match.start())
