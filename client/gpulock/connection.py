@@ -103,7 +103,8 @@ class Connection:
 
     def withdraw(self) -> bool:
         """Ends a wait. Whether `attend` has to let go of what a daemon that went away may have granted."""
-        leaving = self.session.abandon()
+        self.session.abandon()
+        leaving = self.session.phase == "leaving"
         if leaving:
             self.lose_contact()
         else:

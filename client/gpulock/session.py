@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from . import wire
 from .clock import Retry
-from .errors import DaemonUnavailable, GpulockError, ProtocolError, from_wire
+from .errors import DaemonUnavailable, GpulockError, NotHeld, ProtocolError, from_wire
 from .notices import (
     Grant,
     Happened,
@@ -89,6 +89,9 @@ class Session:
         self._quietly_released: str | None = None
         """The lock of such a release, until something shows that the daemon has read it."""
         self._doubtful: set[str] = set()
+        """Let go, and perhaps no daemon has heard it: said again to the next."""
+        self._said_again: set[int] = set()
+        """Which of the releases are so; one that was heard the first time is not held any more."""
         self._calls: set[int] = set()
         self._ignored: set[int] = set()
         self._answers: dict[int, Response] = {}
@@ -126,6 +129,7 @@ class Session:
         self._hello = self._acquire = None
         self._doubtful.update(self._releases.values())
         self._releases.clear()
+        self._said_again.clear()
         if self._quietly_released is not None:
             self._doubtful.add(self._quietly_released)
             self._quietly_released = None
@@ -183,15 +187,16 @@ class Session:
                 self.phase = "idle"
             else:
                 self.phase = "leaving"
+                self._doubtful.add(self.grant.lock)
         elif self.phase == "lost":
             self.phase = "idle"
 
-    def abandon(self) -> bool:
-        """The connection ends, and a wait with it. Whether a lock may have come of it that is to be let go later."""
+    def abandon(self) -> None:
+        """The connection is about to end, and a wait with it. After that, the session may be `leaving`: a lock came of
+        it, or an earlier one was let go, and it is not known whether a daemon heard."""
         if self.phase == "waiting":
             self._acquire = None
             self.phase = "leaving" if self._unheard or self._doubtful else "idle"
-        return self.phase == "leaving"
 
     def call(self, method: str, params: Mapping[str, Any]) -> int:
         """Asks anything else; returns the number under which `answer` gives the response."""
@@ -236,8 +241,12 @@ class Session:
                     self._quietly_released = None  # it is in the journal: before this grant, or together with it
         elif msgid in self._releases:
             del self._releases[msgid]
+            again = msgid in self._said_again
+            self._said_again.discard(msgid)
             if response.error is not None:
-                return ReleaseFailed(from_wire(response.error))
+                error = from_wire(response.error)
+                if not (again and isinstance(error, NotHeld)):
+                    return ReleaseFailed(error)
         elif msgid in self._calls:
             self._calls.remove(msgid)
             self._answers[msgid] = response
@@ -281,10 +290,12 @@ class Session:
         self._quiet = "release" in (answer.get("quiet") or ())
         self.max_wait = float((answer.get("limits") or {}).get("max_wait_time", self.max_wait))
         kept = [read_grant(lock) for lock in answer.get("locks") or ()]
-        # A daemon that was killed may not have read a release any more.
-        for grant in kept:
-            if grant.lock in self._doubtful or self.phase == "leaving":
-                self._let_go(grant.lock)
+        if self.phase == "leaving":
+            self._doubtful.update(grant.lock for grant in kept)
+        # A daemon that was killed may not have read a release any more. It is said again even where the lock is not
+        # among those that are kept: it may have ended, with its GPU waiting for this word.
+        for lock in sorted(self._doubtful):
+            self._said_again.add(self._let_go(lock))
         kept = [grant for grant in kept if grant.lock not in self._doubtful]
         self._doubtful.clear()
         if self.phase == "leaving":
@@ -308,8 +319,10 @@ class Session:
             return self.loss
         return None
 
-    def _let_go(self, lock: str) -> None:
-        self._releases[self._request("release", {"lock": lock})] = lock
+    def _let_go(self, lock: str) -> int:
+        msgid = self._request("release", {"lock": lock})
+        self._releases[msgid] = lock
+        return msgid
 
     def _ask(self) -> None:
         self._acquire = self._request("acquire", wire.write(self._wish))

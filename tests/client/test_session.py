@@ -194,6 +194,40 @@ class TestQuietRelease:
         assert holding.sends() == [("release", {"lock": "L1-1"})]
         assert (holding.phase(), holding.session.releasing) == ("idle", True)
 
+    def test_it_is_said_again_of_a_lock_that_has_ended_meanwhile(self, holding: Told) -> None:
+        """Its GPU may wait for this word. Whether it does, or the first daemon has heard it, cannot be known."""
+        holding.session.release(answered=False)
+        holding.reconnected()
+        holding.hears("hello", **hello(quiet=("release",)))
+        assert holding.sends() == [("release", {"lock": "L1-1"})]
+        assert holding.session.releasing
+        assert holding.hears_error("release", NotHeld("it has ended")) == []
+        holding.session.disconnected()
+        assert holding.phase() == "idle"
+
+    def test_it_is_said_again_until_a_daemon_answers(self, holding: Told) -> None:
+        holding.session.release(answered=False)
+        for _ in range(3):
+            holding.reconnected()
+            holding.hears("hello", **hello())
+            assert holding.sends() == [("release", {"lock": "L1-1"})]
+        assert holding.hears("release", lock="L1-1") == []
+
+    def test_another_error_in_what_is_said_again_is_a_notice(self, holding: Told) -> None:
+        holding.session.release(answered=False)
+        holding.reconnected()
+        holding.hears("hello", **hello())
+        holding.sends()
+        [failed] = holding.hears_error("release", Busy("of something"))
+        assert isinstance(failed, ReleaseFailed)
+
+    def test_who_asks_for_another_lock_says_it_first(self, holding: Told) -> None:
+        holding.session.release(answered=False)
+        holding.session.acquire(wire.Acquire())
+        assert [method for method, _ in holding.reconnected()] == ["hello"]
+        holding.hears("hello", **hello())
+        assert [method for method, _ in holding.sends()] == ["release", "acquire"]
+
     def test_the_next_grant_shows_that_it_was_read(self, holding: Told) -> None:
         holding.session.release(answered=False)
         holding.session.acquire(wire.Acquire())
@@ -373,6 +407,15 @@ class TestReconnecting:
         holding.hears("hello", **hello(grant()))
         assert holding.sends() == [("release", {"lock": "L1-1"})]
         assert holding.phase() == "idle"
+
+    def test_a_release_while_the_daemon_is_away_is_made_up_for_though_the_lock_has_ended(self, holding: Told) -> None:
+        holding.session.disconnected()
+        holding.session.release()
+        holding.session.connected()
+        holding.sends()
+        holding.hears("hello", **hello())
+        assert holding.sends() == [("release", {"lock": "L1-1"})]
+        assert holding.hears_error("release", NotHeld("it has ended")) == []
 
     def test_a_release_before_the_daemon_has_welcomed_the_holder_back(self, holding: Told) -> None:
         holding.reconnected()
