@@ -102,14 +102,14 @@ class Connection:
                 on_queued(notice)
 
     def withdraw(self) -> bool:
-        """Ends a wait. Whether `attend` has to let go of what a daemon that went away may have granted."""
+        """Ends a wait. Whether `attend` has to let go of what a daemon that went away may have granted, or may not have
+        heard."""
         self.session.abandon()
-        leaving = self.session.phase == "leaving"
-        if leaving:
-            self.lose_contact()
-        else:
-            self.close()
-        return leaving
+        self.close()
+        if self.session.phase != "leaving":
+            return False
+        self.lose_contact()
+        return True
 
     # Holding one
 

@@ -14,7 +14,7 @@ import pytest
 
 import gpulock
 import gpulock.aio
-from gpulock import aio_connection
+from gpulock import aio_connection, patience
 from tests.support.daemon import Daemon
 from tests.support.frames import Frames
 from tests.support.waiting import wait_until
@@ -136,6 +136,19 @@ def test_a_release_that_was_not_heard_is_said_again(daemon: Daemon) -> None:
     with pytest.raises(gpulock.DaemonUnavailable):
         gpulock.acquire(socket=daemon.socket, unavailable_timeout=0)
     daemon.start()
+    wait_until(lambda: not held(daemon), "it is let go", within=10)
+
+
+def test_a_release_that_was_not_heard_is_said_again_after_the_next_wait_was_given_up(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "SLACK", 0.1)
+    lock = gpulock.acquire(socket=daemon.socket)
+    os.kill(daemon.pid, signal.SIGSTOP)
+    lock.release()
+    with pytest.raises(gpulock.LockTimeout):
+        gpulock.acquire(socket=daemon.socket, wait_timeout=0)
+    daemon.restart()
     wait_until(lambda: not held(daemon), "it is let go", within=10)
 
 
