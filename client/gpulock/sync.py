@@ -165,6 +165,7 @@ class Lock(HeldLock):
         holder = self._holder()
         connection = holder._connection
         with connection.mutex:
+            self._holder()  # another thread may have released it while this one waited
             watcher.forget(holder._watch)  # until this thread has read the answer itself
             try:
                 return connection.call(method, {**params, "lock": self.id}, ANSWER_TIMEOUT)

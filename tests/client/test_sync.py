@@ -165,12 +165,41 @@ def serve_one_acquire(peer: ScriptedPeer, number: int) -> None:
     caller.answer(caller.expect("acquire"), **grant(f"L1-{number}"))
 
 
+class Late:
+    """The mutex of a lock's connection. Before it is locked for the first time, the lock is released."""
+
+    def __init__(self, lock: gpulock.Lock) -> None:
+        self._mutex = lock._connection.mutex
+        self._lock: gpulock.Lock | None = lock
+
+    def __enter__(self) -> None:
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.release()
+        self._mutex.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._mutex.release()
+
+
 class TestTheBlock:
     def test_a_loss_is_raised_at_its_end(self, peer: ScriptedPeer, background: ThreadPoolExecutor) -> None:
         serving = background.submit(self.serve_a_loss, peer)
         with pytest.raises(gpulock.LockLost, match="revoked"), gpulock.acquire(socket=peer.path) as lock:
             wait_until(lambda: lock.lost, "the loss is noticed")
         serving.result(5)
+
+    def test_another_thread_may_end_it_while_one_waits_for_its_turn(
+        self, peer: ScriptedPeer, background: ThreadPoolExecutor
+    ) -> None:
+        """Its connection is another lock's by then."""
+        serving = background.submit(serve, peer, grant())
+        lock = gpulock.acquire(socket=peer.path)
+        lock._connection.mutex = Late(lock)  # type: ignore[assignment]
+        with pytest.raises(NotHeld):
+            lock.beat()
+        serving.result(5)
+        assert peer.callers[0].says_nothing()
 
     def test_an_error_in_it_goes_on_with_a_note(self, peer: ScriptedPeer, background: ThreadPoolExecutor) -> None:
         serving = background.submit(self.serve_a_loss, peer)
