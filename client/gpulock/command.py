@@ -7,6 +7,7 @@ import sys
 
 from . import wish
 from .clock import now
+from .connection import new
 from .errors import (
     Busy,
     DaemonUnavailable,
@@ -19,7 +20,6 @@ from .errors import (
     ProtocolError,
 )
 from .group import CannotRun, Group, find
-from .idle import new
 from .lean import signal
 from .options import HELP, USAGE, Options, UsageError, parse
 from .patience import UNAVAILABLE_TIMEOUT

@@ -12,6 +12,7 @@ from .link import Away, Link, Silence, unavailable
 from .notices import Queued, ReleaseFailed
 from .patience import Patience
 from .session import Session
+from .version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -113,13 +114,15 @@ class Connection:
 
     # Holding one
 
-    def release(self) -> None:
-        """Lets go without waiting for an answer. A daemon that is away learns of it by `attend`."""
-        self.session.release(answered=False)
+    def release(self, *, answered: bool = False) -> bool:
+        """Lets go without waiting for an answer, even if there is to be one. Whether that is done: else the daemon is
+        away, or went just now (an end of file stays readable), and the next learns of it by `attend`."""
+        self.session.release(answered=answered)
         try:
             self._flush()
         except Away:
-            self.lose_contact()
+            return False
+        return self.session.phase == "idle"
 
     def call(self, method: str, params: Mapping[str, Any], timeout: float) -> Any:
         """The daemon's answer; raises the error that it answered. What else comes waits in `take_notices`.
@@ -240,6 +243,11 @@ class Connection:
     def _read(self, until: float | None) -> None:
         assert self.link is not None
         self._notices += self.session.receive(self.link.read(until))
+
+
+def new(path: str) -> Connection:
+    """A connection that introduces itself as this program's."""
+    return Connection(path, f"gpulock {__version__}")
 
 
 def complain(notice: ReleaseFailed) -> None:

@@ -121,6 +121,16 @@ class Session:
         """Whether a release is to be answered, and has not been yet."""
         return bool(self._releases)
 
+    @property
+    def unproven(self) -> bool:
+        """Whether a release that is not to be answered was sent, and nothing has shown yet that a daemon took it in."""
+        return self._quietly_released is not None
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether there is a release to be said again on the next connection."""
+        return bool(self._doubtful)
+
     def disconnected(self) -> None:
         """The connection is gone, and everything asked on it with it."""
         self.connection_up = False

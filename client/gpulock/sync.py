@@ -8,7 +8,7 @@ import weakref
 
 from . import environment, forks, idle, nesting, watcher, wish
 from .clock import now
-from .connection import Connection, complain
+from .connection import Connection, complain, new
 from .durations import parse_duration
 from .errors import DaemonUnavailable, GpulockError, NotHeld, ProtocolError
 from .link import Silence
@@ -74,8 +74,9 @@ def acquire(
     try:
         grant = connection.obtain(wanted, parse_duration(unavailable_timeout), on_queued)
     except BaseException:
-        if connection.session.phase == "idle":
-            idle.keep(connection)  # the daemon refused
+        if connection.session.phase == "idle":  # the daemon refused
+            with connection.mutex:
+                idle.keep(watcher.Watch(connection))
         elif connection.withdraw():
             watcher.see_off(connection)
         raise
@@ -110,18 +111,17 @@ class Lock(HeldLock):
         self._watch = watcher.Watch(connection, _hearing(weakref.ref(self), self._tenure, on_lost, on_warning))
         self._saved = environment.put(grant.env) if set_env else {}
         self._released = False
-        if grant.nested:
-            idle.keep(connection)
-        else:
+        if not grant.nested:
             nesting.enter(self._tenure)
-            with connection.mutex:
-                watcher.watch(self._watch)
+        with connection.mutex:
+            (idle.keep if grant.nested else watcher.watch)(self._watch)
 
     def release(self) -> None:
         """Gives the GPUs back. A second call does nothing, nor does one on a nested lock.
 
         No answer of the daemon is waited for. An error in one becomes a `RuntimeWarning`, at the latest when the next
-        `acquire` uses the connection. A daemon that is away is told when it is back.
+        `acquire` uses the connection. A daemon that is away is told when it is back, and the next one, where this one
+        ends before it may have read it.
         """
         if self._released:
             return
@@ -135,15 +135,13 @@ class Lock(HeldLock):
         connection = self._connection
         with connection.mutex:
             try:
-                watcher.forget(self._watch)
-                connection.release()
-                if connection.session.phase == "leaving":
-                    watcher.watch(self._watch)
+                # It stays under watch until its next use: the daemon may end without having taken this in.
+                if connection.release(answered=idle.full(connection.path)):
+                    idle.keep(self._watch)
             except BaseException:
+                watcher.forget(self._watch)
                 connection.close()  # which is a release, too
                 raise
-            if connection.session.phase == "idle":  # outside of the mutex, the watcher may have got it there meanwhile
-                idle.keep(connection)
 
     def extend(self, max_hold: float | str) -> float:
         """Moves the end of the longest hold to `max_hold` seconds from now; returns what was allowed.
@@ -165,6 +163,7 @@ class Lock(HeldLock):
         holder = self._holder()
         connection = holder._connection
         with connection.mutex:
+            self._holder()  # another thread may have released it while this one waited
             watcher.forget(holder._watch)  # until this thread has read the answer itself
             try:
                 return connection.call(method, {**params, "lock": self.id}, ANSWER_TIMEOUT)
@@ -238,7 +237,7 @@ class Client:
         self._path = socket or socket_path()
         self._timeout = timeout
         self._unavailable_timeout = parse_duration(unavailable_timeout)
-        self._connection = idle.new(self._path)
+        self._connection = new(self._path)
         self._generation = forks.generation()
 
     def call(self, method: str, **params: Any) -> Any:
@@ -272,7 +271,7 @@ class Client:
         With `every`, None comes whenever nothing has happened for that many seconds. Raises `DaemonUnavailable`
         when the daemon goes away.
         """
-        connection = idle.new(self._path)
+        connection = new(self._path)
         try:
             connection.connect(self._unavailable_timeout)
             connection.call("watch", {}, self._timeout)
@@ -293,7 +292,7 @@ class Client:
 
     def _own(self) -> Connection:
         if self._generation != forks.generation():
-            self._connection, self._generation = idle.new(self._path), forks.generation()
+            self._connection, self._generation = new(self._path), forks.generation()
         return self._connection
 
     def __enter__(self) -> Self:

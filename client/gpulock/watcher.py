@@ -1,8 +1,8 @@
-"""The one thread that looks after the locks that this process holds.
+"""The one thread that looks after the locks that this process holds, and those that it has let go of.
 
-It notices what comes unasked: `lost`, warnings, the end of a connection; it reconnects, reattaches, and calls
-back. It starts with the first lock. Threads that acquire and release put their connection into its epoll set
-themselves and take it out again, so that neither wakes it.
+It notices what comes unasked: `lost`, warnings, the end of a connection; it reconnects, reattaches, says a release
+again that a daemon may not have heard, and calls back. It starts with the first lock. Threads that acquire put their
+connection into its epoll set themselves, and take it out before they use it for another lock, so that neither wakes it.
 """
 
 from __future__ import annotations
@@ -25,10 +25,14 @@ if TYPE_CHECKING:
 _NONE = -1
 
 
+def ignore(_notice: Notice) -> None:
+    """It is nobody's lock any more."""
+
+
 class Watch:
     """A connection under watch. `tell` is called on the watcher's thread with whatever its holder should hear."""
 
-    def __init__(self, connection: Connection, tell: Callable[[Notice], object]) -> None:
+    def __init__(self, connection: Connection, tell: Callable[[Notice], object] = ignore) -> None:
         self.connection = connection
         self.tell = tell
         self.registered = _NONE
@@ -47,7 +51,7 @@ class _Watcher:
 
     def add(self, watch: Watch) -> None:
         connection = watch.connection
-        if (fd := connection.fileno()) != _NONE:
+        if watch.registered == _NONE and (fd := connection.fileno()) != _NONE:
             watch.registered = fd
             self._registered[fd] = watch
             self._epoll.register(fd, select.EPOLLIN)
@@ -97,7 +101,8 @@ class _Watcher:
             connection.attend()
             notices = connection.take_notices()
             # A release that was sent may still be lost, with the daemon, until it is answered.
-            if connection.session.phase in ("held", "leaving") or connection.session.releasing:
+            session = connection.session
+            if session.phase in ("held", "leaving") or session.releasing or session.unproven:
                 self.add(watch)
             else:
                 connection.close()
@@ -124,7 +129,7 @@ _watcher: _Watcher | None = None
 
 
 def watch(watch: Watch) -> None:
-    """Begins to look after a connection. Its mutex must be held, here and for `forget`."""
+    """Sees to it that a connection is looked after. Its mutex must be held, here and for `forget`."""
     global _watcher  # noqa: PLW0603  # one thread in a process
     if _watcher is None:
         _watcher = _Watcher()
@@ -140,11 +145,7 @@ def forget(watch: Watch) -> None:
 def see_off(connection: Connection) -> None:
     """Has the next daemon told what was let go, or no longer wanted, when none was there."""
     with connection.mutex:
-        watch(Watch(connection, _ignore))
-
-
-def _ignore(_notice: Notice) -> None:
-    """It is nobody's lock any more."""
+        watch(Watch(connection))
 
 
 def _reset() -> None:

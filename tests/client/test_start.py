@@ -23,7 +23,7 @@ DEAR = {
 """Modules that take a millisecond or more, each with what it brings along."""
 
 
-@pytest.mark.parametrize("statement", ["import gpulock", "import gpulock.command", "import gpulock.idle"])
+@pytest.mark.parametrize("statement", ["import gpulock", "import gpulock.command", "import gpulock.connection"])
 def test_nothing_dear_is_imported(statement: str) -> None:
     code = f"import sys; before = set(sys.modules); {statement}; print(*set(sys.modules) - before)"
     # Without `site`: what that imports depends on who else is installed.

@@ -17,7 +17,8 @@ import pytest
 import gpulock
 from gpulock import idle
 from gpulock.connection import Connection
-from gpulock.errors import NotHeld, NotPermitted
+from gpulock.errors import NotHeld, NotPermitted, to_wire
+from gpulock.notices import ReleaseFailed
 from gpulock.sync import Client
 from tests.support.daemon import Daemon
 from tests.support.scripted_peer import Caller, ScriptedPeer, grant
@@ -102,6 +103,9 @@ class TestIdleConnections:
         for lock in locks:
             lock.release()
         assert len(idle._idle[peer.path]) == idle.MOST
+        for caller in peer.callers[idle.MOST :]:
+            caller.answer(caller.expect("release"))  # until then, the daemon may not have heard it
+            caller.expect_end()
 
     def test_one_whose_release_the_watcher_is_to_say_is_not_kept_as_well(
         self, peer: ScriptedPeer, background: ThreadPoolExecutor
@@ -139,6 +143,86 @@ class TestIdleConnections:
         serving.result(5)
 
 
+class TestAReleaseThatWasNotHeard:
+    """A quiet one, on a connection that lies idle when it ends."""
+
+    @pytest.fixture
+    def connection(self, peer: ScriptedPeer, background: ThreadPoolExecutor) -> Connection:
+        """Has let go of L1-1 of a daemon that is gone."""
+
+        def serve() -> None:
+            caller = peer.accept()
+            caller.welcome(quiet=("release",), grace=0.3)
+            caller.answer(caller.expect("acquire"), **grant())
+            caller.expect_quiet("release")
+            caller.close()
+
+        serving = background.submit(serve)
+        lock = gpulock.acquire(socket=peer.path)
+        lock.release()
+        serving.result(5)
+        return lock._connection
+
+    def test_is_said_again_by_itself(self, peer: ScriptedPeer, connection: Connection) -> None:
+        back = peer.accept()
+        assert back.welcome(locks=(grant(),)).params["reattach"] == "the-key"
+        back.answer(back.expect("release"))
+        back.expect_end()
+        wait_until(lambda: connection.link is None, "it is closed")
+
+    def test_does_not_hold_up_the_next_lock(
+        self, peer: ScriptedPeer, connection: Connection, background: ThreadPoolExecutor
+    ) -> None:
+        back = peer.accept()
+        serving = background.submit(serve, peer, grant("L2-1"))
+        with gpulock.acquire(socket=peer.path) as lock:
+            assert lock._connection is not connection
+        serving.result(5)
+        back.welcome(locks=(grant(),))
+        back.answer(back.expect("release"))
+        back.expect_end()
+
+    def test_is_said_first_by_the_next_use_where_the_daemon_was_away_for_too_long(
+        self, peer: ScriptedPeer, connection: Connection, background: ThreadPoolExecutor
+    ) -> None:
+        peer.close()
+        wait_until(lambda: connection.session.phase == "idle", "it has given up")
+
+        def serve_after_the_release(next_peer: ScriptedPeer) -> None:
+            caller = next_peer.accept()
+            assert caller.welcome().params["reattach"] == "the-key"
+            caller.refuse(caller.expect("release"), NotHeld("it has ended"))
+            caller.answer(caller.expect("acquire"), **grant("L2-1"))
+            caller.expect("release")
+
+        with ScriptedPeer(peer.path) as next_peer:
+            serving = background.submit(serve_after_the_release, next_peer)
+            with gpulock.acquire(socket=peer.path) as lock:
+                assert lock._connection is connection
+            serving.result(5)
+
+    def test_fails_aloud(
+        self, peer: ScriptedPeer, background: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        complaints: list[ReleaseFailed] = []
+        monkeypatch.setattr(idle, "complain", complaints.append)
+
+        def refuse_the_release() -> None:
+            caller = peer.accept()
+            caller.welcome(quiet=("release",))
+            caller.answer(caller.expect("acquire"), **grant())
+            caller.expect_quiet("release")
+            caller.notify("release-failed", **to_wire(NotHeld("L1-1 ended long ago")))
+
+        serving = background.submit(refuse_the_release)
+        lock = gpulock.acquire(socket=peer.path)
+        lock.release()
+        serving.result(5)
+        wait_until(lambda: complaints, "the watcher has heard it")
+        [complaint] = complaints
+        assert "L1-1 ended long ago" in str(complaint.error)
+
+
 class Slow:
     """The mutex of a connection. Whoever leaves it in the main thread is slow to go on: the watcher has said by then
     what was to be said."""
@@ -165,12 +249,41 @@ def serve_one_acquire(peer: ScriptedPeer, number: int) -> None:
     caller.answer(caller.expect("acquire"), **grant(f"L1-{number}"))
 
 
+class Late:
+    """The mutex of a lock's connection. Before it is locked for the first time, the lock is released."""
+
+    def __init__(self, lock: gpulock.Lock) -> None:
+        self._mutex = lock._connection.mutex
+        self._lock: gpulock.Lock | None = lock
+
+    def __enter__(self) -> None:
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.release()
+        self._mutex.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._mutex.release()
+
+
 class TestTheBlock:
     def test_a_loss_is_raised_at_its_end(self, peer: ScriptedPeer, background: ThreadPoolExecutor) -> None:
         serving = background.submit(self.serve_a_loss, peer)
         with pytest.raises(gpulock.LockLost, match="revoked"), gpulock.acquire(socket=peer.path) as lock:
             wait_until(lambda: lock.lost, "the loss is noticed")
         serving.result(5)
+
+    def test_another_thread_may_end_it_while_one_waits_for_its_turn(
+        self, peer: ScriptedPeer, background: ThreadPoolExecutor
+    ) -> None:
+        """Its connection is another lock's by then."""
+        serving = background.submit(serve, peer, grant())
+        lock = gpulock.acquire(socket=peer.path)
+        lock._connection.mutex = Late(lock)  # type: ignore[assignment]
+        with pytest.raises(NotHeld):
+            lock.beat()
+        serving.result(5)
+        assert peer.callers[0].says_nothing()
 
     def test_an_error_in_it_goes_on_with_a_note(self, peer: ScriptedPeer, background: ThreadPoolExecutor) -> None:
         serving = background.submit(self.serve_a_loss, peer)
@@ -235,14 +348,12 @@ class TestTheWatcher:
         serving.result(5)
         assert lock.lost
 
-    def test_acquire_and_release_do_not_wake_it(self, peer: ScriptedPeer, background: ThreadPoolExecutor) -> None:
-        serving = background.submit(serve, peer, *(grant(f"L1-{number}") for number in range(50)))
-        gpulock.acquire(socket=peer.path).release()
+    def test_acquire_and_release_do_not_wake_it(self, daemon: Daemon) -> None:
+        gpulock.acquire(socket=daemon.socket).release()
         [watcher] = watchers()
         before = switches(watcher)
         for _ in range(49):
-            gpulock.acquire(socket=peer.path).release()
-        serving.result(5)
+            gpulock.acquire(socket=daemon.socket).release()
         assert switches(watcher) - before < 10
 
 

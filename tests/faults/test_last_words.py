@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -129,6 +131,16 @@ def test_a_grant_that_nobody_waits_for_any_more_is_let_go(daemon: Daemon, relay:
 
 
 def test_a_release_that_was_not_heard_is_said_again(daemon: Daemon) -> None:
+    lock = gpulock.acquire(socket=daemon.socket)
+    os.kill(daemon.pid, signal.SIGSTOP)
+    lock.release()
+    daemon.restart()
+    somebody_else = [sys.executable, "-m", "gpulock", "--socket", daemon.socket, "--", "true"]
+    subprocess.run(somebody_else, check=True, timeout=30)  # the grace is twice as long
+    assert "lock.reattached" in daemon.output()
+
+
+def test_a_release_that_was_not_heard_is_said_again_by_the_next_use(daemon: Daemon) -> None:
     lock = gpulock.acquire(socket=daemon.socket)
     os.kill(daemon.pid, signal.SIGSTOP)
     lock.release()

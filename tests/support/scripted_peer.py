@@ -66,21 +66,34 @@ class Caller:
         self._socket = connection
         self._socket.settimeout(PATIENCE)
         self._decoder = rpc.Decoder(64 * 1024)
-        self._requests: deque[rpc.Request] = deque()
+        self._requests: deque[rpc.Request | rpc.Notification] = deque()
 
     def expect(self, method: str) -> rpc.Request:
         """The next request, which must be for `method`."""
-        while not self._requests:
-            if not (data := self._socket.recv(65536)):
-                raise EOFError(f"the client closed its connection, where {method!r} was expected")
-            for message in self._decoder.feed(data):
-                assert isinstance(message, rpc.Request), f"the client sent {message!r}"
-                self._requests.append(message)
-        request = self._requests.popleft()
+        request = self._next()
+        assert isinstance(request, rpc.Request), f"expected a request, and the client sent {request!r}"
         assert request.method == method, f"expected {method!r}, and the client sent {request!r}"
         return request
 
-    def welcome(self, *, locks: tuple[dict[str, Any], ...] = (), grace: float = 60.0) -> rpc.Request:
+    def expect_quiet(self, method: str) -> rpc.Notification:
+        """The next message, which must be a notification."""
+        notified = self._next()
+        assert isinstance(notified, rpc.Notification), f"expected a notification, and the client sent {notified!r}"
+        assert notified.method == method, f"expected {method!r}, and the client sent {notified!r}"
+        return notified
+
+    def _next(self) -> rpc.Request | rpc.Notification:
+        while not self._requests:
+            if not (data := self._socket.recv(65536)):
+                raise EOFError("the client closed its connection, where it was to say something")
+            for message in self._decoder.feed(data):
+                assert isinstance(message, (rpc.Request, rpc.Notification)), f"the client sent {message!r}"
+                self._requests.append(message)
+        return self._requests.popleft()
+
+    def welcome(
+        self, *, locks: tuple[dict[str, Any], ...] = (), grace: float = 60.0, quiet: tuple[str, ...] = ()
+    ) -> rpc.Request:
         """Expects `hello` and answers it."""
         request = self.expect("hello")
         self.answer(
@@ -91,6 +104,7 @@ class Caller:
             session=1,
             reattach="the-key",
             reattach_grace=grace,
+            quiet=list(quiet),
             limits={},
             locks=list(locks),
         )
