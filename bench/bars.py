@@ -100,7 +100,7 @@ BARS: Sequence[Bar] = (
         "pipelining", pipelining.CASE, "requests_per_cpu_s", "at least", 0.4, FLOOR, "one core", loose=0.004),
 
     Bar("a handover that 100 status pages and 50 scrapes a second look at, p99 against one that nobody does",
-        "onlookers", onlookers.CASE, "growth", "at most", 1.2, loose=5.0),
+        "onlookers", onlookers.CASE, "growth", "at most", 1.2, loose=3.0),
 
     Bar("gpulock -- true against python -c pass",
         "startup", startup.ONCE, "ms", "at most", 2.5, startup.PLAIN, loose=6.0, contender=startup.COMMAND),
