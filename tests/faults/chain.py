@@ -30,9 +30,9 @@ from .site import TTL, Site, site
 END = 1.5
 """Of the TTL: how long it is looked at, and how long a frozen daemon is frozen."""
 HOLDER = """
-import gpulock, signal, sys, time
-def say(what):
-    print(what, time.monotonic(), flush=True)
+import gpulock, os, signal, sys, time
+def say(what):  # whole lines: a thread, a signal handler and SIGKILL may all come at once
+    os.write(1, f"{what} {time.monotonic()}\\n".encode())
 signal.signal(signal.SIGTERM, lambda *_: say("SIGTERM"))
 lock = gpulock.acquire(gpus=["0"], on_lost=lambda lock: say("lost"), socket=sys.argv[1])
 say("got")
