@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import sqlite3
@@ -211,7 +212,13 @@ def ended_values(lock: Lock, ended_at: float, booted_at: float, how: str, by: st
 def history_row(values: Sequence[Any]) -> tuple[Value, ...]:
     """From `ended_values`."""
     token, lock, gpus, *rest, strangers = _whole(values)
-    return (token, lock, _encode(gpus), *rest, _encode(strangers) if strangers else "[]")
+    return (token, lock, _gpus_text(tuple(gpus)), *rest, _encode(strangers) if strangers else "[]")
+
+
+@functools.lru_cache(maxsize=256)
+def _gpus_text(gpus: tuple[str, ...]) -> str:
+    """Of the few sets of GPUs that there are, again and again."""
+    return _encode(gpus)
 
 
 def ended_from(values: Sequence[Any]) -> Ended:

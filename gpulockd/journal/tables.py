@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..ports import Saved
-from .entries import Entry, Kind
+from .entries import CHANGED, DRAINED, ENDED, GRANTED, LEFT, QUARANTINED, UNMET, WAITS, Entry
 from .ledger import Ledger
 from .past import Bounds
 from .rows import (
@@ -61,38 +61,39 @@ class _Batch:
         self.granted: dict[int, tuple[Sequence[str], Sequence[Any]]] = {}
         self.changed: dict[int, Sequence[Any]] = {}
         self.gone: dict[int, Sequence[str]] = {}
-        self.ended: list[tuple[Value, ...]] = []
+        self.ended: list[Sequence[Any]] = []
         self.unmet: list[Sequence[Value]] = []
         self.requests: dict[str, Sequence[Any] | None] = {}
         self.quarantines: dict[str, Sequence[Value] | None] = {}
         self.drains: dict[str, tuple[str | None, str, float]] = {}
         self.highest = 0
-        for kind, subject, *more in entries:
-            match kind:
-                case Kind.GRANTED:
-                    self.granted[subject] = (more[0], more[1])
-                    self.highest = subject
-                case Kind.CHANGED if subject in self.granted:
-                    self.granted[subject] = (self.granted[subject][0], more[0])
-                case Kind.CHANGED:
-                    self.changed[subject] = more[0]
-                case Kind.ENDED:
-                    if self.granted.pop(subject, None) is None:
-                        self.gone[subject] = more[0]
-                        self.changed.pop(subject, None)
-                    self.ended.append(history_row(more[1]))
-                case Kind.WAITS:
-                    self.requests[subject] = more[0]
-                case Kind.LEFT:
-                    self.requests[subject] = None
-                case Kind.QUARANTINED:
-                    self.quarantines[subject] = more[0]
-                case Kind.UNMET:
-                    self.unmet.append(more[0])
-                case Kind.DRAINED:
-                    self.drains[subject] = (more[0], more[1], more[2])
-                case _:
-                    raise ValueError(f"an entry of unknown kind {kind!r}")
+        for entry in entries:
+            kind, subject = entry[0], entry[1]
+            if kind == ENDED:
+                if self.granted.pop(subject, None) is None:
+                    self.gone[subject] = entry[2]
+                    self.changed.pop(subject, None)
+                self.ended.append(entry[3])
+            elif kind == GRANTED:
+                self.granted[subject] = (entry[2], entry[3])
+                self.highest = subject
+            elif kind == WAITS:
+                self.requests[subject] = entry[2]
+            elif kind == LEFT:
+                self.requests[subject] = None
+            elif kind == CHANGED:
+                if subject in self.granted:
+                    self.granted[subject] = (self.granted[subject][0], entry[2])
+                else:
+                    self.changed[subject] = entry[2]
+            elif kind == UNMET:
+                self.unmet.append(entry[2])
+            elif kind == QUARANTINED:
+                self.quarantines[subject] = entry[2]
+            elif kind == DRAINED:
+                self.drains[subject] = (entry[2], entry[3], entry[4])
+            else:
+                raise ValueError(f"an entry of unknown kind {kind!r}")
 
 
 class Tables:
@@ -115,7 +116,7 @@ class Tables:
         )
         changed = map(lock_row, batch.changed.values())
         db.executemany(UPDATE_LOCK, ((*row[1:], row[0]) for row in changed))
-        self._remember("history", INSERT_HISTORY, batch.ended)
+        self._remember("history", INSERT_HISTORY, list(map(history_row, batch.ended)))
         self._remember("unmet", INSERT_UNMET, batch.unmet)
         db.executemany(DELETE_REQUEST, ((name,) for name, values in batch.requests.items() if values is None))
         db.executemany(WRITE_REQUEST, (request_row(values) for values in batch.requests.values() if values is not None))
