@@ -131,6 +131,7 @@ class Daemon(Server):
             "DAEMON__MAX_SESSIONS": str(MANY),
             "DAEMON__MAX_SESSIONS_PER_USER": str(MANY),
             "DAEMON__MAX_REQUESTS_PER_SESSION": str(MANY),
+            "DAEMON__MAX_REQUESTS_PER_USER": str(MANY),
             "DAEMON__HOST": host,
             "HTTP__PORT": str(self.http_port),
             "REDIS__URL": f"unix://{leases.socket}",
