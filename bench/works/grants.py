@@ -9,10 +9,10 @@ from functools import partial
 from bench.cells import Absences, Cell, Metrics, Plan, Work
 from bench.clock import now
 from bench.contenders import FLOOR, GPULOCK
-from bench.figures import quantile
 from bench.speech import ACQUIRE, Crowd, DaemonSpeech, FloorSpeech, Speech
 from bench.stage import Stage
 from bench.workers import Told, Worker
+from gpulockd.evidence.statistics import quantile
 
 DRAIN = "1,000 granted one after the other by disconnects"
 _PATIENCE = 30.0
