@@ -29,7 +29,7 @@ class Stage:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for server in reversed(self._servers.values()):
-            server.end()
+            server.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     @property

