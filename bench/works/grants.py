@@ -63,7 +63,7 @@ def _grant(told: Told, path: str, speech: Speech, waiting: int) -> None:
     """Whoever is granted the lock gives it back and queues again, so that as many wait as before."""
     crowd = Crowd(path, speech)
     for _ in range(waiting + 1):
-        crowd.join().sendall(speech.acquire())
+        crowd.wait()
     again = speech.release() + speech.acquire()
     moments: list[int] = []
     while len(moments) <= _GRANTS + waiting // 10:
@@ -78,12 +78,9 @@ def _grant(told: Told, path: str, speech: Speech, waiting: int) -> None:
 
 def _drain(told: Told, path: str, speech: Speech, waiting: int) -> None:
     crowd = Crowd(path, speech)
-    holder = crowd.join()
-    holder.sendall(speech.acquire())
-    while not crowd.read(holder):
-        pass
+    holder = crowd.hold()
     for _ in range(waiting):
-        crowd.join().sendall(speech.acquire())
+        crowd.wait()
     start = now()
     crowd.leave(holder)
     granted = 0
