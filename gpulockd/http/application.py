@@ -21,7 +21,7 @@ from .cache import Cache
 from .feed import Feed
 from .health import health_of
 from .metrics import Metrics
-from .monitoring import History, Knowledge
+from .monitoring import Knowledge, LatestEnded
 from .openapi import describe
 from .refusals import errors_as_json, refuse_other_sites, refusing_other_hosts
 from .routes import BOARD, METRICS, OPENAPI, PAGE, PAGE_FILE, ROUTES, Route
@@ -36,7 +36,7 @@ class Sources:
 
     status: Callable[[], StatusDocument]
     metrics: Metrics
-    history: History
+    history: LatestEnded
     monitor: MonitorConfig
     feed: Feed
 
