@@ -57,6 +57,8 @@ FORMS: Mapping[str, object] = {
     "canary_abort": configuration.CanaryDocument,
 }
 """The forms of the answers that have one. All others stand in the conversations field by field."""
+FORMLESS = {"cancel", "release", "extend", "beat", "watch", "revoke", "drain", "undrain"}
+"""They answer a few fields about what was named."""
 
 
 class Peer:
@@ -151,6 +153,10 @@ def test_there_are_conversations() -> None:
     ]
     assert {message[2] for message in messages if message[0] == 0} >= set(wire.METHODS)
     assert {message[1] for message in messages if message[0] == 2} == {"release"}
+
+
+def test_every_answer_that_says_more_than_a_few_fields_has_a_form() -> None:
+    assert set(wire.METHODS) == FORMS.keys() | FORMLESS
 
 
 def test_every_error_code_is_listed() -> None:

@@ -26,6 +26,10 @@ class ServerFailed(Exception):
     """A server did not start, or does not answer; the message has its last words."""
 
 
+class CommandFailed(Exception):
+    """A command of the user's cannot be measured; the message has its last words."""
+
+
 class Server:
     """A process that others connect to. It is ready from its making on, and reaped when it is stopped."""
 
@@ -122,3 +126,22 @@ def kill(process: subprocess.Popen[str]) -> None:
 def last_words(log: Path) -> str:
     """The end of a log, for an error."""
     return log.read_text(errors="replace").strip()[-600:] if log.exists() else ""
+
+
+def tried_alone(command: Sequence[str], log: Path, limit: float) -> float:
+    """How long a command takes by itself, in seconds. Raises `CommandFailed` where it fails, or exceeds `limit`."""
+    began = time.monotonic()
+    try:
+        process = start(command, log)
+    except OSError as error:
+        raise CommandFailed(f"{command[0]} cannot be run: {error.strerror or error}") from None
+    try:
+        status = process.wait(limit)
+    except subprocess.TimeoutExpired:
+        raise CommandFailed(f"{command[0]} ran for longer than {limit:.0f} s by itself") from None
+    finally:
+        kill(process)
+    if status:
+        said = last_words(log)
+        raise CommandFailed(f"{command[0]} ended with {status} when it was tried alone{': ' if said else ''}{said}")
+    return time.monotonic() - began

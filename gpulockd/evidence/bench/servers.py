@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -154,22 +153,3 @@ def _environment(settings: Mapping[str, Value]) -> dict[str, str]:
 
 def _written(value: Value) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def run_once(command: Sequence[str], log: Path, limit: float) -> float:
-    """How long a command takes by itself, in seconds. Raises `ServerFailed` where it fails, or exceeds `limit`."""
-    began = time.monotonic()
-    try:
-        process = processes.start(command, log)
-    except OSError as error:
-        raise ServerFailed(f"{command[0]} cannot be run: {error.strerror or error}") from None
-    try:
-        status = process.wait(limit)
-    except subprocess.TimeoutExpired:
-        raise ServerFailed(f"{command[0]} ran for longer than {limit:.0f} s by itself") from None
-    finally:
-        processes.kill(process)
-    if status:
-        said = processes.last_words(log)
-        raise ServerFailed(f"{command[0]} ended with {status} when it was tried alone{': ' if said else ''}{said}")
-    return time.monotonic() - began
