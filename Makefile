@@ -11,7 +11,6 @@ VENV := .venv
 BENCH_VENV := .venv-bench
 FUZZ_VENV := .venv-fuzz
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
 SOURCES := gpulockd client/gpulock tests $(wildcard demo bench)
 PYTEST_ARGS ?=
 # Far above what the suite takes: it ends a run that hangs, it does not hurry a slow machine.
@@ -20,25 +19,31 @@ SECONDS ?= 0
 BENCH_ARGS ?=
 STORM_ROUNDS ?= 500
 
-.PHONY: help install demo test soak fuzz lint format storm gpu-check bench bench-quick bench-settings wheels constraints debian-tools clean
+.PHONY: help install demo test soak fuzz lint format storm gpu-check bench bench-quick bench-settings wheels constraints \
+    screenshots debian-tools clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
-install: $(STAMP) ## create .venv: pinned dependencies, and both distributions in editable form
+install: $(VENV)/.installed ## create .venv: pinned dependencies, and both distributions in editable form
+
+# What the tests do not need has an environment of its own: who the benchmark compares with, and what fuzzes.
+$(VENV)/.installed: constraints.txt
+$(BENCH_VENV)/.installed: bench/constraints.txt
+$(FUZZ_VENV)/.installed: tests/fuzz/constraints.txt
 
 # Only a pinned artefact whose hash is listed gets in; our own two packages come from this tree. The pins are complete,
 # so pip need not follow dependencies: its resolver would look at newer releases of what is required with an extra, and
 # refuse them for want of a hash (pypa/pip#9644). That nothing is missing is checked afterwards.
-$(STAMP): constraints.txt pyproject.toml client/pyproject.toml
+$(VENV)/.installed $(BENCH_VENV)/.installed $(FUZZ_VENV)/.installed: pyproject.toml client/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	    || { echo "gpulockd needs Python 3.11 or newer; choose one with: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes --no-deps \
-	    -r constraints.txt
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation \
+	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes --no-deps \
+	    -r $(filter %constraints.txt,$^)
+	$(@D)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation \
 	    -e client -e .
-	@$(BIN)/python -m pip check --disable-pip-version-check
+	@$(@D)/bin/python -m pip check --disable-pip-version-check
 	@touch $@
 
 demo: install ## the main job in one minute: workers compete, die, time out; the daemon is killed under load
@@ -84,47 +89,21 @@ bench-settings: install ## polling against the daemon, twice, into docs/ (twenty
 	again=$$(mktemp -d); $(BIN)/gpulockctl bench --duration 10m --seed 2 --output $$again/again.md \
 	    && cp $$again/again/figures.json docs/settings-benchmark/again.json; rm -rf $$again
 
-# Who is compared with is no dependency of the tests, so it has an environment of its own.
-$(BENCH_VENV)/.installed: bench/constraints.txt pyproject.toml client/pyproject.toml
-	test -x $(BENCH_VENV)/bin/python || $(PYTHON) -m venv $(BENCH_VENV)
-	$(BENCH_VENV)/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes --no-deps \
-	    -r bench/constraints.txt
-	$(BENCH_VENV)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation \
-	    -e client -e .
-	@$(BENCH_VENV)/bin/python -m pip check --disable-pip-version-check
-	@touch $@
-
-$(FUZZ_VENV)/.installed: tests/fuzz/constraints.txt pyproject.toml client/pyproject.toml
-	test -x $(FUZZ_VENV)/bin/python || $(PYTHON) -m venv $(FUZZ_VENV)
-	$(FUZZ_VENV)/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes --no-deps \
-	    -r tests/fuzz/constraints.txt
-	$(FUZZ_VENV)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation \
-	    -e client -e .
-	@$(FUZZ_VENV)/bin/python -m pip check --disable-pip-version-check
-	@touch $@
-
 wheels: install ## build both wheels into dist/
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation --wheel --outdir dist client
 	$(BIN)/python -m build --no-isolation --wheel --outdir dist .
 
 # `uv` lives in an environment of its own: it writes the pins, nothing else here uses it.
+PIN = .venv-pins/bin/uv pip compile pyproject.toml client/pyproject.toml --universal --python-version 3.11 --upgrade \
+    --generate-hashes --no-emit-package gpulock --custom-compile-command 'make constraints' --quiet
+
 constraints: ## pin every dependency anew, with hashes, for Python 3.11 and later
 	test -x .venv-pins/bin/uv || { $(PYTHON) -m venv .venv-pins && .venv-pins/bin/python -m pip install --quiet uv; }
-	.venv-pins/bin/uv pip compile pyproject.toml client/pyproject.toml --extra dev \
-	    --universal --python-version 3.11 --upgrade --generate-hashes \
-	    --no-emit-package gpulock \
-	    --custom-compile-command 'make constraints' --quiet --output-file constraints.txt
-	.venv-pins/bin/uv pip compile pyproject.toml client/pyproject.toml bench/requirements.in \
-	    --constraint constraints.txt --universal --python-version 3.11 --upgrade --generate-hashes \
-	    --no-emit-package gpulock \
-	    --custom-compile-command 'make constraints' --quiet --output-file bench/constraints.txt
-	.venv-pins/bin/uv pip compile pyproject.toml client/pyproject.toml tests/fuzz/requirements.in \
-	    --constraint constraints.txt --universal --python-version 3.11 --upgrade --generate-hashes \
-	    --no-emit-package gpulock \
-	    --custom-compile-command 'make constraints' --quiet --output-file tests/fuzz/constraints.txt
+	$(PIN) --extra dev --output-file constraints.txt
+	$(PIN) bench/requirements.in --constraint constraints.txt --output-file bench/constraints.txt
+	$(PIN) tests/fuzz/requirements.in --constraint constraints.txt --output-file tests/fuzz/constraints.txt
 
-.PHONY: screenshots
 screenshots: install ## the pictures of the status page in docs/, by Chromium
 	$(BIN)/python -m tests.page.screenshots docs/status-page
 

@@ -1,34 +1,14 @@
-"""From samples to figures: quantiles, and ratios with confidence intervals. Pure."""
+"""From rounds to figures: medians, and ratios within rounds, with confidence intervals. Pure."""
 
 from __future__ import annotations
 
 import random
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+
+from gpulockd.evidence.statistics import CONFIDENCE, Estimate, quantile
 
 RESAMPLES = 2000
-CONFIDENCE = 0.95
-
-
-def quantile(values: Sequence[float], share: float) -> float:
-    """The value below which `share` (0 to 1) of `values` lies, linear between neighbours."""
-    if not values:
-        raise ValueError("no values, so no quantile")
-    ordered = sorted(values)
-    at = (len(ordered) - 1) * share
-    low = int(at)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (at - low)
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A median with its confidence interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 def middle(values: Sequence[float]) -> Estimate:

@@ -11,7 +11,8 @@ from rich.table import Table
 
 from bench.bars import Bar
 from bench.cells import Run
-from bench.figures import Estimate, middle, ratio
+from bench.figures import middle, ratio
+from gpulockd.evidence.statistics import Estimate
 
 Verdict = Literal["met", "met, within the noise", "missed, within the noise", "missed", "not measured"]
 

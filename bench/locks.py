@@ -9,8 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from bench.servers import Missing
 from bench.stage import Stage
+from gpulockd.evidence.bench.programs import Missing
 
 
 class Lock(ABC):

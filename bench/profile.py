@@ -23,9 +23,9 @@ import psutil
 from bench.contenders import CONTENDERS, GPULOCK
 from bench.locks import Lock
 from bench.placement import cpus, move, others, placed
-from bench.servers import Missing
 from bench.stage import Stage
 from bench.workers import Told, Worker
+from gpulockd.evidence.bench.programs import Missing
 
 RATE = 500
 """Looks a second."""

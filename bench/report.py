@@ -8,18 +8,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from bench import plots
 from bench.bars import bars_of
 from bench.cells import Run, Sample, Work, by_round
 from bench.contenders import FLOOR
-from bench.figures import Estimate, middle, ratio
+from bench.figures import middle, ratio
 from bench.judgement import estimated, judge, shown
 from bench.quiet import QUIET
 from bench.works.catalogue import BY_NAME, WORKS
+from gpulockd.evidence.statistics import Estimate
+from gpulockd.evidence.typeset import rounded, table
 
 FIGURES, PROFILE = "figures.json", "profile.md"
 """Beside the plots. The profile is written by hand, and becomes part of the page."""
@@ -41,15 +41,8 @@ def figures(run: Run) -> str:
     """JSON with a line for each sample, so that two runs can be compared by eye."""
     about = {field.name: getattr(run, field.name) for field in dataclasses.fields(run) if field.name != "samples"}
     head = json.dumps(about, indent=1).removesuffix("\n}")
-    samples = ",\n  ".join(json.dumps(_rounded(dataclasses.asdict(sample))) for sample in run.samples)
+    samples = ",\n  ".join(json.dumps(rounded(dataclasses.asdict(sample), 6)) for sample in run.samples)
     return f'{head},\n "samples": [\n  {samples}\n ]\n}}\n'
-
-
-def _rounded(value: Any) -> Any:
-    """Six significant digits: more is noise."""
-    if isinstance(value, dict):
-        return {key: _rounded(each) for key, each in value.items()}
-    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def read(path: Path) -> Run:
@@ -183,16 +176,6 @@ A figure that a lock has nothing to show for is a dash.
 The raw figures of all rounds are in [{FIGURES}](performance/{FIGURES}), and
 `python -m bench.report docs/performance/{FIGURES}` makes this page of them again.
 """
-
-
-def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    def lines() -> Iterator[str]:
-        yield "| " + " | ".join(head) + " |"
-        yield "|" + "---|" * len(head)
-        for row in rows:
-            yield "| " + " | ".join(row) + " |"
-
-    return "\n".join(lines()) + "\n"
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from bench.cells import Absences, Cell, Metrics, Plan, Sample, Work
 from bench.placement import placed
 from bench.quiet import Patience, undisturbed
-from bench.servers import Missing, ServerFailed
 from bench.stage import Stage
 from bench.yardstick import yardstick
+from gpulockd.evidence.bench.processes import ServerFailed
+from gpulockd.evidence.bench.programs import Missing
 
 _WAIT, _TRIES = 60.0, 4
 

@@ -128,6 +128,19 @@ class Crowd:
         self._epoll.register(member, select.EPOLLIN)
         return member
 
+    def hold(self) -> socket.socket:
+        """One more, which has the lock that all compete for: nobody had it before."""
+        holder = self.wait()
+        while ACQUIRE not in self.read(holder):
+            pass
+        return holder
+
+    def wait(self) -> socket.socket:
+        """One more, which wants that lock; what comes of that is to be heard."""
+        member = self.join()
+        member.sendall(self.speech.acquire())
+        return member
+
     def read(self, member: socket.socket) -> list[int]:
         """What was answered to this one; waits for something to come."""
         data = member.recv(_READ)

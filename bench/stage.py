@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -20,7 +21,7 @@ class Stage:
         """`gpus`: how many the daemon simulates."""
         self.gpus = gpus
         self.directory = Path(tempfile.mkdtemp(prefix="bench-"))
-        self._servers: dict[str, Server] = {}
+        self._servers: list[Server] = []
 
     def __enter__(self) -> Self:
         return self
@@ -28,53 +29,41 @@ class Stage:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for server in reversed(self._servers.values()):
-            server.end()
+        for server in reversed(self._servers):
+            server.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    @property
+    @cached_property
     def daemon(self) -> Daemon:
-        if "daemon" not in self._servers:
-            leases = Redis(self.directory, "leases")
-            self._servers["leases"] = leases
-            self._servers["daemon"] = Daemon(self.directory, leases, gpus=self.gpus)
-        return self._one("daemon", Daemon)
+        leases = self._started(Redis(self.directory, "leases"))
+        return self._started(Daemon(self.directory, leases, gpus=self.gpus))
 
-    @property
+    @cached_property
     def floor(self) -> Floor:
-        if "floor" not in self._servers:
-            self._servers["floor"] = Floor(self.directory)
-        return self._one("floor", Floor)
+        return self._started(Floor(self.directory))
 
-    @property
+    @cached_property
     def echo(self) -> Floor:
-        if "echo" not in self._servers:
-            self._servers["echo"] = Floor(self.directory, echo=True)
-        return self._one("echo", Floor)
+        return self._started(Floor(self.directory, echo=True))
 
-    @property
+    @cached_property
     def redis(self) -> Redis:
         """The one that the peers lock in; the daemon's leases are in another."""
-        if "redis" not in self._servers:
-            self._servers["redis"] = Redis(self.directory)
-        return self._one("redis", Redis)
+        return self._started(Redis(self.directory))
 
-    @property
+    @cached_property
     def etcd(self) -> Etcd:
-        if "etcd" not in self._servers:
-            self._servers["etcd"] = Etcd(self.directory)
-        return self._one("etcd", Etcd)
+        return self._started(Etcd(self.directory))
 
     def clear(self) -> None:
         """Forgets the locks that a peer's measurement left behind in Redis; nobody may be at work."""
-        if "redis" in self._servers:
+        if "redis" in vars(self):
             self.redis.client.flushall()
 
     @property
     def pids(self) -> list[int]:
-        return [server.pid for server in self._servers.values()]
+        return [server.pid for server in self._servers]
 
-    def _one(self, name: str, kind: type[Kind]) -> Kind:
-        server = self._servers[name]
-        assert isinstance(server, kind)
+    def _started(self, server: Kind) -> Kind:
+        self._servers.append(server)
         return server

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -11,23 +10,18 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any, TypeAlias
 
+from gpulock import kernel
+
 PATIENCE = 60.0
 """Seconds that a worker may take to say what it was asked for."""
 
 Told: TypeAlias = "Connection[Any, Any]"
 
 _FORK = multiprocessing.get_context("fork")
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class WorkerFailed(Exception):
     """A worker ended, or was silent for too long."""
-
-
-def end_with_parent() -> None:
-    """SIGKILL for this process when the one that started it ends, SIGKILLed or not. Fit for `preexec_fn`."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Worker:
@@ -93,9 +87,7 @@ def crew(count: int, work: Callable[..., None], *arguments: Any) -> Iterator[lis
 
 
 def _run(parent: int, told: Told, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    end_with_parent()
-    if os.getppid() != parent:
-        return
+    kernel.die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one that started this one says when it ends
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:

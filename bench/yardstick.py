@@ -6,8 +6,8 @@ import os
 import socket
 
 from bench.clock import NS, now
-from bench.figures import quantile
 from bench.workers import Told, Worker
+from gpulockd.evidence.statistics import quantile
 
 SIZE = 60
 WARM_UP = 300

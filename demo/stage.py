@@ -6,9 +6,8 @@ None of them outlives this one, however it ends.
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import functools
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from types import TracebackType
 from typing import IO, Self
 
 import gpulock
+from gpulock import kernel
 from gpulock.documents import StatusDocument
 
 from .diary import Diary, Entry, Reader
@@ -30,9 +30,6 @@ PATIENCE = 30.0
 LOOK_EVERY = 0.02
 _OURS = ("GPULOCK", "GPU_LOCK_", "REDIS_")
 """Beginnings of variables that say something to gpulock or gpulockd."""
-
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None)
 
 CONFIG = """\
 daemon:
@@ -182,7 +179,7 @@ def _start(command: list[str], environment: Mapping[str, str], errors: IO[bytes]
         stdout=errors,
         stderr=errors,
         start_new_session=True,
-        preexec_fn=_end_with_parent,  # noqa: PLW1509  # one system call, and this process has one thread
+        preexec_fn=functools.partial(kernel.die_with_parent, os.getpid()),  # noqa: PLW1509  # it has one thread
     )
 
 
@@ -190,7 +187,3 @@ def _environment(more: Mapping[str, str]) -> dict[str, str]:
     """This process's, without what would lead to another daemon or change this one."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     return {**own, **more}
-
-
-def _end_with_parent() -> None:
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

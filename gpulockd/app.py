@@ -9,26 +9,23 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import anyio
 
-from gpulock.documents import DaemonView, StatusDocument
-from gpulock.errors import GpulockError, UnknownGpu
+from gpulock.errors import GpulockError
 
 from . import config as configuration, logs
+from .about import About
 from .changes import BY_SIGNAL, Canaries, Changing
 from .clock import BootClock
 from .config import Config, Loaded
-from .core import views
-from .core.actions import Announce, Refused
+from .core.actions import Announce
 from .core.events import DoorOpened, Event, GpusDiscovered, Restored
 from .core.machine import Machine
 from .core.model import GpuState, LeaseState
-from .core.placement import find
 from .engine import Engine
 from .fdstore import SystemdStore
 from .http import HttpServer, Metrics
@@ -115,45 +112,16 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
         def post(event: Event) -> None:
             engine.post(event)
 
-        def daemon_view() -> DaemonView:
-            """What a status says of the daemon itself."""
-            return {
-                "pid": os.getpid(),
-                "version": __version__,
-                "uptime": clock.now() - started_at,
-                "simulated": inventory.simulated,
-                "driver": inventory.driver,
-                "socket": server.path,
-                "sessions": len(engine.state.sessions),
-                "journal": engine.state.journal_fault or "ok",
-                "monitor": configuration.monitor_state(config.gpu_lock_monitor),
-            }
-
-        def status() -> StatusDocument:
-            return cast(StatusDocument, {**views.status(engine.state, clock.now()), "daemon": daemon_view()})
-
-        def gpu(name: str) -> str:
-            """The UUID that a name means; what looks like one may be that of a GPU of the past. Raises `UnknownGpu`."""
-            try:
-                return find(engine.state, name).uuid
-            except Refused as refused:
-                if "-" in name:
-                    return name
-                raise UnknownGpu(refused.refusal.message, hint=refused.refusal.hint) from None
-
-        def gpu_index(uuid: str) -> int | None:
-            known = engine.state.gpus.get(uuid)
-            return None if known is None else known.identity.index
-
-        def own_snapshot(snapshot: Mapping[str, object]) -> Mapping[str, object]:
-            """What this host tells the fleet of itself."""
-            return {**snapshot, "pid": os.getpid(), "version": __version__, "simulated": inventory.simulated}
-
-        async def fleet() -> list[Mapping[str, object]]:
-            """The others as they last reported themselves, and this host as it is."""
-            others = [snapshot for snapshot in await leases.fleet() if snapshot["host"] != host]
-            return [{**own_snapshot(views.snapshot(engine.state, clock.now())), "age": 0.0}, *others]
-
+        about = About(
+            host,
+            clock,
+            lambda: engine.state,
+            inventory,
+            leases,
+            lambda: server.path,
+            configuration.monitor_state(config.gpu_lock_monitor),
+            started_at,
+        )
         administrators = Administrators(config.daemon.admins)
         processes = LinuxProcesses(post, clock, administrators)
         stack.callback(processes.close)
@@ -164,7 +132,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
         if store is not None:
             stack.callback(store.close)
             keeping = Keeping(store)
-        observers = [logs.Log(gpu_index).observe, metrics.observe, watchers.observe]
+        observers = [logs.Log(about.index).observe, metrics.observe, watchers.observe]
 
         def announce(event: Announce) -> None:
             for observe in observers:
@@ -180,7 +148,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
             clients=sessions,
             announce=announce,
             safekeeping=keeping,
-            introduce=own_snapshot,
+            introduce=about.signed,
         )
         sampler = Sampler(inventory, processes, clock, post, lambda: engine.state)
 
@@ -209,10 +177,10 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
             sources=Sources(
                 settings=lambda: [dict(setting) for setting in configuration.settings(changing.running)],
                 history=journal,
-                gpu=gpu,
+                gpu=about.uuid,
                 wall=clock.wall,
-                fleet=fleet,
-                daemon=lambda: dict(daemon_view()),
+                fleet=about.fleet,
+                daemon=lambda: dict(about.daemon()),
                 refresh=lambda: sampler.look(max_age=FRESH),
                 changes=changing,
                 canary=canaries,
@@ -226,7 +194,7 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
         http = HttpServer(
             config.http.host,
             config.http.port,
-            status=status,
+            status=about.status,
             metrics=metrics,
             history=journal.history,
             monitor=monitor_settings(config.gpu_lock_monitor),

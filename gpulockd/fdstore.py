@@ -151,7 +151,8 @@ class SystemdStore:
         loop = asyncio.get_running_loop()
         ours, theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            with contextlib.closing(_Descriptor(theirs)):
+            with contextlib.ExitStack() as sent:
+                sent.callback(os.close, theirs)
                 while True:
                     try:
                         self._connect()
@@ -169,11 +170,3 @@ class SystemdStore:
             log.warning("systemd cannot be asked whether it has every connection: %s", error)
         finally:
             os.close(ours)
-
-
-class _Descriptor:
-    def __init__(self, number: int) -> None:
-        self._number = number
-
-    def close(self) -> None:
-        os.close(self._number)

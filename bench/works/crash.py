@@ -13,11 +13,11 @@ import psutil
 from bench.cells import Absences, Cell, Metrics, Plan, Work
 from bench.clock import NS, now
 from bench.contenders import CONTENDERS, FLOOR, GPULOCK
-from bench.figures import quantile
 from bench.locks import Lock
 from bench.stage import Stage
 from bench.workers import Told, Worker
 from bench.works.entries import entries
+from gpulockd.evidence.statistics import quantile
 
 SMALL, LARGE, EXPIRY = "small holder", "holder of 4 GiB", "killed within 5 s of its grant"
 GIB = 1 << 30

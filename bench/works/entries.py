@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from bench.cells import Absences
 from bench.contenders import CONTENDERS
 from bench.locks import Lock
-from bench.servers import Missing, ServerFailed
 from bench.stage import Stage
+from gpulockd.evidence.bench.processes import ServerFailed
+from gpulockd.evidence.bench.programs import Missing
 
 
 def entries(stage: Stage, names: Iterable[str], absences: Absences) -> dict[str, Lock]:

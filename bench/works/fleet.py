@@ -13,11 +13,11 @@ import gpulock
 from bench.cells import Absences, Cell, Metrics, Plan, Work
 from bench.clock import NS, cpu_seconds, now, sleep_until
 from bench.contenders import GPULOCK
-from bench.figures import quantile
 from bench.servers import Daemon
 from bench.stage import Stage
 from bench.workers import Told, crew
 from bench.works.contention import Overlap
+from gpulockd.evidence.statistics import quantile
 
 GPUS, WORKERS, QUICK_WORKERS = 64, 500, 100
 WANTED = {1: 70, 2: 15, 4: 10, 8: 5}

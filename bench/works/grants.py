@@ -9,10 +9,10 @@ from functools import partial
 from bench.cells import Absences, Cell, Metrics, Plan, Work
 from bench.clock import now
 from bench.contenders import FLOOR, GPULOCK
-from bench.figures import quantile
 from bench.speech import ACQUIRE, Crowd, DaemonSpeech, FloorSpeech, Speech
 from bench.stage import Stage
 from bench.workers import Told, Worker
+from gpulockd.evidence.statistics import quantile
 
 DRAIN = "1,000 granted one after the other by disconnects"
 _PATIENCE = 30.0
@@ -63,7 +63,7 @@ def _grant(told: Told, path: str, speech: Speech, waiting: int) -> None:
     """Whoever is granted the lock gives it back and queues again, so that as many wait as before."""
     crowd = Crowd(path, speech)
     for _ in range(waiting + 1):
-        crowd.join().sendall(speech.acquire())
+        crowd.wait()
     again = speech.release() + speech.acquire()
     moments: list[int] = []
     while len(moments) <= _GRANTS + waiting // 10:
@@ -78,12 +78,9 @@ def _grant(told: Told, path: str, speech: Speech, waiting: int) -> None:
 
 def _drain(told: Told, path: str, speech: Speech, waiting: int) -> None:
     crowd = Crowd(path, speech)
-    holder = crowd.join()
-    holder.sendall(speech.acquire())
-    while not crowd.read(holder):
-        pass
+    holder = crowd.hold()
     for _ in range(waiting):
-        crowd.join().sendall(speech.acquire())
+        crowd.wait()
     start = now()
     crowd.leave(holder)
     granted = 0

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from bench.cells import Absences, Cell, Metrics, Plan, Work
 from bench.clock import cpu_seconds
 from bench.contenders import FLOOR, GPULOCK
-from bench.figures import quantile
 from bench.locks import Lock
 from bench.stage import Stage
 from bench.works.contention import contend, gaps
 from bench.works.entries import entries
+from gpulockd.evidence.statistics import quantile
 
 QUICK = (GPULOCK, FLOOR)
 FULL = (

@@ -118,16 +118,13 @@ def _calls_since(before: dict[str, int], server: Redis | None) -> int:
 
 def _wait(told: Told, path: str, speech: Speech, count: int) -> None:
     crowd = Crowd(path, speech)
-    holder = crowd.join()
-    holder.sendall(speech.acquire())
-    while not crowd.read(holder):
-        pass
+    crowd.hold()
     for _ in range(20):
-        crowd.join().sendall(speech.acquire())
+        crowd.wait()
     told.send("warm")
     told.recv()
     for _ in range(count):
-        crowd.join().sendall(speech.acquire())
+        crowd.wait()
     told.send("all wait")
     told.recv()
 

@@ -19,12 +19,12 @@ from typing import NamedTuple
 from bench.cells import Absences, Cell, Metrics, Plan, Work
 from bench.clock import NS, cpu_seconds, now
 from bench.contenders import CONTENDERS, GPULOCK
-from bench.figures import quantile
 from bench.locks import Lock
 from bench.servers import Daemon
 from bench.stage import Stage
 from bench.workers import Told, Worker
 from bench.works.contention import Turn, contend
+from gpulockd.evidence.statistics import quantile
 
 PAGES, SCRAPES = 100, 50
 """Pages that are open, and scrapes a second."""

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from bench.cells import Absences, Cell, Metrics, Plan, Work
 from bench.contenders import GPULOCK
-from bench.figures import quantile
 from bench.servers import Daemon, Redis
 from bench.stage import Stage
+from gpulockd.evidence.statistics import quantile
 
 READY, ONCE = "daemon, from exec to ready", "one command"
 PLAIN, COMMAND, STATUS, IMPORT = "python -c pass", "gpulock -- true", "gpulockctl status", "import gpulock"
@@ -45,7 +45,7 @@ def ready(leases: Redis) -> Metrics:
         began = time.monotonic()
         daemon = Daemon(Path(directory), leases, gpus=8, host="another")
         took = time.monotonic() - began
-        daemon.end()
+        daemon.stop()
     return {"ms": took * 1e3}
 
 

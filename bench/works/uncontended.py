@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from bench.cells import Absences, Cell, Metrics, Plan, Work
 from bench.clock import NS, cpu_seconds, now
 from bench.contenders import CONTENDERS, FLOOR, GPULOCK
-from bench.figures import quantile
 from bench.locks import AsyncLock, Lock
 from bench.placement import Placement
 from bench.stage import Stage
 from bench.workers import Told, Worker
 from bench.works.entries import entries
+from gpulockd.evidence.statistics import quantile
 
 CASE = "one client"
 QUICK = (GPULOCK, FLOOR, "redis-py")

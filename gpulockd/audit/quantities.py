@@ -6,6 +6,8 @@ import math
 import re
 from typing import Literal, NamedTuple
 
+from .numerals import NUMERALS, by_word
+
 Kind = Literal["time", "bytes", "percent", "count", ""]
 
 _TIME: dict[str, float] = {}
@@ -29,32 +31,7 @@ _UNITS: dict[str, tuple[Kind, float]] = {
     **{name: ("count", factor) for name, factor in _COUNT.items()},
     **{name: ("percent", factor) for name, factor in _PERCENT.items()},
 }
-_WORDS: dict[str, float] = {
-    word: number
-    for number, words in {
-        0.5: "half a|half an|half|半",
-        1: "a|an|one|一",
-        2: "two|两|二",
-        3: "three|三",
-        4: "four|四",
-        5: "five|五",
-        6: "six|六",
-        7: "seven|七",
-        8: "eight|八",
-        9: "nine|九",
-        10: "ten|十",
-        12: "twelve|十二",
-        15: "fifteen|十五",
-        20: "twenty|二十",
-        30: "thirty|三十",
-        40: "forty|四十",
-        45: "forty-five|四十五",
-        50: "fifty|五十",
-        60: "sixty|六十",
-        90: "ninety|九十",
-    }.items()
-    for word in words.split("|")
-}
+_WORDS = {**NUMERALS, **by_word({0.5: "half a|half an", 1: "a|an", 45: "forty-five|四十五"})}
 
 
 def _either(words: dict[str, float] | dict[str, tuple[Kind, float]]) -> str:

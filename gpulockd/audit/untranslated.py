@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from .document import Block
+from .numerals import NUMERALS, by_word
 from .passage import Passage
 from .quantities import Kind, narrow, quantity_at
 from .source import Place
@@ -19,35 +20,28 @@ _SCALES = {"万": 1e4, "亿": 1e8, "千": 1e3, "thousand": 1e3, "million": 1e6, 
 _SCALE = re.compile(rf"\s*({'|'.join(_SCALES)})")
 _ONE = frozenset(("a", "an", "one", "一"))
 _WORDS: dict[str, float] = {
-    word: number
-    for number, words in {
-        0: "zero|零",
-        0.5: "half|半",
-        1: "one|once|single|first|january|jan|一",
-        2: "two|twice|second|february|feb|二|两",
-        3: "three|third|march|mar|三",
-        4: "four|april|apr|四",
-        5: "five|may|五",
-        6: "six|june|jun|六",
-        7: "seven|july|jul|七",
-        8: "eight|august|aug|八",
-        9: "nine|september|sep|九",
-        10: "ten|october|oct|十",
-        11: "eleven|november|nov|十一",
-        12: "twelve|dozen|december|dec|十二",
-        15: "fifteen|十五",
-        20: "twenty|二十",
-        30: "thirty|三十",
-        40: "forty|四十",
-        50: "fifty|五十",
-        60: "sixty|六十",
-        90: "ninety|九十",
-        100: "hundred|百",
-        1000: "thousand|千",
-        10_000: "万",
-        1_000_000: "million|百万",
-    }.items()
-    for word in words.split("|")
+    **NUMERALS,
+    **by_word(
+        {
+            0: "zero|零",
+            1: "once|single|first|january|jan",
+            2: "twice|second|february|feb",
+            3: "third|march|mar",
+            4: "april|apr",
+            5: "may",
+            6: "june|jun",
+            7: "july|jul",
+            8: "august|aug",
+            9: "september|sep",
+            10: "october|oct",
+            11: "eleven|november|nov|十一",
+            12: "dozen|december|dec",
+            100: "hundred|百",
+            1000: "thousand|千",
+            10_000: "万",
+            1_000_000: "million|百万",
+        }
+    ),
 }
 """Each may be a number, and then says the same as figures in another edition; but none has to be one."""
 _LATIN = "|".join(sorted(filter(str.isascii, _WORDS), key=len, reverse=True))

@@ -50,9 +50,9 @@ class Block(NamedTuple):
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The value below which `share` (0 to 1) of `values` lies, linear between neighbours; 0 where there are none."""
+    """The value below which `share` (0 to 1) of `values` lies, linear between neighbours. Raises `ValueError`: none."""
     if not values:
-        return 0.0
+        raise ValueError("no values, so no quantile")
     ordered = sorted(values)
     at = (len(ordered) - 1) * share
     low = int(at)

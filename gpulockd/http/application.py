@@ -17,12 +17,12 @@ from gpulock.documents import StatusDocument
 
 from . import pagefiles
 from .answers import MonitorConfig
+from .cache import Cache
 from .feed import Feed
 from .health import health_of
 from .metrics import Metrics
-from .monitoring import History, Knowledge
+from .monitoring import Knowledge, LatestEnded
 from .openapi import describe
-from .recently import Recently
 from .refusals import errors_as_json, refuse_other_sites, refusing_other_hosts
 from .routes import BOARD, METRICS, OPENAPI, PAGE, PAGE_FILE, ROUTES, Route
 
@@ -36,7 +36,7 @@ class Sources:
 
     status: Callable[[], StatusDocument]
     metrics: Metrics
-    history: History
+    history: LatestEnded
     monitor: MonitorConfig
     feed: Feed
 
@@ -71,7 +71,7 @@ def application(sources: Sources, own_names: Collection[str] | None, fresh: floa
 class _Pages:
     def __init__(self, sources: Sources, fresh: float) -> None:
         self._sources = sources
-        self._replies: Recently[_Reply] = Recently(fresh, time.monotonic)
+        self._replies: Cache[_Reply] = Cache(fresh, time.monotonic)
         self._described: _Reply | None = None
 
     def showing(self, route: Route) -> Handler:

@@ -13,7 +13,7 @@ from gpulock.documents import GpuView, LockView, ProcessView, RequestView, Statu
 from ..history import Ended
 from .answers import Condition
 from .health import judge
-from .past import Bar
+from .timeline import Bar
 
 LONGEST = 120
 """Characters of anything that is shown."""

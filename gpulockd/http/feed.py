@@ -20,7 +20,7 @@ from ..core.actions import Announce
 from ..history import Ended
 from ..ports import Unavailable
 from .board import bar_of, bar_of_announced, board
-from .past import MOST, Bar, Past
+from .timeline import MOST, Bar, Timeline
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class Feed:
         self._stale = asyncio.Event()
         self._news: list[tuple[Mapping[str, object], float]] = []
         """Locks that have ended since the last board, as they were announced, and when."""
-        self._past = Past()
+        self._timeline = Timeline()
         self._remembering: asyncio.Task[frozenset[str]] | None = None
         """Reads history, and returns the locks that it knew."""
         self._pacing: asyncio.Task[None] | None = None
@@ -139,7 +139,7 @@ class Feed:
             if task is not None:
                 task.cancel()
         self._remembering = self._pacing = self._first = None
-        self._past, self._news = Past(), []
+        self._timeline, self._news = Timeline(), []
 
     async def _remember(self) -> frozenset[str]:
         try:
@@ -149,8 +149,8 @@ class Feed:
             return frozenset()
         known = frozenset(bar["lock"] for bar in bars)
         for bar in bars:
-            self._past.add(bar)
-        self._past.changes()  # nobody has been sent anything yet
+            self._timeline.add(bar)
+        self._timeline.changes()  # nobody has been sent anything yet
         return known
 
     async def _pace(self, remembering: asyncio.Task[frozenset[str]]) -> None:
@@ -163,7 +163,7 @@ class Feed:
                 self._stale.clear()
                 await self._take_in(known)
                 self._first = None
-                await self._hand_out(self._frame(self._past.changes(), whole=False))
+                await self._hand_out(self._frame(self._timeline.changes(), whole=False))
                 await asyncio.sleep(self._step)
         except Exception:
             log.exception("no board can be made")
@@ -174,7 +174,7 @@ class Feed:
         for count, (data, at) in enumerate(news, 1):
             bar = bar_of_announced(data, at)
             if bar["lock"] not in known:
-                self._past.add(bar)
+                self._timeline.add(bar)
             if not count % NEWS_AT_ONCE:
                 await asyncio.sleep(0)
 
@@ -189,7 +189,7 @@ class Feed:
         """Made once for many who join at once: what changes after it comes with the next frame."""
         now = self._wall()
         if self._first is None or not 0 <= now - self._first[0] < self._step:
-            self._first = (now, self._frame(self._past.all(), whole=True))
+            self._first = (now, self._frame(self._timeline.all(), whole=True))
         return self._first[1]
 
     def _frame(self, ended: list[Bar], *, whole: bool) -> bytes:

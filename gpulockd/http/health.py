@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal, TypedDict
 
-from gpulock.documents import SCHEMA_VERSION, GpuView, StatusDocument
+from gpulock.documents import SCHEMA_VERSION, GpuView, LockView, StatusDocument
 
 from .answers import Condition
 
@@ -42,11 +43,7 @@ def judge_gpu(status: StatusDocument, gpu: GpuView) -> tuple[Condition, list[str
     """How one GPU is: `critical` is one that nobody could be granted, now or when its holder is done."""
     if obstacle := _obstacle(gpu):
         return "critical", [obstacle]
-    warnings = [
-        f"{lock['id']} is stalled: its task has fallen silent"
-        for lock in status["locks"]
-        if lock["stalled"] and lock["id"] == gpu["lock"]
-    ]
+    warnings = _stalled(lock for lock in status["locks"] if lock["id"] == gpu["lock"])
     return "warning" if warnings else "healthy", warnings
 
 
@@ -55,8 +52,11 @@ def _warnings(status: StatusDocument) -> list[str]:
     warnings = [obstacle for gpu in status["gpus"] if gpu["drained"] is None and (obstacle := _obstacle(gpu))]
     if (lease := status["lease"])["state"] == "late":
         warnings.append(f"the lease is late: {lease['why']}")
-    warnings += [f"{lock['id']} is stalled: its task has fallen silent" for lock in status["locks"] if lock["stalled"]]
-    return warnings
+    return warnings + _stalled(status["locks"])
+
+
+def _stalled(locks: Iterable[LockView]) -> list[str]:
+    return [f"{lock['id']} is stalled: its task has fallen silent" for lock in locks if lock["stalled"]]
 
 
 def _reasons(status: StatusDocument) -> list[str]:

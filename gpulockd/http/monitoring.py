@@ -36,11 +36,11 @@ LOOKED_THROUGH = 200
 LOCK_KEY = "gpu_lock:"
 """What the key of a lock began with where a GPU had no other name than its index."""
 
-History = Callable[[int], Sequence[Ended]]
+LatestEnded = Callable[[int], Sequence[Ended]]
 """The latest locks that ended, at most so many. May raise `Unavailable`."""
 
 
-class UnknownGpu(Exception):
+class NoSuchGpu(Exception):
     """No GPU, or more than one, is called that."""
 
 
@@ -50,7 +50,7 @@ class Knowledge:
 
     status: StatusDocument
     tally: Tally
-    history: History
+    history: LatestEnded
     config: MonitorConfig
     wall: float
 
@@ -227,7 +227,7 @@ def _gpu(status: StatusDocument, lock_key: str) -> GpuView:
             return gpu
     found = [gpu for gpu in status["gpus"] if name and gpu["uuid"].startswith(name)]
     if len(found) != 1:
-        raise UnknownGpu(f"{'more than one' if found else 'no'} GPU of this host is called {lock_key!r}")
+        raise NoSuchGpu(f"{'more than one' if found else 'no'} GPU of this host is called {lock_key!r}")
     return found[0]
 
 

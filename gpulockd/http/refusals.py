@@ -11,7 +11,7 @@ from ..ports import Unavailable
 from .answers import FailureAnswer
 from .feed import Crowded
 from .hosts import is_ours
-from .monitoring import UnknownGpu
+from .monitoring import NoSuchGpu
 from .routes import paths
 
 AFTER_A_CROWD = 10
@@ -29,7 +29,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         return response
     except web.HTTPNotFound as error:
         return _failure(error.status, f"there is nothing at {request.path}", f"there are {', '.join(paths())}")
-    except UnknownGpu as error:
+    except NoSuchGpu as error:
         return _failure(404, str(error), "/api/v1/status lists them, as gpulockctl status does")
     except Crowded as error:
         response = _failure(503, str(error), "close some status pages, or read /api/v1/status now and then")

@@ -24,7 +24,7 @@ from .application import FRESH, Sources, application
 from .feed import MAX_STREAMS, Feed
 from .hosts import is_loopback
 from .metrics import Metrics
-from .monitoring import History
+from .monitoring import LatestEnded
 
 MAX_CONNECTIONS = 128 + MAX_STREAMS
 """So that open status pages leave as many for scrapers as there are without them."""
@@ -57,7 +57,7 @@ class HttpServer:
         *,
         status: Callable[[], StatusDocument],
         metrics: Metrics,
-        history: History = no_history,
+        history: LatestEnded = no_history,
         monitor: MonitorConfig = UNWATCHED,
         names: Collection[str] = (),
         fresh: float = FRESH,

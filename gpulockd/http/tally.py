@@ -12,7 +12,7 @@ from ..core.actions import Announce
 from ..core.canary import VARIANTS, Course, canary_and_variant, outcome_of
 from ..history import WITH_ITS_HOLDER
 from .histogram import Histogram
-from .recent import Recent
+from .success_rate import SuccessRate
 
 OUTCOMES = ("granted", "timeout", "busy", "refused", "deadlock", "cancelled", "withdrawn")
 """How a request can end: `busy` did not want to wait, `withdrawn` lost its client."""
@@ -75,7 +75,7 @@ class Tally:
         self.commits = Histogram(INSTANTS)
         self.redis = {operation: Histogram(INSTANTS) for operation in OPERATIONS}
         self.lag = Histogram(INSTANTS)
-        self.recent = Recent()
+        self._success = SuccessRate()
         self._observe_wait = self.waits["granted"].observe
         self._observe_hold = self.holds.observe
         self._count: dict[str, Callable[[Data], None]] = {
@@ -119,7 +119,7 @@ class Tally:
     def beat(self, now: float, lag: float) -> None:
         """The engine got round to something `lag` seconds after it should have."""
         self.lag.observe(lag)
-        self.recent.note(now, self.outcomes["granted"], self.attempts)
+        self._success.note(now, self.outcomes["granted"], self.attempts)
 
     @property
     def attempts(self) -> int:
@@ -138,7 +138,7 @@ class Tally:
     @property
     def recent_success_rate(self) -> float:
         """Of the last hour."""
-        return self.recent.rate(self.outcomes["granted"], self.attempts)
+        return self._success.recent(self.outcomes["granted"], self.attempts)
 
     def _granted(self, data: Data) -> None:
         self.outcomes["granted"] += 1

@@ -1,4 +1,4 @@
-"""Quantiles, and ratios with their intervals."""
+"""Medians and ratios of rounds, with their intervals."""
 
 from __future__ import annotations
 
@@ -7,28 +7,13 @@ import statistics
 
 import pytest
 
-from bench.figures import Estimate, middle, quantile, ratio
+from bench.figures import middle, ratio
+from gpulockd.evidence.statistics import Estimate
 
 
-@pytest.mark.parametrize(
-    ("values", "share", "expected"),
-    [
-        ([3, 1, 2], 0.5, 2),
-        ([1, 2], 0.5, 1.5),
-        ([5], 0.99, 5),
-        (list(range(101)), 0.99, 99),
-        ([4, 8], 0, 4),
-        ([4, 8], 1, 8),
-    ],
-)
-def test_quantiles_lie_between_neighbours(values: list[float], share: float, expected: float) -> None:
-    assert quantile(values, share) == pytest.approx(expected)
-
-
-def test_without_values_there_is_no_figure() -> None:
-    for figure in (lambda: quantile([], 0.5), lambda: middle([])):
-        with pytest.raises(ValueError, match="no "):
-            figure()
+def test_without_rounds_there_is_no_figure() -> None:
+    with pytest.raises(ValueError, match="no rounds"):
+        middle([])
 
 
 def test_a_ratio_is_taken_within_each_round() -> None:

@@ -16,7 +16,7 @@ from bench.speech import ACQUIRE, RELEASE, Crowd, FloorSpeech
 def floor(tmp_path: Path) -> Iterator[Floor]:
     server = Floor(tmp_path)
     yield server
-    server.end()
+    server.stop()
 
 
 def test_a_client_waits_for_both_answers_and_tokens_grow(floor: Floor) -> None:

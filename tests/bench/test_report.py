@@ -12,7 +12,7 @@ from bench import report
 from bench.bars import BARS
 from bench.charts import Row, bar_chart
 from bench.contenders import FLOOR, GPULOCK
-from bench.figures import Estimate
+from gpulockd.evidence.statistics import Estimate
 from tests.bench.runs import run, sample
 
 BAR = next(bar for bar in BARS if bar.against == FLOOR)

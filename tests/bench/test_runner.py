@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from bench.cells import Absences, Cell, Metrics, Plan, Work
 from bench.runner import Runner
-from bench.servers import ServerFailed
 from bench.stage import Stage
+from gpulockd.evidence.bench.processes import ServerFailed
 
 PLAN = Plan("test", rounds=2, seconds=0.0, yardstick=0.001, patience=0.0, full=False)
 

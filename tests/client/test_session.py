@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 
 from gpulock import rpc, wire
+from gpulock.clock import Retry
+from gpulock.documents import Grant, HelloAnswer, RetryView
 from gpulock.errors import Busy, DaemonUnavailable, LockLost, NotHeld, ProtocolError, from_wire, to_wire
 from gpulock.notices import Happened, Hastened, Loss, Queued, ReleaseFailed, Warned
-from gpulock.session import Session
+from gpulock.session import MAX_WAIT, REATTACH_GRACE, Session
 from tests.support.scripted_peer import grant
+from tests.support.shape import misfits
 
 
 class Told:
@@ -55,17 +59,22 @@ class Told:
         return self.sends()
 
 
-RETRY = {"poll_interval": 1, "max_poll_interval": 4, "exponential_backoff": False}
+RETRY: RetryView = {"poll_interval": 1, "max_poll_interval": 4, "exponential_backoff": False}
 
 
-def hello(*locks: dict[str, Any], key: str = "key-1", quiet: tuple[str, ...] = ()) -> dict[str, Any]:
+def hello(*locks: dict[str, Any], key: str = "key-1", quiet: tuple[str, ...] = ()) -> HelloAnswer:
     return {
-        "quiet": quiet,
+        "version": 1,
+        "daemon": "gpulockd 1.0",
+        "host": "here",
+        "session": 1,
         "reattach": key,
         "reattach_grace": 20,
-        "limits": {"max_wait_time": 900},
         "retry": RETRY,
-        "locks": list(locks),
+        "limits": {"max_wait_time": 900},
+        "quiet": list(quiet),
+        "restart_safe": False,
+        "locks": [cast(Grant, lock) for lock in locks],
     }
 
 
@@ -93,6 +102,34 @@ def test_the_first_write_has_hello_and_acquire_in_one(told: Told) -> None:
         ("acquire", {"gpus": 2, "task": "ocr", "wait_timeout": 30.0}),
     ]
     assert told.phase() == "waiting"
+
+
+@pytest.mark.parametrize(
+    ("field", "read", "told", "untold"),
+    [
+        ("reattach", lambda session: session.key, "key-1", None),
+        ("reattach_grace", lambda session: session.grace, 20, REATTACH_GRACE),
+        ("retry", lambda session: session.retry, Retry(1.0, 4.0, False), Retry()),
+        ("limits", lambda session: session.max_wait, 900, MAX_WAIT),
+        ("locks", lambda session: session.grant and session.grant.lock, "L1-7", None),
+    ],
+)
+def test_the_answer_to_hello_is_read_by_its_form(
+    field: str, read: Callable[[Session], object], told: object, untold: object
+) -> None:
+    """And a daemon that leaves a field out is one of an earlier version."""
+    answer = hello(grant("L1-7"))
+    assert misfits(answer, HelloAnswer) == []
+    for fields, expected in ((answer, told), ({name: answer[name] for name in answer if name != field}, untold)):  # type: ignore[literal-required]
+        waiting = Told()
+        waiting.session.connected()
+        waiting.sends()
+        waiting.session.acquire(wire.Acquire())
+        waiting.session.disconnected()
+        waiting.session.connected()
+        waiting.sends()
+        waiting.hears("hello", **fields)
+        assert read(waiting.session) == expected
 
 
 def test_granted(holding: Told) -> None:

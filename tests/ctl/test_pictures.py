@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gpulock.documents import DescribeDocument, StatusDocument
+from gpulock.documents import DescribeDocument, HistoryDocument, StatusDocument
 from gpulockd.ctl.render import facts, findings, fleet, happening, history, queue, reasons, settings, top
 from gpulockd.ctl.render.look import Look
 from gpulockd.ctl.render.status import picture
@@ -176,6 +176,8 @@ def test_an_empty_fleet_queue_and_history_say_so() -> None:
     assert [line.plain for line in queue.picture({"schema_version": 1, "queue": []}, USUAL)] == ["Nobody waits."]
     assert "Nothing" in history.totals({"schema_version": 1, "locks": [], "totals": []}, USUAL)[0].plain
     assert "No lock" in history.picture({"schema_version": 1, "locks": []}, USUAL, {}, 0.0)[0].plain
+    with_requests: HistoryDocument = {"schema_version": 1, "locks": [], "requests": []}
+    assert "Nothing" in history.picture(with_requests, USUAL, {}, 0.0)[0].plain
     assert "No host" in fleet.picture(documents.busy(), USUAL)[0].plain
     assert "redis.url is empty" in fleet.picture(documents.idle(), USUAL)[0].plain
 

@@ -20,7 +20,8 @@ from tests.core.script import Host, acquire, answered, beats, granted, passes, p
 from tests.support.daemon import Daemon
 
 from . import programs
-from .markdown import ROOT, Block, blocks, names, table
+from .events import alarms
+from .markdown import ROOT, Block, blocks, names, table, tables
 
 DOCUMENT = ROOT / "docs" / "guide.md"
 PROGRAMS = blocks(DOCUMENT, "python")
@@ -40,6 +41,16 @@ def test_the_programs_run(daemon: Daemon, block: Block, tmp_path: Path) -> None:
     before = len(programs.locks_taken(daemon))
     programs.run(block, daemon, tmp_path, before=READERS_OWN)
     assert (len(programs.locks_taken(daemon)) > before) is (block in TAKING)
+
+
+def test_whoever_looks_for_help_finds_what_the_daemon_complains_of_in_its_log() -> None:
+    """Its connections and its configuration: what befalls a GPU, a lock or a lease, `status` shows by another word."""
+    seen = {
+        name for each in tables(DOCUMENT) if each.header[0] == "you see" for row in each.rows for name in names(row[0])
+    }
+    complaints = {kind for kind in alarms() if kind.startswith(("session.", "server.", "config.", "canary."))}
+    assert complaints - seen == set()
+    assert len(complaints) > 5
 
 
 def test_the_parameters_of_acquire() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from pathlib import Path
 
@@ -23,24 +22,11 @@ from gpulockd.leases.scripts import PERMISSIONS, Keys
 from gpulockd.logs.fields import NAMES, fields_of
 from tests.http import documents
 
+from .events import SOURCE, alarms
 from .markdown import ROOT, Block, blocks, names, table
 from .prose import commands, words
 
 DOCUMENT = ROOT / "docs" / "operations.md"
-SOURCE = "\n".join(path.read_text() for path in sorted((ROOT / "gpulockd").rglob("*.py")))
-
-
-def alarms() -> set[str]:
-    """The kinds of events that are announced as a warning or an error."""
-    found = set()
-    for node in ast.walk(ast.parse(SOURCE.replace("from __future__ import annotations", ""))):
-        if not isinstance(node, ast.Call) or not node.args or not isinstance(node.args[0], ast.Constant):
-            continue
-        called = ast.unparse(node.func).rpartition(".")[2].lower()
-        severities = {ast.unparse(argument) for argument in node.args[1:]}
-        if called == "announce" and severities & {"Severity.WARNING", "Severity.ERROR"}:
-            found.add(str(node.args[0].value))
-    return found
 
 
 def test_the_runbook_has_every_event_that_somebody_should_look_at() -> None:

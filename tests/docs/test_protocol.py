@@ -1,20 +1,24 @@
-"""`docs/protocol.md`: every conversation in it is held with a running daemon, and its tables are those of the code."""
+"""`docs/protocol.md`: every conversation in it is held with a running daemon, and its tables are those of the code.
+
+What the daemon answers there has the form that the client's library promises to programs.
+"""
 
 from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgpack
 import pytest
 
-from gpulock import wire
+from gpulock import configuration, documents, wire
 from gpulock.errors import CODES
 from gpulockd.server.methods import METHODS, Access
 from tests.support.daemon import Daemon
+from tests.support.shape import misfits
 from tests.support.waiting import wait_until
 
 from .markdown import ROOT, Block, blocks, names, table
@@ -32,6 +36,31 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
         yield daemon
 
 
+FORMS: Mapping[str, object] = {
+    "hello": documents.HelloAnswer,
+    "acquire": documents.Grant,
+    "status": documents.StatusDocument,
+    "queue": documents.QueueDocument,
+    "why": documents.WhyDocument,
+    "describe": documents.DescribeDocument,
+    "history": documents.HistoryDocument,
+    "config": configuration.ConfigDocument,
+    "reload": configuration.ChangeDocument,
+    "config_apply": configuration.ChangeDocument,
+    "config_rollback": configuration.ChangeDocument,
+    "config_history": configuration.ConfigHistoryDocument,
+    "config_version": configuration.ConfigVersionDocument,
+    "canary": configuration.CanaryDocument,
+    "canary_start": configuration.CanaryDocument,
+    "canary_stage": configuration.CanaryDocument,
+    "canary_promote": configuration.CanaryDocument,
+    "canary_abort": configuration.CanaryDocument,
+}
+"""The forms of the answers that have one. All others stand in the conversations field by field."""
+FORMLESS = {"cancel", "release", "extend", "beat", "watch", "revoke", "drain", "undrain"}
+"""They answer a few fields about what was named."""
+
+
 class Peer:
     """One side of a conversation: raw bytes, and whatever msgpack makes of them."""
 
@@ -40,17 +69,27 @@ class Peer:
         self._socket.settimeout(10)
         self._socket.connect(str(path))
         self._unpacker = msgpack.Unpacker()
+        self._asked: dict[int, str] = {}
 
-    def say(self, message: object) -> None:
+    def say(self, message: Any) -> None:
+        if message[0] == 0:
+            self._asked[message[1]] = message[2]
         self._socket.sendall(msgpack.packb(message))
 
-    def hear(self) -> object:
+    def hear(self) -> Any:
         while True:
             for message in self._unpacker:
                 return message
             data = self._socket.recv(65536)
             assert data, "the daemon closed the connection"
             self._unpacker.feed(data)
+
+    def out_of_form(self, message: Any) -> list[str]:
+        """Where what was heard does not have the form that `gpulock` promises."""
+        if message[0] == 2:
+            return misfits(message[2][0], documents.EventView) if message[1] == "event" else []
+        method = self._asked[message[1]]
+        return misfits(message[3], FORMS[method]) if message[2] is None and method in FORMS else []
 
     def close(self) -> None:
         self._socket.close()
@@ -99,6 +138,7 @@ def test_the_conversation_goes_as_it_is_written(daemon: Daemon, block: Block) ->
             else:
                 heard = peer.hear()
                 assert fits(heard, message, bound), f"{DOCUMENT.name}:{number}: the daemon said {heard}"
+                assert peer.out_of_form(heard) == [], f"{DOCUMENT.name}:{number}"
     finally:
         for peer in peers.values():
             peer.close()
@@ -113,6 +153,10 @@ def test_there_are_conversations() -> None:
     ]
     assert {message[2] for message in messages if message[0] == 0} >= set(wire.METHODS)
     assert {message[1] for message in messages if message[0] == 2} == {"release"}
+
+
+def test_every_answer_that_says_more_than_a_few_fields_has_a_form() -> None:
+    assert set(wire.METHODS) == FORMS.keys() | FORMLESS
 
 
 def test_every_error_code_is_listed() -> None:

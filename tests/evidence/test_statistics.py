@@ -32,7 +32,10 @@ def test_students_t_is_that_of_the_tables(freedom: int, confidence: float, t: fl
 
 def test_quantiles_lie_between_neighbours() -> None:
     assert [quantile([3, 1, 2], at) for at in (0, 0.25, 0.5, 1)] == [1, 1.5, 2, 3]
-    assert quantile([], 0.5) == 0
+    assert quantile([5], 0.99) == 5
+    assert quantile(range(101), 0.99) == pytest.approx(99)
+    with pytest.raises(ValueError, match="no values"):
+        quantile([], 0.5)
 
 
 def test_a_ratio_of_sums_has_the_interval_of_the_jackknife() -> None:

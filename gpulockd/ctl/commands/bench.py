@@ -64,8 +64,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
     from ...evidence.bench.crew import WorkerFailed
+    from ...evidence.bench.processes import CommandFailed, ServerFailed
     from ...evidence.bench.running import TooShort
-    from ...evidence.bench.servers import ServerFailed
     from ...evidence.bench.tasks import BadMix
     from ...evidence.bench.variants import BadVariant
 
@@ -78,7 +78,7 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
         return _explained(str(error), USAGE)
     except TooShort as error:
         return _explained(f"{error}\n  give more --duration, fewer variants, or fewer --tasks", CANNOT)
-    except (ServerFailed, WorkerFailed, OSError) as error:
+    except (CommandFailed, ServerFailed, WorkerFailed, OSError) as error:
         return _explained(str(error), CANNOT)
     from ..render.bench import picture
 
@@ -88,10 +88,10 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
 
 
 def _measured(arguments: argparse.Namespace) -> Report:
+    from ...evidence.bench.programs import find_redis
     from ...evidence.bench.progress import Progress
     from ...evidence.bench.report import Report
     from ...evidence.bench.running import Runner, redis_of, workplace
-    from ...evidence.bench.servers import find_redis
     from ...evidence.bench.surroundings import look_around
 
     surroundings = look_around(_command_line(arguments))
@@ -106,9 +106,9 @@ def _measured(arguments: argparse.Namespace) -> Report:
 
 
 def _plan(arguments: argparse.Namespace, directory: Path, *, has_redis: bool) -> tuple[Plan, Sequence[str]]:
-    """With what has to be left out, and why. Raises `BadVariant`, `BadMix` and `ServerFailed`."""
+    """With what has to be left out, and why. Raises `BadVariant`, `BadMix` and `CommandFailed`."""
     from ...evidence.bench.plan import Plan
-    from ...evidence.bench.servers import run_once
+    from ...evidence.bench.processes import tried_alone
     from ...evidence.bench.tasks import BadMix, parse_mix
     from ...evidence.bench.variants import DEFAULTS, choose, parse_variant
 
@@ -131,7 +131,7 @@ def _plan(arguments: argparse.Namespace, directory: Path, *, has_redis: bool) ->
         rounds=arguments.rounds,
         each=arguments.tasks,
         command=command,
-        hold=run_once(command, directory / "command.log", arguments.duration) if command else 0.0,
+        hold=tried_alone(command, directory / "command.log", arguments.duration) if command else 0.0,
     )
     return plan, chosen.left_out
 

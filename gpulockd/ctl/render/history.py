@@ -60,12 +60,18 @@ _DAY = 86400
 
 def picture(document: HistoryDocument, look: Look, indices: Mapping[str, int], now: float) -> list[Text]:
     """`indices` of the GPUs by UUID, `now` by the wall clock."""
-    requests = document.get("requests", [])
-    lines = ends(document["locks"], look.width, indices, now) if document["locks"] or not requests else []
+    locks, requests = document["locks"], document.get("requests")
+    if not locks and requests == []:
+        return [_nothing()]
+    lines = ends(locks, look.width, indices, now) if locks or not requests else []
     if requests:
         lines += [Text()] if lines else []
         lines += table(_UNMET_COLUMNS, [_unmet_cells(each, now) for each in requests], look.width)
     return lines
+
+
+def _nothing() -> Text:
+    return Text("Nothing has ended yet that matches.", "quiet")
 
 
 def ends(locks: Sequence[EndedView], width: int, indices: Mapping[str, int], now: float) -> list[Text]:
@@ -79,7 +85,7 @@ def totals(document: HistoryDocument, look: Look) -> list[Text]:
     """By user and task, and all of them together."""
     rows = document.get("totals", [])
     if not rows:
-        return [Text("Nothing has ended yet that matches.", "quiet")]
+        return [_nothing()]
     cells = [_total_cells(each, "") for each in rows]
     if len(rows) > 1:
         cells.append(_total_cells(_sum(rows), "strong"))

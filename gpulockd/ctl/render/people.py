@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from gpulock.documents import OwnerView, ProcessView
 
 _LONGEST_USER = 12
-_CARD = 8  # of a UUID's digits, enough to tell GPUs apart
+_DIGITS = 8
+"""Of a UUID, enough to tell GPUs apart."""
 
 
 def user_of(owner: OwnerView) -> str:
@@ -47,4 +48,4 @@ def process(view: ProcessView) -> str:
 def short_uuid(uuid: str) -> str:
     """`GPU-3f2a81c0`: enough to select it by, too."""
     kind, dash, rest = uuid.partition("-")
-    return f"{kind}-{rest[:_CARD]}" if dash else uuid[: _CARD + 4]
+    return f"{kind}-{rest[:_DIGITS]}" if dash else uuid[: _DIGITS + 4]

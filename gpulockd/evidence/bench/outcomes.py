@@ -97,13 +97,13 @@ class Figures:
 
 def figures_of(blocks: Sequence[Block]) -> Figures:
     outcomes = [outcome for block in blocks for outcome in block.outcomes]
-    waits = [outcome.waited for outcome in outcomes]
+    waits = [outcome.waited for outcome in outcomes] or [0.0]
     return Figures(
         tasks=len(outcomes),
         wait=_mean(blocks, _waited),
         wait_p50=quantile(waits, 0.5),
         wait_p95=quantile(waits, 0.95),
-        longest_wait=max(waits, default=0.0),
+        longest_wait=max(waits),
         total=_mean(blocks, _total),
         per_hour=ratio([Portion(_done(block) * 3600, block.took) for block in blocks]),
         success=share(sum(each.how == "done" for each in outcomes), len(outcomes)),

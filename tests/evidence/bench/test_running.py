@@ -18,8 +18,9 @@ import psutil
 import pytest
 
 from gpulockd.ctl.__main__ import main
-from gpulockd.evidence.bench import processes as bench_processes, servers
+from gpulockd.evidence.bench import processes as bench_processes, programs, servers
 from gpulockd.evidence.bench.crew import Crew, OutOfTime, WorkerFailed
+from gpulockd.evidence.bench.processes import ServerFailed
 from gpulockd.evidence.bench.tasks import Task
 from tests.support import processes
 from tests.support.valkey import Valkey
@@ -128,7 +129,7 @@ def test_nothing_is_left_of_it_when_it_is_ended(place: Path, how: signal.Signals
 def test_without_redis_polling_is_left_out_aloud(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: Path
 ) -> None:
-    monkeypatch.setattr(servers, "find_redis", lambda: None)
+    monkeypatch.setattr(programs, "find_redis", lambda: None)
     report = place / "report.md"
     assert main(["bench", *SMALL, "--output", str(report)]) == 0
     _, err = capsys.readouterr()
@@ -199,12 +200,12 @@ def test_a_redis_that_goes_away_is_told_of() -> None:
     with Valkey() as server:
         redis = servers.Redis(server.url, "ours", shared=True)
         server.kill()
-        with pytest.raises(servers.ServerFailed, match="Redis does not answer"):
+        with pytest.raises(ServerFailed, match="Redis does not answer"):
             redis.idle_cpu(0)
-        with pytest.raises(servers.ServerFailed, match="Redis does not answer"):
+        with pytest.raises(ServerFailed, match="Redis does not answer"):
             redis.clear()
         redis.close()
-    with pytest.raises(servers.ServerFailed, match="no Redis URL"):
+    with pytest.raises(ServerFailed, match="no Redis URL"):
         servers.Redis("htp://nowhere", "ours", shared=True)
 
 

@@ -33,7 +33,7 @@ class Bar(TypedDict):
     until: float
 
 
-class Past:
+class Timeline:
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self._bars: dict[int, Bar] = {}

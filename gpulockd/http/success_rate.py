@@ -10,7 +10,7 @@ STEP = 60.0
 """Seconds between two looks at the counters."""
 
 
-class Recent:
+class SuccessRate:
     def __init__(self) -> None:
         self._marks: deque[tuple[float, int, int]] = deque([(-WINDOW, 0, 0)])
         """When, and what the counters were then; the first is from the beginning of the window or before."""
@@ -23,7 +23,7 @@ class Recent:
         while len(self._marks) > 1 and self._marks[1][0] <= now - WINDOW:
             self._marks.popleft()
 
-    def rate(self, succeeded: int, attempted: int) -> float:
+    def recent(self, succeeded: int, attempted: int) -> float:
         """The share of successes since the window began; 1 where nothing was attempted."""
         _, before, tried = self._marks[0]
         return (succeeded - before) / (attempted - tried) if attempted > tried else 1.0

@@ -1,4 +1,4 @@
-"""Keeps what was answered for a moment, so that a thousand who ask the same cost as much as one."""
+"""What was answered a moment ago, kept so that a thousand who ask the same cost as much as one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MOST = 64
 Value = TypeVar("Value")
 
 
-class Recently(Generic[Value]):
+class Cache(Generic[Value]):
     def __init__(self, max_age: float, clock: Callable[[], float]) -> None:
         """`max_age` is in seconds of `clock`."""
         self._max_age = max_age
