@@ -15,7 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.leases.proxy import Proxy
 from tests.support.daemon import Daemon
-from tests.support.valkey import Valkey, free_port
+from tests.support.ports import free_port
+from tests.support.valkey import Valkey
 from tests.support.waiting import wait_until
 
 TTL = 5.0

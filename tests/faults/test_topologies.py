@@ -12,7 +12,8 @@ import pytest
 
 from tests.support.daemon import Daemon
 from tests.support.frames import Frames
-from tests.support.valkey import Sentinel, Valkey, free_port
+from tests.support.ports import free_port
+from tests.support.valkey import Sentinel, Valkey
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.redis, pytest.mark.slow]
@@ -88,19 +89,12 @@ def test_a_fail_over(tmp_path: Path, stale: bool) -> None:
 @contextmanager
 def cluster() -> Iterator[tuple[Valkey, Valkey]]:
     """Two nodes, of which the first serves every slot."""
-
-    def settings() -> dict[str, str]:
-        return {"cluster-enabled": "yes", "cluster-port": str(free_port())}
-
-    second_settings = settings()
-    with (
-        Valkey(port=free_port(), settings=settings()) as first,
-        Valkey(port=free_port(), settings=second_settings) as second,
-    ):
+    settings = {"cluster-enabled": "yes"}
+    with Valkey(port=free_port(), settings=settings) as first, Valkey(port=free_port(), settings=settings) as second:
         ours, theirs = ask(first), ask(second)
         for start in range(0, SLOTS, 4096):
             ours("CLUSTER", "ADDSLOTS", *range(start, start + 4096))
-        ours("CLUSTER", "MEET", "127.0.0.1", second.port, second_settings["cluster-port"])
+        ours("CLUSTER", "MEET", "127.0.0.1", second.port)
         wait_until(lambda: all(b"cluster_state:ok" in node("CLUSTER", "INFO") for node in (ours, theirs)))
         wait_until(lambda: len(theirs("CLUSTER", "SHARDS")) == 2, "both know of both")
         yield first, second

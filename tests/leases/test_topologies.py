@@ -17,7 +17,8 @@ from gpulockd.core.events import Event, LeaseFreed
 from gpulockd.leases.redis import RedisLeases
 from gpulockd.leases.scripts import PERMISSIONS
 from gpulockd.ports import Renewed, Unavailable
-from tests.support.valkey import FLAVOURS, Flavour, Sentinel, Valkey, free_port
+from tests.support.ports import free_port
+from tests.support.valkey import FLAVOURS, Flavour, Sentinel, Valkey
 from tests.support.waiting import eventually, wait_until
 
 from .conftest import NewDaemon
@@ -101,12 +102,7 @@ async def test_tls(daemons: NewDaemon, encrypted: Proxy, certificate: Path) -> N
 def cluster_of_one(request: pytest.FixtureRequest) -> Iterator[Valkey]:
     """A cluster of one node, which serves every slot. Use `cluster_node`, which is empty."""
     settings = {"cluster-enabled": "yes"}
-    port = free_port()
-    if request.param == "redis6":
-        port = wait_until(lambda: next((p for p in [free_port()] if p < 55000), 0))  # Its bus is 10000 above.
-    else:
-        settings["cluster-port"] = str(free_port())
-    with Valkey(request.param, port=port, settings=settings) as server, server.client() as client:
+    with Valkey(request.param, port=free_port(), settings=settings) as server, server.client() as client:
         for start in range(0, SLOTS, 4096):
             client.execute_command("CLUSTER", "ADDSLOTS", *range(start, start + 4096))
         wait_until(lambda: cluster_is("ok", client))

@@ -16,7 +16,6 @@ import importlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -51,14 +50,6 @@ def binary(flavour: Flavour) -> str:
     if not os.access(found, os.X_OK):
         pytest.skip(f"no {flavour} server here: {found} is not executable")
     return found
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Valkey:
