@@ -56,7 +56,7 @@ def worker(
         process.wait(10)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGQUIT)  # its children go with it
-        process.wait(10)
+        process.wait(PATIENCE)
     processes.end(process)
 
 
@@ -67,8 +67,8 @@ def celery(broker: str, worker: subprocess.Popen[str], daemon: Daemon) -> Iterat
     app.close()
 
 
-def send(celery: Celery, name: str, *args: Any) -> Any:
-    return celery.send_task(f"tests.behaviour.celery_tasks.{name}", args)
+def send(celery: Celery, name: str, *args: Any, **options: Any) -> Any:
+    return celery.send_task(f"tests.behaviour.celery_tasks.{name}", args, **options)
 
 
 def result(celery: Celery, name: str, *args: Any) -> Any:
@@ -111,10 +111,12 @@ def test_children_take_turns(celery: Celery) -> None:
 
 
 def test_a_soft_time_limit_ends_the_wait_and_leaves_no_request(celery: Celery, daemon: Daemon) -> None:
-    with closing(Frames(daemon.socket)) as holder:
+    with closing(Frames(daemon.socket)) as holder, closing(Frames(daemon.socket, patience=PATIENCE)) as watcher:
         holder.call("acquire", gpus=3)
-        answer = send(celery, "impatient")
-        wait_until(lambda: waiting(daemon) == 1, "the task waits for its GPU", within=PATIENCE)
+        watcher.call("watch")
+        answer = send(celery, "impatient", soft_time_limit=1)
+        waits = watcher.notified("event")
+        assert (waits["kind"], waits["data"]["task"]) == ("request.queued", "impatient")
         with pytest.raises(SoftTimeLimitExceeded):
             answer.get(timeout=PATIENCE)
         wait_until(lambda: waiting(daemon) == 0, "the request is gone")
