@@ -169,7 +169,7 @@ class Sentinel(Valkey):
         del self._settings["unixsocket"], self._settings["save"]
         self._settings |= {
             "sentinel monitor": f"{service} 127.0.0.1 {master} 1",
-            "sentinel down-after-milliseconds": f"{service} 500",
+            "sentinel down-after-milliseconds": f"{service} 1000",
             "sentinel failover-timeout": f"{service} 2000",
         }
 
