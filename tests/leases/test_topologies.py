@@ -158,13 +158,13 @@ async def test_a_frozen_cluster(daemons: NewDaemon, cluster_node: Valkey) -> Non
             started = time.monotonic()
             with pytest.raises(Unavailable):
                 await daemon.renew(attempt, epochs, {})
-            assert time.monotonic() - started < 1.5
+            assert time.monotonic() - started < 4
     assert (await daemon.renew(4, epochs, {})).kept == {"GPU-0"}
 
 
 async def renewed_at_last(daemon: RedisLeases, epochs: Mapping[str, int], sentinel: Valkey) -> Renewed:
     """Tries again until it works, as the core does."""
-    fault, deadline = "", time.monotonic() + 30
+    fault, deadline = "", time.monotonic() + 45
     while time.monotonic() < deadline:
         try:
             return await daemon.renew(3, epochs, {})
