@@ -148,7 +148,7 @@ class TestLost:
     def test_the_callback_is_called_once_for_a_lock(self, client: Client, peer: ScriptedPeer) -> None:
         """The daemon says it again: with a sooner deadline, and on a new connection; and then it stays away."""
         told: list[Any] = []
-        held, caller = hold(client, peer, grace=0.4, on_lost=told.append)
+        held, caller = hold(client, peer, on_lost=told.append)
         said = {"lock": "L1-1", "token": 1, "reason": "revoked", "by": "ann", "note": ""}
         caller.notify("lost", **said, deadline=5.0)
         caller.notify("lost", **said, deadline=1.0)

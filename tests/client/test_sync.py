@@ -148,12 +148,17 @@ class TestAReleaseThatWasNotHeard:
     """A quiet one, on a connection that lies idle when it ends."""
 
     @pytest.fixture
-    def connection(self, peer: ScriptedPeer, background: ThreadPoolExecutor) -> Connection:
+    def grace(self) -> float:
+        """Seconds for which the client looks for a daemon that it could tell."""
+        return 60.0
+
+    @pytest.fixture
+    def connection(self, peer: ScriptedPeer, background: ThreadPoolExecutor, grace: float) -> Connection:
         """Has let go of L1-1 of a daemon that is gone."""
 
         def serve() -> None:
             caller = peer.accept()
-            caller.welcome(quiet=("release",), grace=0.3)
+            caller.welcome(quiet=("release",), grace=grace)
             caller.answer(caller.expect("acquire"), **grant())
             caller.expect_quiet("release")
             caller.close()
@@ -183,6 +188,7 @@ class TestAReleaseThatWasNotHeard:
         back.answer(back.expect("release"))
         back.expect_end()
 
+    @pytest.mark.parametrize("grace", [0.3])
     def test_is_said_first_by_the_next_use_where_the_daemon_was_away_for_too_long(
         self, peer: ScriptedPeer, connection: Connection, background: ThreadPoolExecutor
     ) -> None:
