@@ -19,14 +19,13 @@ from tests.support import processes
 from tests.support.daemon import Daemon
 from tests.support.frames import Frames
 from tests.support.valkey import Valkey
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 from .test_locks import waiting
 
 pytestmark = [pytest.mark.system, pytest.mark.redis]
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +110,7 @@ def test_children_take_turns(celery: Celery) -> None:
 
 
 def test_a_soft_time_limit_ends_the_wait_and_leaves_no_request(celery: Celery, daemon: Daemon) -> None:
-    with closing(Frames(daemon.socket)) as holder, closing(Frames(daemon.socket, patience=PATIENCE)) as watcher:
+    with closing(Frames(daemon.socket)) as holder, closing(Frames(daemon.socket)) as watcher:
         holder.call("acquire", gpus=3)
         watcher.call("watch")
         answer = send(celery, "impatient", soft_time_limit=1)
@@ -128,7 +127,7 @@ def test_a_child_killed_while_it_holds_gives_the_gpu_to_the_next(
 ) -> None:
     diary = tmp_path / "diary"
     answer = send(celery, "hold", 600, str(diary))
-    wait_until(lambda: diary.exists() and diary.read_text().endswith("\n"), "the task holds", within=PATIENCE)
+    wait_until(lambda: diary.exists() and diary.read_text().endswith("\n"), "the task holds")
     with closing(Frames(daemon.socket)) as next_in_line:
         request = next_in_line.send("acquire")
         wait_until(lambda: waiting(daemon) == 1, "somebody waits")

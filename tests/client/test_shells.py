@@ -46,7 +46,7 @@ def test_hello_and_acquire_go_out_together(client: Client, peer: ScriptedPeer) -
     assert caller.expect("acquire").params == {
         "gpus": ["0"],
         "task": "ocr",
-        "wait_timeout": pytest.approx(60, abs=1),
+        "wait_timeout": pytest.approx(60, abs=10),
         "max_hold": 90.0,
         "priority": 3,
         "labels": {"a": "b"},
@@ -114,7 +114,7 @@ def test_a_daemon_that_goes_away_during_the_wait_is_found_again(client: Client, 
     second = peer.accept()
     assert second.welcome().params["reattach"] == "the-key"
     asked = second.expect("acquire")
-    assert 28 < asked.params["wait_timeout"] <= 30
+    assert 20 < asked.params["wait_timeout"] <= 30
     second.answer(asked, **grant())
     assert request.result(PATIENCE).id == "L1-1"
 

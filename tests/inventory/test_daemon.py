@@ -138,11 +138,11 @@ def test_history_has_what_the_driver_saw_under_a_lock(daemon: Daemon, nvml: Fake
     with Frames(daemon.socket) as client:
         client.call("acquire", gpus=["0"], task="train")
         nvml.set_memory(0, 3 * GIB)
-        wait_until(lambda: looked(3 * GIB, 0.0), "it is seen with nothing to do", within=2 * PATIENCE)
+        wait_until(lambda: looked(3 * GIB, 0.0), "it is seen with nothing to do")
         nvml.set_memory(0, GIB)
         nvml.set_utilization(0, 80)
         nvml.set_processes(0, [FakeProcess(1, GIB)])
-        wait_until(lambda: looked(2 * GIB, 0.8), "it is seen at work", within=2 * PATIENCE)
+        wait_until(lambda: looked(2 * GIB, 0.8), "it is seen at work")
         client.call("release")
         (ended,) = client.call("history", gpu="0", task="train")["locks"]
         assert client.call("history", gpu="1", task="train")["locks"] == []

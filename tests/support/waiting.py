@@ -9,7 +9,7 @@ from typing import TypeVar
 
 Seen = TypeVar("Seen")
 
-PATIENCE = 15.0
+PATIENCE = 30.0
 """Far above what anything here takes: a slow machine must not fail a test."""
 _LOOK_EVERY = 0.005
 
