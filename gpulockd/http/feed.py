@@ -165,7 +165,7 @@ class Feed:
                 self._first = None
                 await self._hand_out(self._frame(self._timeline.changes(), whole=False))
                 await asyncio.sleep(self._step)
-        except Exception:
+        except Exception:  # whatever it is: those who look on come again, and nothing else of the daemon ends with it
             log.exception("no board can be made")
             self.close()
 

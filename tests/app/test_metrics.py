@@ -11,7 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from gpulockd.monitor.pulse import INTERVAL
 from tests.support.daemon import Daemon
 from tests.support.frames import Frames
-from tests.support.valkey import Valkey, free_port
+from tests.support.ports import free_port
+from tests.support.valkey import Valkey
 from tests.support.waiting import wait_until
 
 

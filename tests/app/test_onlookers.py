@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.support.daemon import Daemon
 from tests.support.frames import Frames
-from tests.support.valkey import free_port
+from tests.support.ports import free_port
 
 HOST = b"Host: localhost\r\n\r\n"
 STUCK = {

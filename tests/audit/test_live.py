@@ -14,7 +14,7 @@ import pytest
 from gpulockd.ctl.__main__ import main
 from tests.support import processes
 from tests.support.daemon import Daemon
-from tests.support.valkey import free_port
+from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE
 
 from .marked import Workshop

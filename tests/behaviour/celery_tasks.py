@@ -50,7 +50,7 @@ def hold(seconds: float, diary: str) -> None:
     time.sleep(seconds)
 
 
-@app.task(soft_time_limit=1)
+@app.task
 @gpu_lock(task="impatient")
 def impatient() -> str:
     return "granted"

@@ -28,21 +28,24 @@ NewWorker = Callable[[], Worker]
 
 @pytest.fixture(scope="module")
 def shared_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    with Daemon(tmp_path_factory.mktemp("d"), simulate=GPUS, settings={"daemon.revoke_grace": 5}) as daemon:
+    with Daemon(tmp_path_factory.mktemp("d"), simulate=GPUS, settings={"daemon.revoke_grace": 120}) as daemon:
         yield daemon
 
 
 @pytest.fixture
 def daemon(shared_daemon: Daemon) -> Iterator[Daemon]:
-    """One that serves all tests of a module; each leaves it as it found it."""
+    """One that serves all tests of a module; each leaves it as it found it.
+
+    Its grace is longer than a test lasts: most of those whose lock is taken back are this very process.
+    """
     yield shared_daemon
     wait_until(lambda: idle(shared_daemon), lambda: f"no lock and no request is left: {shared_daemon.status()}")
 
 
 @pytest.fixture
 def own_daemon(tmp_path: Path) -> Iterator[Daemon]:
-    """One that a test may kill."""
-    with Daemon(tmp_path, simulate=1, settings={"daemon.reattach_grace": 20}) as daemon:
+    """One that a test may kill. Whoever holds is waited for longer than a test lasts."""
+    with Daemon(tmp_path, simulate=1, settings={"daemon.reattach_grace": 120}) as daemon:
         yield daemon
 
 

@@ -19,14 +19,13 @@ from tests.support import processes
 from tests.support.daemon import Daemon
 from tests.support.frames import Frames
 from tests.support.valkey import Valkey
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 from .test_locks import waiting
 
 pytestmark = [pytest.mark.system, pytest.mark.redis]
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +55,7 @@ def worker(
         process.wait(10)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGQUIT)  # its children go with it
-        process.wait(10)
+        process.wait(PATIENCE)
     processes.end(process)
 
 
@@ -67,8 +66,8 @@ def celery(broker: str, worker: subprocess.Popen[str], daemon: Daemon) -> Iterat
     app.close()
 
 
-def send(celery: Celery, name: str, *args: Any) -> Any:
-    return celery.send_task(f"tests.behaviour.celery_tasks.{name}", args)
+def send(celery: Celery, name: str, *args: Any, **options: Any) -> Any:
+    return celery.send_task(f"tests.behaviour.celery_tasks.{name}", args, **options)
 
 
 def result(celery: Celery, name: str, *args: Any) -> Any:
@@ -111,10 +110,12 @@ def test_children_take_turns(celery: Celery) -> None:
 
 
 def test_a_soft_time_limit_ends_the_wait_and_leaves_no_request(celery: Celery, daemon: Daemon) -> None:
-    with closing(Frames(daemon.socket)) as holder:
+    with closing(Frames(daemon.socket)) as holder, closing(Frames(daemon.socket)) as watcher:
         holder.call("acquire", gpus=3)
-        answer = send(celery, "impatient")
-        wait_until(lambda: waiting(daemon) == 1, "the task waits for its GPU", within=PATIENCE)
+        watcher.call("watch")
+        answer = send(celery, "impatient", soft_time_limit=1)
+        waits = watcher.notified("event")
+        assert (waits["kind"], waits["data"]["task"]) == ("request.queued", "impatient")
         with pytest.raises(SoftTimeLimitExceeded):
             answer.get(timeout=PATIENCE)
         wait_until(lambda: waiting(daemon) == 0, "the request is gone")
@@ -126,7 +127,7 @@ def test_a_child_killed_while_it_holds_gives_the_gpu_to_the_next(
 ) -> None:
     diary = tmp_path / "diary"
     answer = send(celery, "hold", 600, str(diary))
-    wait_until(lambda: diary.exists() and diary.read_text().endswith("\n"), "the task holds", within=PATIENCE)
+    wait_until(lambda: diary.exists() and diary.read_text().endswith("\n"), "the task holds")
     with closing(Frames(daemon.socket)) as next_in_line:
         request = next_in_line.send("acquire")
         wait_until(lambda: waiting(daemon) == 1, "somebody waits")

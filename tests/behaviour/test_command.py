@@ -16,7 +16,7 @@ import pytest
 from tests.support import processes
 from tests.support.daemon import Daemon
 from tests.support.frames import Frames
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 from .test_locks import waiting
 from .test_processes import said
@@ -188,14 +188,14 @@ class TestTheLockLivesAsLongAsTheGroup:
             process.wait(0.3)
         assert len(locks(daemon)) == 1
         pipe.write_text("go\n")
-        assert process.wait(10) == 3
+        assert process.wait(PATIENCE) == 3
         assert locks(daemon) == []
 
     def test_a_daemon_that_leaves_the_group_does_not(self, gpulock: Run, daemon: Daemon) -> None:
         process = gpulock("--", "sh", "-c", "setsid sleep 600 > /dev/null 2>&1 & echo $!")
         left = int(said(process))
         try:
-            assert process.wait(10) == 0
+            assert process.wait(PATIENCE) == 0
             os.kill(left, 0)
         finally:
             os.kill(left, signal.SIGKILL)
@@ -212,7 +212,7 @@ def gone(pid: int) -> bool:
     """Whether there is no such process, or only what is left of one."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter where it goes between the open and the read
         return True
 
 
@@ -351,7 +351,7 @@ class TestLost:
 class TestTheDaemonGoesAway:
     @pytest.fixture
     def mortal(self, tmp_path: Path) -> Iterator[Daemon]:
-        with Daemon(tmp_path, simulate=1, settings={"daemon.reattach_grace": 2}) as daemon:
+        with Daemon(tmp_path, simulate=1) as daemon:
             yield daemon
 
     def test_and_comes_back(self, mortal: Daemon) -> None:
@@ -364,11 +364,12 @@ class TestTheDaemonGoesAway:
             assert outcome(process)[0] == 0
             wait_until(lambda: not locks(mortal), "released")
 
-    def test_and_stays_away(self, mortal: Daemon) -> None:
-        with ExitStack() as programs:
-            process = runner(mortal, programs)("--", "sh", "-c", "echo ready; exec sleep 600")
+    def test_and_stays_away(self, tmp_path: Path) -> None:
+        settings: dict[str, object] = {"daemon.reattach_grace": 2}
+        with Daemon(tmp_path, simulate=1, settings=settings) as daemon, ExitStack() as programs:
+            process = runner(daemon, programs)("--", "sh", "-c", "echo ready; exec sleep 600")
             said(process)
-            mortal.kill()
+            daemon.kill()
             status, _, errors = outcome(process)
         assert status == 76
         assert "daemon-away" in errors

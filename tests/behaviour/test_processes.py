@@ -15,7 +15,7 @@ import pytest
 from tests.support import processes
 from tests.support.daemon import Daemon
 from tests.support.frames import Frames
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 from .test_locks import waiting
 
@@ -143,9 +143,10 @@ def test_a_holder_that_does_not_let_go_is_ended_in_time(run: Run, daemon: Daemon
         time.sleep(600)
     """)
     lock = said(holder)
-    daemon.call("revoke", subject=lock, grace=0.5)
+    daemon.call("revoke", subject=lock)
     assert said(holder) == "lost revoked"
-    assert holder.wait(15) == -signal.SIGTERM
+    daemon.call("revoke", subject=lock, grace=0.2)  # it has heard of it: the rest of its time may be short
+    assert holder.wait(PATIENCE) == -signal.SIGTERM
     wait_until(lambda: not daemon.status()["locks"], "the lock is free")
 
 
@@ -159,7 +160,7 @@ def test_a_process_that_ends_without_a_word_says_nothing_wrong(run: Run, daemon:
     said(careless)
     assert careless.stderr is not None
     assert careless.stderr.read() == ""
-    assert careless.wait(15) == 0
+    assert careless.wait(PATIENCE) == 0
     wait_until(lambda: not daemon.status()["locks"], "the lock is free")
 
 
@@ -221,7 +222,7 @@ def test_two_processes_that_would_wait_for_each_other_are_told_at_once(run: Run,
     wait_until(lambda: waiting(daemon) == 1, "the first one waits")
     go_on(second)
     seconds, _, story = said(second).partition(" ")
-    assert float(seconds) < 0.1
+    assert float(seconds) < 5, "at once, and not when a wait of half an hour is over"
     assert f"(pid {second.pid}) holds GPU 1 as" in story
     assert f"(pid {first.pid}) holds GPU 0 as" in story
     assert said(first) == "has both"

@@ -9,9 +9,10 @@ from contextlib import ExitStack
 import pytest
 
 import gpulock
+from gpulock.patience import UNAVAILABLE_TIMEOUT
 from tests.support.daemon import Daemon
 from tests.support.frames import Frames
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 from tests.support.workers import BlockingWorker, Worker
 
 pytestmark = pytest.mark.system
@@ -57,7 +58,7 @@ def test_who_waits_goes_on_waiting(client: Worker, own_daemon: Daemon) -> None:
             assert waiting["time_left"] < 60
             assert not request.done()
             again.call("release")
-            assert request.result(10).token > lock["token"]
+            assert request.result(PATIENCE).token > lock["token"]
 
 
 @pytest.mark.parametrize("end", ["kill", "stop"])
@@ -99,16 +100,14 @@ def test_a_lock_released_while_the_daemon_is_away_is_free_soon_after_its_return(
     own_daemon.kill()
     client.release(held)
     own_daemon.start()
-    began = time.monotonic()
-    wait_until(lambda: not own_daemon.status()["locks"], "the daemon is told")
-    assert time.monotonic() - began < 10  # the grace for reattaching is 20 s
+    wait_until(lambda: not own_daemon.status()["locks"], "the daemon is told, long before the grace is over")
 
 
 def test_a_wait_may_begin_while_the_daemon_is_away(client: Worker, own_daemon: Daemon) -> None:
     own_daemon.kill()
     request = client.begin(wait_timeout=30, unavailable_timeout=30)
     own_daemon.start()
-    assert request.result(10).token > 0
+    assert request.result(PATIENCE).token > 0
 
 
 def test_a_daemon_that_is_not_there_fails_a_call_after_a_moment(client: Worker, own_daemon: Daemon) -> None:
@@ -117,7 +116,7 @@ def test_a_daemon_that_is_not_there_fails_a_call_after_a_moment(client: Worker, 
         began = time.monotonic()
         with pytest.raises(gpulock.DaemonUnavailable, match=own_daemon.socket) as caught:
             client.acquire(unavailable_timeout=patience)
-        assert time.monotonic() - began < patience + 1
+        assert time.monotonic() - began < patience + UNAVAILABLE_TIMEOUT / 2
         assert caught.value.hint
 
 

@@ -15,7 +15,7 @@ from tests.support.daemon import Daemon
 from tests.support.waiting import PATIENCE, eventually, wait_until
 
 SOFT = 0.4
-END = 30.0
+END = 60.0
 
 
 @pytest.fixture(scope="module")

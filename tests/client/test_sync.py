@@ -19,10 +19,11 @@ from gpulock import idle
 from gpulock.connection import Connection
 from gpulock.errors import NotHeld, NotPermitted, to_wire
 from gpulock.notices import ReleaseFailed
+from gpulock.patience import UNAVAILABLE_TIMEOUT
 from gpulock.sync import Client
 from tests.support.daemon import Daemon
 from tests.support.scripted_peer import Caller, ScriptedPeer, grant
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ class TestIdleConnections:
             with gpulock.acquire(socket=peer.path) as lock:
                 ids.append(lock.id)
         assert ids == ["L1-1", "L1-2", "L1-3"]
-        serving.result(5)
+        serving.result(PATIENCE)
         assert peer.nobody_calls()
 
     def test_two_locks_at_a_time_need_two(self, peer: ScriptedPeer, background: ThreadPoolExecutor) -> None:
@@ -65,7 +66,7 @@ class TestIdleConnections:
         first.release()
         second.release()
         for each in serving:
-            each.result(5)
+            each.result(PATIENCE)
 
     def test_a_refusal_leaves_it_usable(self, peer: ScriptedPeer, background: ThreadPoolExecutor) -> None:
         def refuse_then_grant() -> None:
@@ -79,27 +80,27 @@ class TestIdleConnections:
         with pytest.raises(gpulock.Busy):
             gpulock.acquire(socket=peer.path, wait_timeout=0)
         gpulock.acquire(socket=peer.path).release()
-        serving.result(5)
+        serving.result(PATIENCE)
 
     def test_one_that_died_meanwhile_is_replaced_at_once(
         self, peer: ScriptedPeer, background: ThreadPoolExecutor
     ) -> None:
         serving = background.submit(serve, peer, grant())
         gpulock.acquire(socket=peer.path).release()
-        serving.result(5).close()
+        serving.result(PATIENCE).close()
         serving = background.submit(serve, peer, grant("L1-2"))
         began = time.monotonic()
         with gpulock.acquire(socket=peer.path, unavailable_timeout=0) as lock:
             assert lock.id == "L1-2"
-        assert time.monotonic() - began < 1
-        serving.result(5)
+        assert time.monotonic() - began < UNAVAILABLE_TIMEOUT
+        serving.result(PATIENCE)
 
     def test_only_so_many_are_kept(self, peer: ScriptedPeer, background: ThreadPoolExecutor) -> None:
         locks = []
         for number in range(idle.MOST + 2):
             serving = background.submit(serve_one_acquire, peer, number)
             locks.append(gpulock.acquire(socket=peer.path, nested=False))
-            serving.result(5)
+            serving.result(PATIENCE)
         for lock in locks:
             lock.release()
         assert len(idle._idle[peer.path]) == idle.MOST
@@ -112,7 +113,7 @@ class TestIdleConnections:
     ) -> None:
         serving = background.submit(serve_one_acquire, peer, 1)
         lock = gpulock.acquire(socket=peer.path)
-        serving.result(5)
+        serving.result(PATIENCE)
         peer.callers[-1].close()
         back = peer.accept()
         connection = lock._connection
@@ -140,19 +141,24 @@ class TestIdleConnections:
         gpulock.acquire(socket=peer.path).release()
         with pytest.warns(RuntimeWarning, match="L1-1 ended long ago"):
             gpulock.acquire(socket=peer.path).release()
-        serving.result(5)
+        serving.result(PATIENCE)
 
 
 class TestAReleaseThatWasNotHeard:
     """A quiet one, on a connection that lies idle when it ends."""
 
     @pytest.fixture
-    def connection(self, peer: ScriptedPeer, background: ThreadPoolExecutor) -> Connection:
+    def grace(self) -> float:
+        """Seconds for which the client looks for a daemon that it could tell."""
+        return 60.0
+
+    @pytest.fixture
+    def connection(self, peer: ScriptedPeer, background: ThreadPoolExecutor, grace: float) -> Connection:
         """Has let go of L1-1 of a daemon that is gone."""
 
         def serve() -> None:
             caller = peer.accept()
-            caller.welcome(quiet=("release",), grace=0.3)
+            caller.welcome(quiet=("release",), grace=grace)
             caller.answer(caller.expect("acquire"), **grant())
             caller.expect_quiet("release")
             caller.close()
@@ -160,7 +166,7 @@ class TestAReleaseThatWasNotHeard:
         serving = background.submit(serve)
         lock = gpulock.acquire(socket=peer.path)
         lock.release()
-        serving.result(5)
+        serving.result(PATIENCE)
         return lock._connection
 
     def test_is_said_again_by_itself(self, peer: ScriptedPeer, connection: Connection) -> None:
@@ -177,11 +183,12 @@ class TestAReleaseThatWasNotHeard:
         serving = background.submit(serve, peer, grant("L2-1"))
         with gpulock.acquire(socket=peer.path) as lock:
             assert lock._connection is not connection
-        serving.result(5)
+        serving.result(PATIENCE)
         back.welcome(locks=(grant(),))
         back.answer(back.expect("release"))
         back.expect_end()
 
+    @pytest.mark.parametrize("grace", [0.3])
     def test_is_said_first_by_the_next_use_where_the_daemon_was_away_for_too_long(
         self, peer: ScriptedPeer, connection: Connection, background: ThreadPoolExecutor
     ) -> None:
@@ -199,7 +206,7 @@ class TestAReleaseThatWasNotHeard:
             serving = background.submit(serve_after_the_release, next_peer)
             with gpulock.acquire(socket=peer.path) as lock:
                 assert lock._connection is connection
-            serving.result(5)
+            serving.result(PATIENCE)
 
     def test_fails_aloud(
         self, peer: ScriptedPeer, background: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
@@ -217,7 +224,7 @@ class TestAReleaseThatWasNotHeard:
         serving = background.submit(refuse_the_release)
         lock = gpulock.acquire(socket=peer.path)
         lock.release()
-        serving.result(5)
+        serving.result(PATIENCE)
         wait_until(lambda: complaints, "the watcher has heard it")
         [complaint] = complaints
         assert "L1-1 ended long ago" in str(complaint.error)
@@ -271,7 +278,7 @@ class TestTheBlock:
         serving = background.submit(self.serve_a_loss, peer)
         with pytest.raises(gpulock.LockLost, match="revoked"), gpulock.acquire(socket=peer.path) as lock:
             wait_until(lambda: lock.lost, "the loss is noticed")
-        serving.result(5)
+        serving.result(PATIENCE)
 
     def test_another_thread_may_end_it_while_one_waits_for_its_turn(
         self, peer: ScriptedPeer, background: ThreadPoolExecutor
@@ -282,7 +289,7 @@ class TestTheBlock:
         lock._connection.mutex = Late(lock)  # type: ignore[assignment]
         with pytest.raises(NotHeld):
             lock.beat()
-        serving.result(5)
+        serving.result(PATIENCE)
         assert peer.callers[0].says_nothing()
 
     def test_an_error_in_it_goes_on_with_a_note(self, peer: ScriptedPeer, background: ThreadPoolExecutor) -> None:
@@ -291,13 +298,13 @@ class TestTheBlock:
             wait_until(lambda: lock.lost, "the loss is noticed")
             _ = 1 / 0
         assert any("revoked" in note for note in caught.value.__notes__)
-        serving.result(5)
+        serving.result(PATIENCE)
 
     def test_an_error_in_it_releases(self, peer: ScriptedPeer, background: ThreadPoolExecutor) -> None:
         serving = background.submit(serve, peer, grant())
         with pytest.raises(ZeroDivisionError), gpulock.acquire(socket=peer.path):
             _ = 1 / 0
-        serving.result(5)
+        serving.result(PATIENCE)
 
     @staticmethod
     def serve_a_loss(peer: ScriptedPeer) -> None:
@@ -314,7 +321,7 @@ class TestTheWatcher:
         for number in range(3):
             serving = background.submit(serve_one_acquire, peer, number)
             locks.append(gpulock.acquire(socket=peer.path, nested=False))
-            serving.result(5)
+            serving.result(PATIENCE)
         assert len(watchers()) == 1
         for lock in locks:
             lock.release()
@@ -334,7 +341,7 @@ class TestTheWatcher:
         for number in (1, 2):
             serving = background.submit(serve_one_acquire, peer, number)
             locks.append(gpulock.acquire(socket=peer.path, nested=False, on_lost=on_lost))
-            serving.result(5)
+            serving.result(PATIENCE)
             peer.callers[-1].notify("lost", lock=f"L1-{number}", token=1, reason="revoked", deadline=5.0)
             wait_until(lambda number=number: len(failures) == number, "the failure is reported")  # type: ignore[misc]
         assert told == ["L1-1", "L1-2"]
@@ -345,7 +352,7 @@ class TestTheWatcher:
     def test_a_callback_may_release(self, peer: ScriptedPeer, background: ThreadPoolExecutor) -> None:
         serving = background.submit(TestTheBlock.serve_a_loss, peer)
         lock = gpulock.acquire(socket=peer.path, on_lost=lambda lock: lock.release())
-        serving.result(5)
+        serving.result(PATIENCE)
         assert lock.lost
 
     def test_acquire_and_release_do_not_wake_it(self, daemon: Daemon) -> None:
@@ -380,13 +387,17 @@ class TestInterruptedByASignal:
         signal.signal(signal.SIGALRM, before)
 
     def test_the_wait_ends_and_the_request_with_it(self, peer: ScriptedPeer, background: ThreadPoolExecutor) -> None:
-        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        def ring_once_asked() -> Caller:
+            caller = peer.accept()
+            caller.expect("hello")
+            caller.expect("acquire")
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
+            return caller
+
+        ringing = background.submit(ring_once_asked)
         with pytest.raises(self.Alarm):
             gpulock.acquire(socket=peer.path)
-        caller = peer.accept()
-        caller.expect("hello")
-        caller.expect("acquire")
-        caller.expect_end()
+        ringing.result(PATIENCE).expect_end()
         assert not idle._idle.get(peer.path)
 
     def test_so_does_the_wait_for_a_daemon_that_is_away(self, tmp_path: Path) -> None:
@@ -413,7 +424,7 @@ class TestInterruptedByASignal:
 
         serving = background.submit(grant_after_three)
         gpulock.acquire(socket=peer.path).release()
-        serving.result(5)
+        serving.result(PATIENCE)
 
     def test_a_timeout_error_of_a_handler_is_not_taken_for_our_own(self, peer: ScriptedPeer) -> None:
         def ring(_number: int, _frame: FrameType | None) -> None:
@@ -442,10 +453,10 @@ class TestNesting:
     def test_the_lock_of_this_thread_is_named(self, peer: ScriptedPeer, background: ThreadPoolExecutor) -> None:
         serving = background.submit(self.asked_within, peer, grant("L1-1"))
         with gpulock.acquire(socket=peer.path) as outer:
-            assert serving.result(5) is None
+            assert serving.result(PATIENCE) is None
             serving = background.submit(self.asked_within, peer, grant("L1-1", nested=True))
             with gpulock.acquire(socket=peer.path) as inner:
-                assert serving.result(5) == "L1-1"
+                assert serving.result(PATIENCE) == "L1-1"
                 assert inner.nested
                 assert inner.token == outer.token
             assert "held" in repr(outer)
@@ -456,11 +467,11 @@ class TestNesting:
     ) -> None:
         serving = background.submit(self.asked_within, peer, grant("L1-1"))
         outer = gpulock.acquire(socket=peer.path)
-        serving.result(5)
+        serving.result(PATIENCE)
         holder = peer.callers[-1]
         serving = background.submit(self.asked_within, peer, grant("L1-1", nested=True))
         with pytest.raises(gpulock.LockLost), gpulock.acquire(socket=peer.path) as inner:
-            serving.result(5)
+            serving.result(PATIENCE)
             holder.notify("lost", lock="L1-1", token=1, reason="revoked", deadline=5.0)
             wait_until(lambda: inner.lost, "the inner lock is lost")
         outer.release()
@@ -470,14 +481,14 @@ class TestNesting:
     ) -> None:
         serving = background.submit(self.asked_within, peer, grant("L1-1"))
         with gpulock.acquire(socket=peer.path):
-            serving.result(5)
+            serving.result(PATIENCE)
             holder = peer.callers[-1]
             serving = background.submit(self.asked_within, peer, grant("L1-1", nested=True))
             with gpulock.acquire(socket=peer.path) as inner:
-                serving.result(5)
+                serving.result(PATIENCE)
                 beat = background.submit(lambda: holder.answer(holder.expect("beat")))
                 inner.beat(0.5, "half")
-                beat.result(5)
+                beat.result(PATIENCE)
 
     def test_a_lock_of_an_outer_process_is_named(
         self, peer: ScriptedPeer, background: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
@@ -485,43 +496,43 @@ class TestNesting:
         monkeypatch.setenv("GPULOCK_LOCK", "L0-9")
         serving = background.submit(self.asked_within, peer, grant("L0-9", nested=True))
         with gpulock.acquire(socket=peer.path) as lock:
-            assert serving.result(5) == "L0-9"
+            assert serving.result(PATIENCE) == "L0-9"
             with pytest.raises(NotHeld):
                 lock.beat()
 
     def test_a_lock_that_was_released_is_not_named(self, peer: ScriptedPeer, background: ThreadPoolExecutor) -> None:
         serving = background.submit(serve, peer, grant("L1-1"))
         gpulock.acquire(socket=peer.path).release()
-        caller = serving.result(5)
+        caller = serving.result(PATIENCE)
         asked = background.submit(lambda: caller.expect("acquire"))
         threading.Thread(
-            target=lambda: caller.answer(asked.result(5), **grant("L1-2")),
+            target=lambda: caller.answer(asked.result(PATIENCE), **grant("L1-2")),
         ).start()
         gpulock.acquire(socket=peer.path).release()
-        assert "within" not in asked.result(5).params
+        assert "within" not in asked.result(PATIENCE).params
 
     def test_another_thread_is_a_stranger(self, peer: ScriptedPeer, background: ThreadPoolExecutor) -> None:
         serving = background.submit(self.asked_within, peer, grant("L1-1"))
         with gpulock.acquire(socket=peer.path):
-            serving.result(5)
+            serving.result(PATIENCE)
             serving = background.submit(self.asked_within, peer, grant("L1-2"))
-            background.submit(lambda: gpulock.acquire(socket=peer.path).release()).result(5)
-            assert serving.result(5) is None
+            background.submit(lambda: gpulock.acquire(socket=peer.path).release()).result(PATIENCE)
+            assert serving.result(PATIENCE) is None
 
     def test_locks_may_end_in_any_order(self, peer: ScriptedPeer, background: ThreadPoolExecutor) -> None:
         locks = []
         for number in (1, 2, 3):
             serving = background.submit(serve_one_acquire, peer, number)
             locks.append(gpulock.acquire(socket=peer.path, gpus=[number]))
-            serving.result(5)
+            serving.result(PATIENCE)
         locks[1].release()
         locks[2].release()
         caller = peer.callers[2]
         caller.answer(caller.expect("release"))
         asked = background.submit(lambda: caller.expect("acquire"))
-        threading.Thread(target=lambda: caller.answer(asked.result(5), **grant("L1-1", nested=True))).start()
+        threading.Thread(target=lambda: caller.answer(asked.result(PATIENCE), **grant("L1-1", nested=True))).start()
         assert gpulock.acquire(socket=peer.path).nested
-        assert asked.result(5).params["within"] == "L1-1"
+        assert asked.result(PATIENCE).params["within"] == "L1-1"
         locks[0].release()
 
 
@@ -536,7 +547,7 @@ def test_set_env_lasts_as_long_as_the_lock(
         assert os.environ["GPULOCK_TOKEN"] == str((1 << 32) + 1)
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "7"
     assert "GPULOCK_TOKEN" not in os.environ
-    serving.result(5)
+    serving.result(PATIENCE)
 
 
 def test_the_environment_is_left_alone_otherwise(peer: ScriptedPeer, background: ThreadPoolExecutor) -> None:
@@ -545,7 +556,7 @@ def test_the_environment_is_left_alone_otherwise(peer: ScriptedPeer, background:
     with gpulock.acquire(socket=peer.path) as lock:
         assert dict(os.environ) == before
         assert lock.env["CUDA_VISIBLE_DEVICES"] == "GPU-00000000"
-    serving.result(5)
+    serving.result(PATIENCE)
 
 
 @pytest.mark.root
@@ -605,7 +616,7 @@ class TestClient:
     def test_threads_may_share_one(self, daemon: Daemon, background: ThreadPoolExecutor) -> None:
         with Client(daemon.socket) as client:
             answers = [background.submit(client.status) for _ in range(40)]
-            assert all(len(answer.result(10)["gpus"]) == 2 for answer in answers)
+            assert all(len(answer.result(PATIENCE)["gpus"]) == 2 for answer in answers)
 
     def test_watching(self, daemon: Daemon) -> None:
         with Client(daemon.socket) as client:

@@ -71,6 +71,10 @@ class After:
         self.host.handle(GpusDiscovered(tuple(identity(index) for index in range(len(before.state.gpus)))))
         self.start = Restored(locks, {}, {}, before.state.last_token, alive, requests)
 
+    def up_again(self, *known: str) -> tuple[Step | Told, ...]:
+        """It begins, watches those whom the journal names, and has the lease of its GPU anew."""
+        return happens(self.start), *map(self.watched, known), claim(0, floor=1), claimed(2, 0)
+
     def back(self, name: str) -> Step:
         """The same process, over a new connection, with its key."""
 
@@ -119,8 +123,7 @@ def test_who_comes_back_later_goes_first_all_the_same() -> None:
     after = After(one_holds_and_two_wait())
     play(
         after.host,
-        happens(after.start), after.watched("anna"), after.watched("ben"), after.watched("carol"), claim(0, floor=1),
-        claimed(2, 0),
+        *after.up_again("anna", "ben", "carol"),
         after.back("carol"), welcomed("carol"),
         acquire("carol", task="c"), after.unwatched("carol"),
         after.back("anna"), after.unwatched("anna"), welcomed("anna", 0),
@@ -134,15 +137,15 @@ def test_who_comes_back_later_goes_first_all_the_same() -> None:
     assert [record.request for record in after.host.records if isinstance(record, RequestLeft)] == ["R1-2", "R1-3"]
 
 
-def without_the_holder(after: After) -> None:
-    """Nobody holds the GPU, and dora, who came after the restart, waits for the absent."""
+def without_the_holder(after: After, then: Step | None = None) -> None:
+    """Nobody holds the GPU; and `then`, or else dora, who comes after the restart, waits for the absent."""
     play(
         after.host,
         happens(after.start), after.watched("anna"), after.unwatched("anna"), inspect(0),
         *(after.watched(name) for name in ("ben", "carol") if name not in after.dead), claim(0, floor=1),
         claimed(2, 0),
         clear(0),
-        acquire("dora"),
+        then or acquire("dora"),
     )  # fmt: skip
 
 
@@ -164,13 +167,9 @@ def test_gpus_are_kept_free_for_the_absent_for_some_seconds_and_their_places_for
 def test_the_time_for_which_they_are_kept_free_begins_with_the_first_who_comes() -> None:
     """Until then nobody could have come: the daemon may open its door long after it has read its journal."""
     after = After(one_holds_and_two_wait(), "anna", "carol", reattach_grace=60)
+    without_the_holder(after, passes(40))
     play(
         after.host,
-        happens(after.start), after.watched("anna"), after.unwatched("anna"), inspect(0), after.watched("ben"),
-        claim(0, floor=1),
-        claimed(2, 0),
-        clear(0),
-        passes(40),
         acquire("dora"),
         passes(KEPT_FREE - 0.1),
         acquire("emil"),
@@ -188,13 +187,9 @@ def test_a_place_ends_with_the_grace() -> None:
 def test_who_waited_and_is_at_the_door_of_a_daemon_that_slept_has_its_place() -> None:
     """Stopped over the end of the grace, it hears of the time before it reads who has connected meanwhile."""
     after = After(one_holds_and_two_wait(), "anna", "carol", reattach_grace=60)
+    without_the_holder(after, passes(67))
     play(
         after.host,
-        happens(after.start), after.watched("anna"), after.unwatched("anna"), inspect(0), after.watched("ben"),
-        claim(0, floor=1),
-        claimed(2, 0),
-        clear(0),
-        passes(67),
         acquire("dora"),
         after.back("ben"), welcomed("ben"),
         acquire("ben", task="b"), after.unwatched("ben"), granted("ben", 0),
@@ -292,8 +287,7 @@ def test_who_asks_again_under_other_settings_has_what_was_filled_in_at_first() -
     after = After(before)
     play(
         after.host,
-        happens(after.start), after.watched("anna"), after.watched("ben"), claim(0, floor=1),
-        claimed(2, 0),
+        *after.up_again("anna", "ben"),
         after.back("anna"), after.unwatched("anna"), welcomed("anna", 0),
         after.back("ben"), welcomed("ben"),
         acquire("ben", hold=30, default_hold=True, levels=SHORT), after.unwatched("ben"),
@@ -314,8 +308,7 @@ def test_who_asked_a_daemon_that_did_not_write_down_whose_the_hold_was_has_its_p
     after = After(before)
     play(
         after.host,
-        happens(after.start), after.watched("anna"), after.watched("ben"), after.watched("carol"), claim(0, floor=1),
-        claimed(2, 0),
+        *after.up_again("anna", "ben", "carol"),
         after.back("carol"), welcomed("carol"),
         acquire("carol", hold=1800, default_hold=True),
         after.back("ben"), welcomed("ben"),
@@ -328,8 +321,7 @@ def test_another_hold_that_was_asked_for_is_another_request() -> None:
     after = After(one_holds_and_two_wait())
     play(
         after.host,
-        happens(after.start), after.watched("anna"), after.watched("ben"), after.watched("carol"), claim(0, floor=1),
-        claimed(2, 0),
+        *after.up_again("anna", "ben", "carol"),
         after.back("ben"), welcomed("ben"),
         acquire("ben", hold=7, task="b"),
     )  # fmt: skip
@@ -342,9 +334,7 @@ def test_limits_of_a_user_are_for_new_requests_not_for_who_comes_back() -> None:
         after = After(one_holds_and_two_wait(), **{limit: 1})
         play(
             after.host,
-            happens(after.start), after.watched("anna"), after.watched("ben"), after.watched("carol"),
-            claim(0, floor=1),
-            claimed(2, 0),
+            *after.up_again("anna", "ben", "carol"),
             after.back("anna"), after.unwatched("anna"), welcomed("anna", 0),
             after.back("ben"), welcomed("ben"), acquire("ben", task="b"), after.unwatched("ben"),
             after.back("carol"), welcomed("carol"), acquire("carol", task="c"), after.unwatched("carol"),

@@ -15,6 +15,8 @@ from gpulockd.core.turn import AT_THE_DOOR, SLEPT
 
 from .script import (
     Host,
+    Step,
+    Told,
     acquire,
     answered,
     claim,
@@ -66,6 +68,11 @@ def after_restart(
     }
     drains = {gpu.uuid: gpu.drained for gpu in before.state.gpus.values() if gpu.drained is not None}
     return host, Restored(kept, entries, drains, before.state.last_token, owners)
+
+
+def up_again(start: Restored, owner: int) -> tuple[Step | Told, ...]:
+    """It begins, watches the owner of the lock that the journal has, by its pid, and has the lease of GPU 0 anew."""
+    return happens(start), watch(owner), claim(0, floor=1), claimed(2, 0)
 
 
 def test_a_client_that_disconnects_gives_up_its_lock() -> None:
@@ -124,8 +131,7 @@ def test_a_lock_is_kept_for_its_living_owner_who_comes_back_by_its_key() -> None
     host, start = after_restart(before)
     play(
         host,
-        happens(start), watch(process.pid), claim(0, floor=1),
-        claimed(2, 0),
+        *up_again(start, process.pid),
         acquire("ben", wait=9999),
         so(lambda host: host.lock("anna").session is None),
     )  # fmt: skip
@@ -144,7 +150,7 @@ def test_neither_another_process_nor_another_key_gets_the_lock() -> None:
     before = play(Host(gpus=1), hello("anna", "key-1"), welcomed("anna"), acquire("anna"), granted("anna", 0))
     process = before.process("anna")
     host, start = after_restart(before)
-    play(host, happens(start), watch(process.pid), claim(0, floor=1), claimed(2, 0))
+    play(host, *up_again(start, process.pid))
     host.connect("anna", process=process)
     play(
         host,
@@ -188,8 +194,7 @@ def test_an_owner_that_dies_before_it_comes_back_is_noticed() -> None:
     host, start = after_restart(before)
     play(
         host,
-        happens(start), watch(pid), claim(0, floor=1),
-        claimed(2, 0),
+        *up_again(start, pid),
         dies("anna"), unwatch(pid), inspect(0),
     )  # fmt: skip
 
@@ -200,8 +205,7 @@ def test_an_owner_that_does_not_come_back_has_abandoned_its_lock() -> None:
     host, start = after_restart(before, reattach_grace=60)
     play(
         host,
-        happens(start), watch(pid), claim(0, floor=1),
-        claimed(2, 0),
+        *up_again(start, pid),
         passes(59.9),
         passes(0.1), unwatch(pid), watch(pid), inspect(0),
     )  # fmt: skip
@@ -213,7 +217,7 @@ def test_an_owner_at_the_door_of_a_daemon_that_slept_through_the_grace_gets_in()
     before = play(Host(gpus=1), hello("anna", "key-1"), welcomed("anna"), acquire("anna"), granted("anna", 0))
     process = before.process("anna")
     host, start = after_restart(before, reattach_grace=60)
-    play(host, happens(start), watch(process.pid), claim(0, floor=1), claimed(2, 0), passes(67))
+    play(host, *up_again(start, process.pid), passes(67))
     host.connect("anna", process=process)
     play(host, hello("anna", "key-2", reattach="key-1"), unwatch(process.pid), welcomed("anna", 0), passes(60))
     assert ended(host) == []
@@ -225,8 +229,7 @@ def test_who_is_not_even_at_the_door_then_has_abandoned_its_lock() -> None:
     host, start = after_restart(before, reattach_grace=60)
     play(
         host,
-        happens(start), watch(pid), claim(0, floor=1),
-        claimed(2, 0),
+        *up_again(start, pid),
         passes(67),
         passes(AT_THE_DOOR - 0.1),
         passes(0.1), unwatch(pid), watch(pid), inspect(0),
@@ -240,8 +243,7 @@ def test_a_daemon_that_is_merely_busy_gives_no_time_away() -> None:
     host, start = after_restart(before, reattach_grace=60)
     play(
         host,
-        happens(start), watch(pid), claim(0, floor=1),
-        claimed(2, 0),
+        *up_again(start, pid),
         passes(60 + SLEPT), unwatch(pid), watch(pid), inspect(0),
     )  # fmt: skip
 
@@ -258,7 +260,7 @@ def test_a_lock_on_a_gpu_that_is_missing_today_is_kept_and_let_go_as_any_other()
     before = play(Host(gpus=2), hello("anna", "key-1"), welcomed("anna"), acquire("anna", 2), granted("anna", 0, 1))
     process = before.process("anna")
     host, start = after_restart(before, gpus=1)
-    play(host, happens(start), watch(process.pid), claim(0, floor=1), claimed(2, 0))
+    play(host, *up_again(start, process.pid))
     host.connect("anna", process=process)
     play(
         host,
@@ -288,7 +290,7 @@ def test_who_comes_back_for_a_lock_that_is_being_taken_back_is_told() -> None:
     )  # fmt: skip
     process = before.process("anna")
     host, start = after_restart(before)
-    play(host, happens(start), watch(process.pid), claim(0, floor=1), claimed(2, 0))
+    play(host, *up_again(start, process.pid))
     host.connect("anna", process=process)
     play(
         host,
@@ -308,8 +310,7 @@ def test_a_last_step_that_an_earlier_daemon_may_not_have_taken_is_taken_again() 
     host, start = after_restart(before, now=1)
     play(
         host,
-        happens(start), watch(process.pid), claim(0, floor=1),
-        claimed(2, 0), signalled(process.pid, int(signal.SIGKILL)),
+        *up_again(start, process.pid), signalled(process.pid, int(signal.SIGKILL)),
     )  # fmt: skip
 
 

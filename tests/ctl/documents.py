@@ -183,6 +183,11 @@ def one_gpu() -> StatusDocument:
     )
 
 
+LATER = r"12m(0[6-9]|[1-5]\d)s"
+"""A pattern of how long anna has held her GPU two seconds after `busy`, or later: which second of them is on the screen
+when somebody looks, nobody can say."""
+
+
 def busy() -> StatusDocument:
     """Four GPUs: a long training, a container, a quarantine with what is in the way, one free and drained; a queue."""
     left_behind = owner("carol", 49917, "python infer.py --worker 3")

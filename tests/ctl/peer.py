@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from gpulock import rpc, wire
 from gpulock.errors import GpulockError, UnknownMethod, to_wire
+from tests.support.waiting import PATIENCE
 
 Answer = Mapping[str, Any] | GpulockError | Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
@@ -54,7 +55,7 @@ class Peer:
         self._listener.close()
         self.hang_up()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(PATIENCE)
             assert not thread.is_alive()
 
     def hang_up(self) -> None:
@@ -69,14 +70,14 @@ class Peer:
         """Notifies those who watch; waits until there is one."""
         event = {"kind": kind, "message": message, "severity": severity, "at": at, "data": data}
         with self._changed:
-            assert self._changed.wait_for(lambda: self._watchers, 10), "nobody watches"
+            assert self._changed.wait_for(lambda: self._watchers, PATIENCE), "nobody watches"
             for watcher in self._watchers:
                 watcher.sendall(rpc.notification("event", event))
 
     def wait_for(self, method: str, times: int) -> None:
         """Until `method` was asked so many times."""
         with self._changed:
-            assert self._changed.wait_for(lambda: self.count(method) >= times, 10), self.asked
+            assert self._changed.wait_for(lambda: self.count(method) >= times, PATIENCE), self.asked
 
     def count(self, method: str) -> int:
         return sum(name == method for name, _ in self.asked)

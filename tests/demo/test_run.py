@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import processes
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).parents[2]
 MARK = "DEMO_RUN_MARK"
@@ -95,9 +95,9 @@ def test_it_ends_what_it_started_when_stopped(tmp_path: Path, number: signal.Sig
     run = Run(tmp_path)
     try:
         wait_until(lambda: "granted" in run.text(), run.text)
-        assert len(run.left_behind()) >= 7, "itself, a daemon and its workers"
+        wait_until(lambda: len(run.left_behind()) >= 7, "itself, a daemon and its workers run")
         os.kill(run.process.pid, number)
-        assert run.process.wait(15) == code, run.text()
+        assert run.process.wait(PATIENCE) == code, run.text()
         assert run.left_behind() == []
         assert list(tmp_path.iterdir()) == [run.output]
         assert "Traceback" not in run.text()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -15,8 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.leases.proxy import Proxy
 from tests.support.daemon import Daemon
-from tests.support.valkey import Valkey, free_port
-from tests.support.waiting import wait_until
+from tests.support.ports import free_port
+from tests.support.valkey import Valkey
+from tests.support.waiting import PATIENCE, wait_until
 
 TTL = 5.0
 """The shortest that the configuration lets pass."""
@@ -100,6 +102,19 @@ def metrics_with(daemon: Daemon, sample: str, value: float) -> dict[str, float]:
     return wait_until(
         lambda: found if (found := metrics(daemon))[sample] == value else {}, f"{sample} is {value:g} in a scrape"
     )
+
+
+def wait_until_renewed(daemon: Daemon, *, within: float = PATIENCE) -> None:
+    """For a good renewal that is sent from now on."""
+
+    def sent() -> float:
+        """Not before that, on the clock of this process."""
+        asked = time.monotonic()
+        age: float = daemon.status()["lease"]["age"]
+        return asked - age
+
+    now = time.monotonic()
+    wait_until(lambda: sent() > now, lambda: f"the lease is renewed: {daemon.status()['lease']}", within=within)
 
 
 def health(daemon: Daemon) -> int:

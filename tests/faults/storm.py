@@ -94,12 +94,14 @@ class Storm:
     def rage(self, rounds: int, each: int) -> None:
         """Until so many workers and daemons were killed together, and `each` of either kind."""
         self.start_daemon()
-        while not self.answers:
-            self.attend(0.01)
+        self.await_daemon()
         for _ in range(self.crew):
             self.start_worker()
         while self.worker_deaths + self.daemon_deaths < rounds or min(self.worker_deaths, self.daemon_deaths) < each:
-            self.attend(self.chance.uniform(0, self.chance.choice((self.lull, self.lull, LONGEST_GUST))))
+            longest = self.chance.choice((self.lull, self.lull, LONGEST_GUST))
+            if longest == self.lull:  # which begins with the daemon, however long this machine takes to start one
+                self.await_daemon()
+            self.attend(self.chance.uniform(0, longest))
             victims = self.chance.choice(("worker", "worker", "daemon", "both"))
             if victims != "worker":
                 self.kill_daemon()
@@ -145,6 +147,10 @@ class Storm:
                     self.start_daemon()
             if not self.answers:
                 self.look_for_daemon()
+
+    def await_daemon(self) -> None:
+        while not self.answers:
+            self.attend(0.01)
 
     def look_for_daemon(self) -> None:
         with contextlib.suppress(OSError, EOFError), Frames(self.socket, patience=0.5) as frames:

@@ -16,7 +16,7 @@ import pytest
 from tests.app.test_process import run
 from tests.support.daemon import Daemon
 from tests.support.frames import Frames, WireError
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.system
 
@@ -124,7 +124,7 @@ def _answered(client: Frames) -> bool:
     except BlockingIOError:
         return False
     finally:
-        client.socket.settimeout(15)
+        client.socket.settimeout(PATIENCE)
 
 
 def test_a_full_disk_stops_grants_and_is_told_and_all_goes_on_when_there_is_room(daemon: Daemon, disk: Disk) -> None:

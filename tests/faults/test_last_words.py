@@ -19,7 +19,7 @@ import gpulock.aio
 from gpulock import aio_connection, patience
 from tests.support.daemon import Daemon
 from tests.support.frames import Frames
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 from .relay import Relay
 
@@ -101,7 +101,7 @@ class Aside:
             self.result = error
 
     def outcome(self) -> int | gpulock.GpulockError | None:
-        self._thread.join(15)
+        self._thread.join(PATIENCE)
         assert not self._thread.is_alive(), "it hangs"
         return self.result
 
@@ -127,7 +127,7 @@ def test_a_grant_that_nobody_waits_for_any_more_is_let_go(daemon: Daemon, relay:
     relay.muffled = False
     assert isinstance(asking.outcome(), gpulock.DaemonUnavailable)
     daemon.start()
-    wait_until(lambda: not held(daemon), "it is let go", within=10)
+    wait_until(lambda: not held(daemon), "it is let go")
 
 
 def test_a_release_that_was_not_heard_is_said_again(daemon: Daemon) -> None:
@@ -148,7 +148,7 @@ def test_a_release_that_was_not_heard_is_said_again_by_the_next_use(daemon: Daem
     with pytest.raises(gpulock.DaemonUnavailable):
         gpulock.acquire(socket=daemon.socket, unavailable_timeout=0)
     daemon.start()
-    wait_until(lambda: not held(daemon), "it is let go", within=10)
+    wait_until(lambda: not held(daemon), "it is let go")
 
 
 def test_a_release_that_was_not_heard_is_said_again_after_the_next_wait_was_given_up(
@@ -161,7 +161,7 @@ def test_a_release_that_was_not_heard_is_said_again_after_the_next_wait_was_give
     with pytest.raises(gpulock.LockTimeout):
         gpulock.acquire(socket=daemon.socket, wait_timeout=0)
     daemon.restart()
-    wait_until(lambda: not held(daemon), "it is let go", within=10)
+    wait_until(lambda: not held(daemon), "it is let go")
 
 
 def test_a_lock_that_was_let_go_without_a_daemon_outlives_no_event_loop(daemon: Daemon) -> None:
@@ -171,8 +171,8 @@ def test_a_lock_that_was_let_go_without_a_daemon_outlives_no_event_loop(daemon: 
 
     asyncio.run(job())
     daemon.start()
-    assert held(daemon), "it was restored"
-    wait_until(lambda: not held(daemon), "its process lets it go, though the loop that held it has ended", within=10)
+    wait_until(lambda: "lock.reattached" in daemon.output(), "it was restored, and its process is back")
+    wait_until(lambda: not held(daemon), "its process lets it go, though the loop that held it has ended")
 
 
 def test_a_release_that_a_loop_stopped_waiting_for_is_said_again(
@@ -187,7 +187,7 @@ def test_a_release_that_a_loop_stopped_waiting_for_is_said_again(
     asyncio.run(job())
     daemon.kill()
     daemon.start()
-    wait_until(lambda: not held(daemon), "its process lets it go", within=10)
+    wait_until(lambda: not held(daemon), "its process lets it go")
 
 
 def test_what_is_let_go_late_is_let_go_until_a_daemon_has_heard(daemon: Daemon, relay: Relay) -> None:
@@ -201,4 +201,4 @@ def test_what_is_let_go_late_is_let_go_until_a_daemon_has_heard(daemon: Daemon, 
     daemon.kill()
     relay.part_for_good()
     daemon.start()
-    wait_until(lambda: not held(daemon), "it is let go", within=10)
+    wait_until(lambda: not held(daemon), "it is let go")

@@ -18,7 +18,7 @@ import pytest
 from tests.support import processes
 from tests.support.daemon import Daemon
 from tests.support.frames import Frames, WireError
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.system
 
@@ -117,7 +117,7 @@ def test_a_stopped_holder_can_be_ended(daemon: Daemon, start: Start) -> None:
         request = next_one.send("acquire", wait_timeout=30)
         daemon.call("revoke", subject="0", grace=0.2)
         assert next_one.receive(request)["token"] > token
-        assert holder.wait(15) == -signal.SIGKILL
+        assert holder.wait(PATIENCE) == -signal.SIGKILL
 
 
 def test_a_stopped_holder_keeps_its_lock_however_long_it_is_stopped(daemon: Daemon, start: Start) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -10,6 +9,7 @@ import pytest
 
 from gpulock.documents import StatusDocument
 from gpulockd.http import HttpServer, Metrics
+from tests.support.ports import free_port
 
 from .documents import gpu, request, status
 
@@ -28,8 +28,7 @@ class Source:
 
 @pytest.fixture
 def port() -> int:
-    with socket.create_server((HOST, 0)) as listener:
-        return int(listener.getsockname()[1])
+    return free_port()
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from gpulockd.core.actions import Announce
 from gpulockd.history import Ended
 from gpulockd.http.feed import MAX_STREAMS, RETRY, UNREAD, Crowded, Feed, Stream
 from gpulockd.ports import Unavailable
+from tests.support.waiting import PATIENCE
 
 from .documents import gpu, status
 
@@ -60,7 +61,7 @@ def end_of(lock: str) -> Announce:
 
 async def next_of(stream: Stream) -> dict[str, Any]:
     """The next board."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         async for frame in stream:
             data = frame.removeprefix(RETRY)
             assert data.startswith(b"data: ")
@@ -204,6 +205,6 @@ async def test_a_board_that_cannot_be_made_ends_the_streams_and_nothing_else(
     async with feed.joined(never) as stream:
         await next_of(stream)
         feed.observe(Announce("lock.ended", "", data={"lock": "of an unknown form"}))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             assert [frame async for frame in stream] == []
     assert "no board can be made" in caplog.text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ from gpulockd.http.openapi import describe
 from gpulockd.http.routes import ROUTES, paths
 from tests.support.daemon import Daemon
 from tests.support.frames import Frames
+from tests.support.ports import free_port
 
 from .documents import LEASE, gpu, in_quarantine, lock, request, status
 
@@ -57,8 +57,7 @@ def test_only_health_says_503_with_an_answer() -> None:
 @pytest.mark.slow
 def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
     """Every check that it has, against a daemon with a lock held, one waited for, and one in the past."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     with (
         Daemon(tmp_path, simulate=2, settings={"http.port": port}) as daemon,
         Frames(daemon.socket) as frames,

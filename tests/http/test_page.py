@@ -14,7 +14,7 @@ from gpulockd.core.actions import Announce
 from gpulockd.http import HttpServer, pagefiles
 from gpulockd.http.feed import MAX_STREAMS
 from gpulockd.http.tally import ENDS
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 from .conftest import HOST
 
@@ -140,7 +140,7 @@ async def test_the_stream_begins_with_a_whole_board(client: aiohttp.ClientSessio
 async def test_streams_end_when_the_server_stops(client: aiohttp.ClientSession, server: HttpServer) -> None:
     async with client.get(BOARD) as response:
         await response.content.readline()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await server.stop()
             await response.content.read()
         assert response.content.at_eof()
@@ -163,7 +163,7 @@ async def test_so_many_pages_may_be_open_and_one_that_closes_makes_room(port: in
         assert response.status == 200, "others are served"
     open_pages.pop()[1].transport.abort()
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while await status_of_another() != 200:
             pass  # the server has not seen it go yet
     for _, writer in open_pages:

@@ -14,6 +14,7 @@ from gpulockd.http.openapi import describe
 from gpulockd.http.routes import paths
 from gpulockd.http.server import MAX_CONNECTIONS
 from gpulockd.ports import StartupRefused, Unavailable
+from tests.support.waiting import PATIENCE
 
 from .conftest import HOST, Source
 from .documents import gpu, status
@@ -177,7 +178,7 @@ async def test_stop_does_not_wait_for_idle_connections(port: int, source: Source
     await server.start()
     reader, writer = await asyncio.open_connection(HOST, port)
     writer.write(b"GET /health HT")
-    await asyncio.wait_for(server.stop(), 10)
+    await asyncio.wait_for(server.stop(), PATIENCE)
     assert await reader.read() == b""
     writer.close()
 
@@ -194,7 +195,7 @@ async def test_too_many_connections_are_sent_away_until_others_leave(port: int, 
         async with aiohttp.ClientSession() as client, client.get(f"http://{HOST}:{port}/health") as response:
             return response.status
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while await health() != 200:
             pass  # the server has not seen them leave yet
 
@@ -204,7 +205,7 @@ async def test_who_asks_and_never_reads_is_in_nobodys_way(port: int, client: aio
     for _, writer in idle_hands:
         writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000)
     for _ in range(20):
-        async with asyncio.timeout(10), client.get("/health") as response:
+        async with asyncio.timeout(PATIENCE), client.get("/health") as response:
             assert response.status == 200
     for _, writer in idle_hands:
         writer.transport.abort()

@@ -20,8 +20,8 @@ from tests.support.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.system
 
-NVML_TIMEOUT = 1.0
-PROMPT = 0.5
+NVML_TIMEOUT = 2.0
+PROMPT = 1.5
 """Seconds that an answer may take on a busy machine, and shorter than `NVML_TIMEOUT`."""
 
 
@@ -43,7 +43,7 @@ def gpu(daemon: Daemon, index: int) -> Any:
 def test_a_gpu_that_hangs_is_not_granted_and_the_others_are(daemon: Daemon, nvml: FakeNvml) -> None:
     nvml.hang(0)
     wait_until(lambda: gpu(daemon, 0)["fault"], "the GPU is called sick")
-    assert "no answer from NVML within 1 s" in gpu(daemon, 0)["fault"]
+    assert "no answer from NVML within 2 s" in gpu(daemon, 0)["fault"]
     with Frames(daemon.socket) as client, Frames(daemon.socket) as other:
         waiting = client.send("acquire", gpus=["0"])
         wait_until(lambda: daemon.call("queue")["queue"], "it waits for the GPU that hangs")
@@ -138,11 +138,11 @@ def test_history_has_what_the_driver_saw_under_a_lock(daemon: Daemon, nvml: Fake
     with Frames(daemon.socket) as client:
         client.call("acquire", gpus=["0"], task="train")
         nvml.set_memory(0, 3 * GIB)
-        wait_until(lambda: looked(3 * GIB, 0.0), "it is seen with nothing to do", within=2 * PATIENCE)
+        wait_until(lambda: looked(3 * GIB, 0.0), "it is seen with nothing to do")
         nvml.set_memory(0, GIB)
         nvml.set_utilization(0, 80)
         nvml.set_processes(0, [FakeProcess(1, GIB)])
-        wait_until(lambda: looked(2 * GIB, 0.8), "it is seen at work", within=2 * PATIENCE)
+        wait_until(lambda: looked(2 * GIB, 0.8), "it is seen at work")
         client.call("release")
         (ended,) = client.call("history", gpu="0", task="train")["locks"]
         assert client.call("history", gpu="1", task="train")["locks"] == []

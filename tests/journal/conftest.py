@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from gpulockd.journal import Bounds, SqliteJournal
+from tests.support.clock import SetClock
 
-from .samples import EPOCH, SetClock
+from .samples import EPOCH
 
 OpenJournal = Callable[..., SqliteJournal]
 

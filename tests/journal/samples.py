@@ -1,8 +1,6 @@
-"""Locks and quarantines to write down, and a clock that a test sets."""
+"""Locks and quarantines to write down."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 from gpulockd.core.model import (
     COUNTER_BITS,
@@ -17,25 +15,10 @@ from gpulockd.core.model import (
     Usage,
     Wish,
 )
+from tests.support.clock import BOOT
 
-BOOT = "6f6dc0a5-7c3e-4ac8-8f0a-4a1f8f6a0b11"
 NEXT_BOOT = "0c5b5f57-90a0-4a0c-a9c4-1d8f8d8d7c22"
 EPOCH = 3
-
-
-@dataclass
-class SetClock:
-    """Implements `ports.Clock`."""
-
-    boot_id: str = BOOT
-    uptime: float = 1000.0
-    booted_at: float = 1_700_000_000.0
-
-    def now(self) -> float:
-        return self.uptime
-
-    def wall(self) -> float:
-        return self.booted_at + self.uptime
 
 
 def token(number: int, epoch: int = EPOCH) -> int:

@@ -20,9 +20,10 @@ from gpulockd.core.actions import (
 from gpulockd.core.model import LockState
 from gpulockd.journal import SqliteJournal
 from gpulockd.ports import Journal, Saved
+from tests.support.clock import SetClock
 
 from .conftest import OpenJournal
-from .samples import EPOCH, NEXT_BOOT, SetClock, lock, quarantine, recalled, request, token
+from .samples import EPOCH, NEXT_BOOT, lock, quarantine, recalled, request, token
 
 
 def test_it_is_what_the_engine_expects(journal: SqliteJournal) -> None:

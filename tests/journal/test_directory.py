@@ -15,10 +15,10 @@ import pytest
 from gpulockd.journal import SqliteJournal
 from gpulockd.ports import StartupRefused
 from tests.support import processes
+from tests.support.clock import SetClock
 from tests.support.waiting import wait_until
 
 from .conftest import OpenJournal
-from .samples import SetClock
 
 HOLD = """
 import sys

@@ -16,11 +16,12 @@ from gpulockd.journal import SqliteJournal
 from gpulockd.journal.database import open_journal as open_database, schema_steps
 from gpulockd.journal.sqlite import LOG
 from gpulockd.ports import StartupRefused
+from tests.support.clock import SetClock
 
 from .conftest import OpenJournal
 from .files.make import CONTENT, HISTORY, HISTORY_5, REQUESTS, UNMET, WATCHED
 from .limits import no_file_longer_than
-from .samples import EPOCH, SetClock, lock, quarantine, token
+from .samples import EPOCH, lock, quarantine, token
 
 FILES = sorted((Path(__file__).parent / "files").glob("v*.sqlite"))
 LATEST = len(schema_steps())

@@ -13,9 +13,10 @@ from gpulockd.core.actions import LockEnded, LockGranted, Record, RequestUnmet
 from gpulockd.core.model import Lock, Request
 from gpulockd.history import Sought, Stranger, Total
 from gpulockd.journal import Bounds, SqliteJournal
+from tests.support.clock import SetClock
 
 from .conftest import OpenJournal
-from .samples import EPOCH, SetClock, lock, request, token, watched
+from .samples import EPOCH, lock, request, token, watched
 
 
 def end(journal: SqliteJournal, *locks: Lock, how: str = "released", by: str = "") -> None:

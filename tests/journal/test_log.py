@@ -16,8 +16,9 @@ from gpulockd.journal import SqliteJournal
 from gpulockd.journal.sqlite import LOG
 from gpulockd.journal.turns import START, TurnLog
 from gpulockd.ports import StartupRefused
+from tests.support.clock import SetClock
 
-from .samples import EPOCH, NEXT_BOOT, SetClock, lock
+from .samples import EPOCH, NEXT_BOOT, lock
 
 TURNS = 3
 

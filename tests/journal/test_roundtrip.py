@@ -15,8 +15,7 @@ from gpulockd.core.actions import LockEnded, LockGranted, QuarantineSet, Request
 from gpulockd.core.model import COUNTER_BITS, GpuProcess, Lock, Owner, Process, Quarantine, Recall, Request, Usage, Wish
 from gpulockd.core.settings import Level, Levels
 from gpulockd.journal import SqliteJournal
-
-from .samples import SetClock
+from tests.support.clock import SetClock
 
 SECONDS = st.floats(allow_nan=False, allow_infinity=False)
 ENDLESS = SECONDS | st.just(math.inf)

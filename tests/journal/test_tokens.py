@@ -16,9 +16,10 @@ import pytest
 from gpulockd.core.actions import LockEnded, LockGranted, QuarantineSet
 from gpulockd.core.model import COUNTER_BITS, Lock
 from gpulockd.journal import Bounds, SqliteJournal
+from tests.support.clock import SetClock
 
 from .conftest import OpenJournal
-from .samples import EPOCH, NEXT_BOOT, SetClock, lock, quarantine, recalled, token
+from .samples import EPOCH, NEXT_BOOT, lock, quarantine, recalled, token
 
 LAST_OF_EPOCH = token((1 << COUNTER_BITS) - 1)
 

@@ -15,9 +15,10 @@ from gpulockd.journal import SqliteJournal
 from gpulockd.journal.sqlite import LOG
 from gpulockd.journal.turns import TurnLog
 from gpulockd.ports import StartupRefused, Unavailable
+from tests.support.clock import SetClock
 
 from .limits import no_file_longer_than
-from .samples import EPOCH, NEXT_BOOT, SetClock, lock, token
+from .samples import EPOCH, NEXT_BOOT, lock, token
 
 TURN: list[Record] = [LockEnded(lock(1), 1000.0, "released"), LockGranted(lock(2)), LockGranted(lock(3))]
 

@@ -71,7 +71,7 @@ async def test_a_heartbeat_tells_of_it_and_keeps_one_without_an_end(new_daemon: 
     await eventually(lambda: heard == [0])
     put = await daemon.canary.put("c1 running 10", 0, b"one", 7 * 86400.0, endless=True)
     with server.client() as client:
-        client.pexpire(KEY, 1000)
+        client.pexpire(KEY, 30_000)
         for attempt in range(3, 6):
             assert (await daemon.renew(attempt, epochs, {})).kept == {"GPU-0"}
             await eventually(lambda: daemon.canary._hearing is None or daemon.canary._hearing.done())

@@ -9,6 +9,7 @@ import pytest
 
 from gpulockd.core.events import Event
 from gpulockd.leases.cancellation import heeding_cancellation
+from tests.support.waiting import PATIENCE
 
 from .conftest import NewDaemon
 
@@ -70,7 +71,7 @@ async def test_a_task_that_is_cancelled_at_any_moment_ends(new_daemon: NewDaemon
         over = asking.done()
         listening.cancel()
         asking.cancel()
-        await asyncio.wait({listening, asking}, timeout=5)
+        await asyncio.wait({listening, asking}, timeout=PATIENCE)
         assert listening.cancelled(), f"after {turns} turns of the loop"
         assert over or asking.cancelled(), f"after {turns} turns of the loop"
         await daemon.close()

@@ -70,7 +70,7 @@ async def test_a_lost_answer_is_found_again(
 ) -> None:
     await new_daemon().claim(1, ["GPU-9"], floor=0)  # The server knows the script from now on.
     async with Proxy(server.path, tmp_path / "proxy") as proxy:
-        daemon = daemons(proxy.url, timeout=0.5)
+        daemon = daemons(proxy.url, timeout=1.5)
         proxy.loses_replies = True
         with pytest.raises(Unavailable, match="gave no answer"):
             await daemon.claim(1, ["GPU-0"], floor=0)

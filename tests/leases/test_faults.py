@@ -16,7 +16,7 @@ from gpulockd.leases.redis import RedisLeases
 from gpulockd.leases.scripts import PERMISSIONS
 from gpulockd.ports import LEASE_FAULTS, Unavailable
 from tests.support.valkey import FLAVOURS, Valkey
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 from .conftest import NewDaemon, identity
 from .proxy import Proxy
@@ -24,6 +24,11 @@ from .proxy import Proxy
 pytestmark = pytest.mark.redis
 
 SECRET = "s3cret/with:signs"
+DEADLINE = 1.0
+"""Of an operation that is to fail by it. No shorter: what comes before has it too."""
+SOON = 4.0
+"""An upper bound on what ends by a deadline of a second: shorter than if anything waited for a second or third one, and
+for a busy machine."""
 ESCAPED = "s3cret%2Fwith%3Asigns"
 
 
@@ -72,18 +77,17 @@ def test_every_fault_has_a_word_that_is_counted() -> None:
 async def test_a_frozen_server_is_given_up_after_the_deadline_and_the_loop_goes_on(
     new_daemon: NewDaemon, server: Valkey, operation: str
 ) -> None:
-    daemon = new_daemon(timeout=1.0)
+    daemon = new_daemon(timeout=DEADLINE)
     await daemon.claim(1, ["GPU-0"], floor=0)
     with server.frozen():
-        longest_stall, started = 0.0, time.monotonic()
+        turns, started = 0, time.monotonic()
         task = asyncio.ensure_future(told(OPERATIONS[operation](daemon)))
         while not task.done():
-            before = time.monotonic()
             await asyncio.sleep(0.01)
-            longest_stall = max(longest_stall, time.monotonic() - before)
+            turns += 1
         assert "gave no answer within 1 s" in await task
-        assert 0.9 < time.monotonic() - started < 1.5
-        assert longest_stall < 0.5, "the loop stood still"
+        assert 0.9 * DEADLINE < time.monotonic() - started < SOON
+        assert turns > 5, "the loop stood still"
     assert (await daemon.renew(2, {}, {})).lost == {}, "awake, it answers again"
 
 
@@ -91,18 +95,18 @@ async def test_a_frozen_server_is_given_up_while_connecting_too(new_daemon: NewD
     with server.frozen():
         started = time.monotonic()
         assert "gave no answer" in await told(new_daemon(timeout=0.3).claim(1, ["GPU-0"], 0))
-        assert time.monotonic() - started < 0.8
+        assert time.monotonic() - started < SOON
 
 
 async def test_a_frozen_server_does_not_keep_the_daemon_from_closing(new_daemon: NewDaemon, server: Valkey) -> None:
-    daemon = new_daemon(timeout=0.5)
+    daemon = new_daemon(timeout=PATIENCE)
     await daemon.claim(1, ["GPU-0"], floor=0)
     with server.frozen():
         stuck = asyncio.create_task(daemon.fleet())
         await asyncio.sleep(0)
         started = time.monotonic()
         await daemon.close()
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < SOON
         with pytest.raises(Unavailable):
             await stuck
 
@@ -112,7 +116,7 @@ async def test_nothing_is_sent_twice_by_itself(
 ) -> None:
     await new_daemon().claim(1, ["GPU-0"], floor=0)
     async with Proxy(server.path, tmp_path / "proxy") as proxy:
-        daemon = daemons(proxy.url, timeout=0.4)
+        daemon = daemons(proxy.url, timeout=DEADLINE)
         proxy.loses_replies = True
         before = server.info("commandstats")["cmdstat_evalsha"]["calls"]
         await told(daemon.renew(1, {}, {}))
@@ -167,7 +171,7 @@ def test_on_the_loop_of_the_daemon(own_server: Valkey) -> None:
     """Transports of uvloop fail in ways of their own."""
 
     async def scenario() -> None:
-        daemon = RedisLeases(own_server.url, "gpulockd", 15, 0.5, identity())
+        daemon = RedisLeases(own_server.url, "gpulockd", 15, DEADLINE, identity())
         epochs = (await daemon.claim(1, ["GPU-0"], floor=0)).epochs
         with own_server.frozen():
             assert "gave no answer" in await told(daemon.renew(2, epochs, {}))

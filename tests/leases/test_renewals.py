@@ -90,7 +90,7 @@ async def test_the_fleet_lists_every_host_with_its_age(new_daemon: NewDaemon, se
 
 
 async def test_a_silent_host_leaves_the_fleet_and_the_index(new_daemon: NewDaemon, server: Valkey) -> None:
-    quick, steady = new_daemon("host-quick", ttl=0.05), new_daemon("host-steady", ttl=0.05)
+    quick, steady = new_daemon("host-quick", ttl=0.4), new_daemon("host-steady", ttl=0.4)
     await quick.renew(1, {}, {"host": "host-quick"})
 
     async def hosts() -> set[object]:

@@ -17,7 +17,8 @@ from gpulockd.core.events import Event, LeaseFreed
 from gpulockd.leases.redis import RedisLeases
 from gpulockd.leases.scripts import PERMISSIONS
 from gpulockd.ports import Renewed, Unavailable
-from tests.support.valkey import FLAVOURS, Flavour, Sentinel, Valkey, free_port
+from tests.support.ports import free_port
+from tests.support.valkey import FLAVOURS, Flavour, Sentinel, Valkey
 from tests.support.waiting import eventually, wait_until
 
 from .conftest import NewDaemon
@@ -101,12 +102,7 @@ async def test_tls(daemons: NewDaemon, encrypted: Proxy, certificate: Path) -> N
 def cluster_of_one(request: pytest.FixtureRequest) -> Iterator[Valkey]:
     """A cluster of one node, which serves every slot. Use `cluster_node`, which is empty."""
     settings = {"cluster-enabled": "yes"}
-    port = free_port()
-    if request.param == "redis6":
-        port = wait_until(lambda: next((p for p in [free_port()] if p < 55000), 0))  # Its bus is 10000 above.
-    else:
-        settings["cluster-port"] = str(free_port())
-    with Valkey(request.param, port=port, settings=settings) as server, server.client() as client:
+    with Valkey(request.param, port=free_port(), settings=settings) as server, server.client() as client:
         for start in range(0, SLOTS, 4096):
             client.execute_command("CLUSTER", "ADDSLOTS", *range(start, start + 4096))
         wait_until(lambda: cluster_is("ok", client))
@@ -162,13 +158,13 @@ async def test_a_frozen_cluster(daemons: NewDaemon, cluster_node: Valkey) -> Non
             started = time.monotonic()
             with pytest.raises(Unavailable):
                 await daemon.renew(attempt, epochs, {})
-            assert time.monotonic() - started < 1.5
+            assert time.monotonic() - started < 4
     assert (await daemon.renew(4, epochs, {})).kept == {"GPU-0"}
 
 
 async def renewed_at_last(daemon: RedisLeases, epochs: Mapping[str, int], sentinel: Valkey) -> Renewed:
     """Tries again until it works, as the core does."""
-    fault, deadline = "", time.monotonic() + 30
+    fault, deadline = "", time.monotonic() + 45
     while time.monotonic() < deadline:
         try:
             return await daemon.renew(3, epochs, {})

@@ -12,29 +12,15 @@ from gpulockd.core.model import GpuIdentity, GpuProcess, LeaseHolder, Sample
 from gpulockd.inventory.simulated import SimulatedInventory
 from gpulockd.monitor import CountedInventory, TimedJournal, TimedLeases
 from gpulockd.ports import Claimed, Inventory, Journal, Leases, Post, Renewed, Saved, Unavailable
+from tests.support.clock import SetClock
 
 DRAIN = DrainSet("GPU-0", "repair", "root")
-
-
-class Clock:
-    """A second passes with whatever is done below."""
-
-    boot_id = "boot-1"
-
-    def __init__(self) -> None:
-        self.time = 0.0
-
-    def now(self) -> float:
-        return self.time
-
-    def wall(self) -> float:
-        return self.time
 
 
 class SlowJournal:
     """Notes what it is asked, and takes a second for a commit."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: SetClock) -> None:
         self.clock = clock
         self.asked: list[object] = []
         self.fails = False
@@ -44,7 +30,7 @@ class SlowJournal:
         return Saved(highest_token=7)
 
     def commit(self, records: Sequence[Record]) -> None:
-        self.clock.time += 1
+        self.clock.uptime += 1
         self.asked.append(records)
         if self.fails:
             raise Unavailable("disk full")
@@ -57,7 +43,7 @@ class SlowJournal:
 
 
 def test_commits_are_timed_and_all_else_is_passed_on() -> None:
-    clock, seen = Clock(), list[float]()
+    clock, seen = SetClock(), list[float]()
     below = SlowJournal(clock)
     journal: Journal = TimedJournal(below, clock, seen.append)
     journal.commit([DRAIN])
@@ -69,7 +55,7 @@ def test_commits_are_timed_and_all_else_is_passed_on() -> None:
 
 
 def test_a_commit_that_fails_is_timed_too() -> None:
-    clock, seen = Clock(), list[float]()
+    clock, seen = SetClock(), list[float]()
     below = SlowJournal(clock)
     below.fails = True
     with pytest.raises(Unavailable, match="disk full"):
@@ -82,14 +68,14 @@ class SlowLeases:
 
     kind, ttl = "redis", 15.0
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: SetClock) -> None:
         self.clock = clock
         self.elsewhere: dict[str, LeaseHolder] = {}
         self.asked: list[object] = []
         self.fails = False
 
     def _take_time(self, *asked: object) -> None:
-        self.clock.time += 1
+        self.clock.uptime += 1
         self.asked.append(asked)
         if self.fails:
             raise Unavailable("no answer", "timeout")
@@ -117,7 +103,7 @@ class SlowLeases:
 
 
 async def test_operations_on_leases_are_timed_by_their_name() -> None:
-    clock, seen, polls = Clock(), list[tuple[str, float]](), list[None]()
+    clock, seen, polls = SetClock(), list[tuple[str, float]](), list[None]()
     below = SlowLeases(clock)
     leases: Leases = TimedLeases(below, clock, lambda *each: seen.append(each), lambda: polls.append(None))
     assert (leases.kind, leases.ttl) == ("redis", 15.0)
@@ -144,7 +130,7 @@ async def test_operations_on_leases_are_timed_by_their_name() -> None:
 
 
 async def test_a_redis_that_does_not_answer_was_waited_for() -> None:
-    clock, seen = Clock(), list[tuple[str, float]]()
+    clock, seen = SetClock(), list[tuple[str, float]]()
     below = SlowLeases(clock)
     below.fails = True
     leases = TimedLeases(below, clock, lambda *each: seen.append(each), lambda: None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from tests.docs.markdown import ROOT
 from tests.support.daemon import Daemon
 from tests.support.frames import Frames
+from tests.support.ports import free_port
 from tests.support.prometheus import Prometheus, program, promtool, scraping
 from tests.support.waiting import wait_until
 
@@ -48,11 +48,6 @@ def filled_in(expression: str) -> str:
         expression = expression.replace(variable, value)
     assert "$" not in expression, f"an unknown variable in {expression}"
     return expression
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

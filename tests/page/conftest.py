@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from tests.support.chromium import Chromium, browser, driving
+from tests.support.ports import free_port
 
 
 @pytest.fixture(scope="module")
@@ -24,5 +24,4 @@ async def chromium(address_of_browser: str) -> AsyncIterator[Chromium]:
 
 @pytest.fixture
 def port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    return free_port()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.support.chromium import NEW_PAGE, browser, driving
+from tests.support.ports import free_port
 
 from .scenes import now, served, weekday
 
@@ -31,10 +31,8 @@ SHOTS: Sequence[Shot] = (
 
 
 async def taken(address_of_browser: str) -> dict[str, bytes]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
     pictures = {}
-    async with served(weekday(now()), port) as address, driving(address_of_browser) as chromium:
+    async with served(weekday(now()), free_port()) as address, driving(address_of_browser) as chromium:
         for shot in SHOTS:
             page = await chromium.open(address, width=shot.width, dark=shot.dark, scale=shot.scale)
             await page.until("document.querySelectorAll('.bar[data-label=true]').length > 5", within=NEW_PAGE)

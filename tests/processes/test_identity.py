@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import sys
-from dataclasses import dataclass
 
 import pytest
 
@@ -14,6 +13,7 @@ from gpulockd.processes import LinuxProcesses, proc
 from gpulockd.processes.container import container
 from gpulockd.processes.proc import Stat, parse_stat, readable_command
 from gpulockd.processes.users import FOUND_SECONDS, MISSED_SECONDS, Users
+from tests.support.clock import SetClock
 from tests.support.waiting import eventually, wait_until
 
 from .conftest import CLOCK, Start, is_zombie
@@ -86,20 +86,8 @@ async def test_a_gpu_process_is_its_effective_users(watcher: LinuxProcesses, sta
     assert described.user == pwd.getpwuid(65534).pw_name
 
 
-@dataclass
-class SetClock:
-    boot_id: str = CLOCK.boot_id
-    uptime: float = 0.0
-
-    def now(self) -> float:
-        return self.uptime
-
-    def wall(self) -> float:
-        return self.uptime
-
-
 def test_names_are_remembered_and_looked_up_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, asked = SetClock(), []
+    clock, asked = SetClock(uptime=0.0), []
 
     def look_up(uid: int) -> pwd.struct_passwd:
         asked.append(uid)

@@ -201,7 +201,8 @@ class House:
 
     async def stop(self) -> None:
         self.server.stop()
-        await asyncio.sleep(0.01)  # the transports close in the turns that follow
+        for _ in range(10):
+            await asyncio.sleep(0)  # the transports close in the turns that follow, however long these take
 
 
 async def _no_fleet() -> list[Mapping[str, object]]:

@@ -12,7 +12,8 @@ import pytest
 from gpulockd.core.actions import LockEnded, LockGranted, Record
 from gpulockd.journal import SqliteJournal
 from gpulockd.ports import Saved
-from tests.journal.samples import EPOCH, SetClock, lock
+from tests.journal.samples import EPOCH, lock
+from tests.support.clock import SetClock
 
 from .disk import Disk
 from .world import World

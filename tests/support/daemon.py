@@ -66,7 +66,7 @@ class Daemon:
     def start(self) -> None:
         """Starts it and waits until it answers."""
         self.launch()
-        wait_until(self._answers, lambda: f"the daemon answers; its log:\n{self.output()}", within=2 * PATIENCE)
+        wait_until(self._answers, lambda: f"the daemon answers; {self._last_words()}", within=2 * PATIENCE)
 
     def launch(self) -> None:
         """Starts it without waiting for anything."""
@@ -106,13 +106,16 @@ class Daemon:
         return self.call("status")
 
     def output(self) -> str:
-        """The end of its log."""
-        return self.log.read_text(errors="replace")[-8000:] if self.log.exists() else "(no log)"
+        """All that it has logged."""
+        return self.log.read_text(errors="replace") if self.log.exists() else "(no log)"
+
+    def _last_words(self) -> str:
+        return f"its log ends:\n{self.output()[-8000:]}"
 
     def _answers(self) -> bool:
         assert self.process is not None
         if self.process.poll() is not None:
-            raise AssertionError(f"the daemon ended with {self.process.returncode}; its log:\n{self.output()}")
+            raise AssertionError(f"the daemon ended with {self.process.returncode}; {self._last_words()}")
         try:
             self.status()
         except (OSError, EOFError):

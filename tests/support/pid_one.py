@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import select
@@ -47,6 +48,7 @@ class PidOne:
         self._reads.set()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(self.address)
+        self._socket.setblocking(False)
         self._ended, self._end = os.pipe()
         self._thread = threading.Thread(target=self._receive)
         self._thread.start()
@@ -112,25 +114,37 @@ class PidOne:
             if self._ended in ready:
                 return
             self._reads.wait()
-            message, descriptors, _, _ = socket.recv_fds(self._socket, 4096, 8)
-            self._take(message.decode(), descriptors)
+            with self._mutex:
+                self._read()
+
+    def _read(self) -> None:
+        """Takes in whatever was said by now."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                message, descriptors, _, _ = socket.recv_fds(self._socket, 4096, 8)
+                self._take(message.decode(), descriptors)
 
     def _take(self, message: str, descriptors: list[int]) -> None:
         said = dict(line.split("=", 1) for line in message.splitlines())
-        with self._mutex:
-            self.messages.append(said)
-            name = said.get("FDNAME", "stored")
-            if "FDSTOREREMOVE" in said:
-                self._lose(name)
-            if "FDSTORE" in said:
-                while descriptors and len(self._store) < self.limit:
-                    self._store.append((name, descriptors.pop()))
+        self.messages.append(said)
+        name = said.get("FDNAME", "stored")
+        if "FDSTOREREMOVE" in said:
+            self._lose(name)
+        if "FDSTORE" in said:
+            while descriptors and len(self._store) < self.limit:
+                self._store.append((name, descriptors.pop()))
         for descriptor in descriptors:  # of a barrier, or above the limit
             os.close(descriptor)
 
     def passed(self) -> list[tuple[str, int]]:
-        """What the next daemon is given, in an order that nobody should rely on."""
+        """What the next daemon is given, in an order that nobody should rely on.
+
+        As PID 1 does, it first hears the last words of the daemon that has ended: none of them is to close what the
+        next one is being given.
+        """
         with self._mutex:
+            if self._reads.is_set():
+                self._read()
             self._random.shuffle(self._store)
             return list(self._store)
 

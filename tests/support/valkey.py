@@ -15,7 +15,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -48,14 +47,6 @@ def binary(flavour: Flavour) -> str:
         return packaged(*_PACKAGES[flavour])
     except Missing as error:
         pytest.skip(f"no {flavour} server here: {error}")
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Valkey:
@@ -175,7 +166,7 @@ class Sentinel(Valkey):
         del self._settings["unixsocket"], self._settings["save"]
         self._settings |= {
             "sentinel monitor": f"{service} 127.0.0.1 {master} 1",
-            "sentinel down-after-milliseconds": f"{service} 500",
+            "sentinel down-after-milliseconds": f"{service} 1000",
             "sentinel failover-timeout": f"{service} 2000",
         }
 

@@ -26,10 +26,13 @@ import pytest
 
 from tests.support.daemon import Daemon
 from tests.support.frames import Frames, WireError
+from tests.support.waiting import wait_until
 
 CYCLES = 300
 SLOWER = 3.0
 """A bound on the ratio of two medians on a machine of two cores, of which the abuser takes one."""
+WINDOWS = 3
+"""So often it is measured at the most: what others do on this machine comes and goes, what an abuser does stays."""
 MEMORY = 32 * 2**20
 """Bytes by which the daemon may grow."""
 
@@ -59,6 +62,15 @@ def median_cycle(daemon: Daemon, cycles: int = CYCLES) -> float:
             client.call("release")
             took.append(time.perf_counter() - began)
     return statistics.median(took)
+
+
+def nobody_is_slower(daemon: Daemon, before: float, begin: Callable[[], object] = lambda: None) -> None:
+    """Measures again, and compares. `begin`: what is to be under way, where that comes to an end by itself."""
+    medians: list[float] = []
+    while len(medians) < WINDOWS and (not medians or medians[-1] >= SLOWER * before):
+        begin()
+        medians.append(median_cycle(daemon))
+    assert medians[-1] < SLOWER * before, f"{medians} s, and {before} s before"
 
 
 @contextlib.contextmanager
@@ -156,7 +168,7 @@ def test_what_is_promised_and_does_not_come_costs_nobody_anything(daemon: Daemon
                 answer_to(daemon, data)
 
         with meanwhile(abuse):
-            assert median_cycle(daemon) < SLOWER * before
+            nobody_is_slower(daemon, before)
         assert resident(daemon.pid) - memory < MEMORY
 
 
@@ -169,20 +181,24 @@ def test_random_bytes_hurt_nobody(daemon: Daemon) -> None:
             answer_to(daemon, chance.randbytes(chance.randrange(1, 4000)))
 
     with meanwhile(abuse):
-        assert median_cycle(daemon) < SLOWER * before
+        nobody_is_slower(daemon, before)
     assert resident(daemon.pid) - memory < MEMORY
 
 
 def test_ten_thousand_requests_without_a_look_at_the_answers(daemon: Daemon) -> None:
     before, memory = median_cycle(daemon), resident(daemon.pid)
-    with connected(daemon) as deaf:
-        deaf.setblocking(False)
-        flood = b"".join(packed(0, number, "status", []) for number in range(10_000))
-        sent = 0
-        with contextlib.suppress(BlockingIOError):
-            while sent < len(flood):
-                sent += deaf.send(flood[sent:])
-        assert median_cycle(daemon) < SLOWER * before
+    requests = b"".join(packed(0, number, "status", []) for number in range(10_000))
+    with ExitStack() as those_who_do_not_read:
+
+        def flood() -> None:
+            deaf = those_who_do_not_read.enter_context(connected(daemon))
+            deaf.setblocking(False)
+            sent = 0
+            with contextlib.suppress(BlockingIOError):
+                while sent < len(requests):
+                    sent += deaf.send(requests[sent:])
+
+        nobody_is_slower(daemon, before, flood)
         assert resident(daemon.pid) - memory < MEMORY
 
 
@@ -191,7 +207,7 @@ def test_two_thousand_idle_connections(daemon: Daemon) -> None:
     with ExitStack() as idle:
         for _ in range(2000):
             idle.enter_context(connected(daemon))
-        assert median_cycle(daemon) < SLOWER * before
+        nobody_is_slower(daemon, before)
         assert resident(daemon.pid) - memory < MEMORY
         assert daemon.status()["daemon"]["sessions"] >= 2000
 
@@ -209,7 +225,10 @@ def test_no_user_gets_more_than_its_share(tmp_path: Path) -> None:
         with pytest.raises(WireError, match=r"limit-exceeded: uid \d+ holds 2 locks"):
             clients[2].call("acquire")
         clients[0].call("release")
-        waiting = [client.send("acquire", gpus=3) for client in clients[2:5]]
+        waiting = []
+        for client in clients[2:5]:
+            waiting.append(client.send("acquire", gpus=3))
+            wait_until(lambda: len(daemon.call("queue")["queue"]) == len(waiting), "it waits")
         with pytest.raises(WireError, match=r"limit-exceeded: uid \d+ has 3 waiting requests"):
             clients[5].call("acquire", gpus=3)
         clients[1].call("release")
@@ -230,11 +249,12 @@ def test_a_watcher_that_never_reads_is_cut_off(daemon: Daemon) -> None:
     with connected(daemon) as deaf:
         deaf.sendall(packed(0, 1, "watch", []))
         assert deaf.recv(100) == packed(1, 1, None, {})
+        cut_off = daemon.output().count("session.cut-off")
         with Frames(daemon.socket) as client:
             deadline = time.monotonic() + 60
-            while "session.cut-off" not in daemon.output():
+            while daemon.output().count("session.cut-off") == cut_off:
                 assert time.monotonic() < deadline, "the watcher that does not read was never cut off"
                 client.call("acquire", labels={str(number): "x" * 1000 for number in range(8)}, task="x" * 1000)
                 client.call("release")
         assert resident(daemon.pid) - memory < MEMORY
-    assert median_cycle(daemon) < SLOWER * before
+    nobody_is_slower(daemon, before)

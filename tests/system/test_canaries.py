@@ -127,7 +127,8 @@ def daemon_of(directory: Path, file: Path, **settings: object) -> Daemon:
 
 
 def test_a_harmful_candidate_ends_by_itself_though_the_daemon_is_killed_on_the_way(tmp_path: Path, file: Path) -> None:
-    with daemon_of(tmp_path, file) as daemon, Load(daemon) as load:
+    patient = {"canary.min_requests": 150}  # so that it still runs when the daemon is killed, however late that is
+    with daemon_of(tmp_path, file, **patient) as daemon, Load(daemon) as load:
         canary = start(daemon, HARMFUL, 25)
         wait_until(lambda: view(daemon)["outcomes"]["candidate"]["timed_out"] >= 10, "it does harm")
         daemon.restart()

@@ -39,6 +39,7 @@ def test_the_second_daemon_that_claims_a_gpu_is_refused_with_the_firsts_host_and
 ) -> None:
     # Simulated GPUs get their UUIDs from the host's name: the same name is the same GPUs.
     with host(tmp_path / "a", "gpu-01", server) as first, host(tmp_path / "b", "gpu-01", server) as second:
+        wait_until(lambda: all(gpu["elsewhere"] for gpu in second.status()["gpus"]), "its claim is answered")
         for gpu in second.status()["gpus"]:
             assert gpu["elsewhere"] == {"host": "gpu-01", "pid": first.pid}
             assert gpu["blocked"] == [f"leased by host gpu-01, pid {first.pid}"]

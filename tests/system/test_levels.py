@@ -73,7 +73,7 @@ class Host:
         self.events: list[Any] = []
         if helpless:
             open_to_everybody(self.daemon)
-        watcher = stack.enter_context(Frames(self.daemon.socket))
+        watcher = stack.enter_context(Frames(self.daemon.socket, patience=10 * PATIENCE))
         watcher.call("watch")
         threading.Thread(target=self._watch, args=(watcher,), daemon=True).start()
         self.holders: dict[str, subprocess.Popen[str]] = {}

@@ -55,7 +55,7 @@ def in_force(daemon: Daemon) -> str:
 
 
 def test_new_locks_have_the_new_values_and_running_ones_their_own_over_a_kill_too(daemon: Daemon, file: Path) -> None:
-    levels = "gpu_lock_monitor: {timeout_levels: {warning: 1s, soft_timeout: 2s, hard_timeout: 40m}}\n"
+    levels = "gpu_lock_monitor: {timeout_levels: {warning: 1s, soft_timeout: 30m, hard_timeout: 40m}}\n"
     with Frames(daemon.socket) as old, Frames(daemon.socket) as new:
         old.call("hello", reattach="the old one's key")
         held = old.call("acquire")

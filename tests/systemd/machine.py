@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 from tests.docs import markdown
 from tests.packaging import wheels
 from tests.support import processes
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -131,7 +131,7 @@ class Machine:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
         processes.end(self._process)
-        wait_until(self._gone, "the machine's processes have ended")
+        wait_until(self._gone, "the machine's processes have ended", within=4 * PATIENCE)
 
     def _gone(self) -> bool:
         with contextlib.suppress(OSError):  # a process may take a moment to die

@@ -88,7 +88,7 @@ def test_a_stopped_one_has_ended_well_and_keeps_the_locks(machine: Machine) -> N
 
 
 def test_one_that_hangs_is_killed_and_started_again(machine: Machine) -> None:
-    machine.configure("test", "[Service]\nWatchdogSec=1s\nTimeoutAbortSec=1s\n")
+    machine.configure("test", "[Service]\nWatchdogSec=3s\nTimeoutAbortSec=1s\n")
     machine.run("systemctl", "restart", "gpulockd.service")
     with holder(machine) as (process, lock):
         stuck = machine.main_pid()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 from gpulockd.evidence.bench.progress import Progress
+from tests.support.clock import SetClock
 
 
 class Terminal(io.StringIO):
@@ -12,19 +13,12 @@ class Terminal(io.StringIO):
         return True
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def shown(out: io.StringIO) -> str:
-    clock = Clock()
-    with Progress(out, 100.0, clock) as progress:
+    clock = SetClock()
+    with Progress(out, 100.0, clock.now) as progress:
         progress.block(0, "poll-2", 2)
         progress.task()
-        clock.now = 50.0
+        clock.uptime += 50.0
         progress.block(0, "push", 2)
         progress.block(1, "push", 2)
         progress.task()

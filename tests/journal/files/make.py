@@ -30,7 +30,8 @@ from gpulockd.journal import SqliteJournal
 from gpulockd.journal.database import schema_steps
 from gpulockd.journal.sqlite import LOG
 from gpulockd.ports import Saved
-from tests.journal.samples import EPOCH, SetClock, lock, owner, quarantine, recalled, request, token, watched
+from tests.journal.samples import EPOCH, lock, owner, quarantine, recalled, request, token, watched
+from tests.support.clock import SetClock
 
 CONTENT = Saved(
     locks=(lock(2, "GPU-c", "GPU-a"), recalled(3)),
