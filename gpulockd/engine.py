@@ -108,7 +108,6 @@ class Engine:
         self._leases = leases
         self._inventory = inventory
         self._processes = processes
-        self._clients = clients
         self._safekeeping = safekeeping
         self._introduce = introduce
         self._inbox: list[Event | Question] = []

@@ -98,9 +98,5 @@ class Queue:
             if first is not None and first[1] != entry[1]:
                 heapq.heappush(heap, (*first, key))
 
-    def in_order(self) -> list[Request]:
-        """All of them, first to last."""
-        return sorted(self._requests.values(), key=lambda request: request.rank)
-
     def __len__(self) -> int:
         return len(self._requests)

@@ -149,7 +149,7 @@ class Connection(Flow):
             self.refuse(msgid, refused.refusal)
         except GpulockError as error:
             self._fail(msgid, error)
-        except Exception:
+        except Exception:  # whatever it is, the client hears of it, and the others' requests go on
             _logger.exception("a request of session %d failed", self.session)
             self._fail(msgid, faults.internal())
 

@@ -41,7 +41,7 @@ from gpulockd.core.actions import (
 )
 from gpulockd.core.invariants import check, recorded
 from gpulockd.core.machine import Machine
-from gpulockd.core.model import GpuIdentity, GpuProcess, LeaseHolder, Lock, Owner, Process, Sample, Wish
+from gpulockd.core.model import GpuIdentity, GpuProcess, LeaseHolder, Lock, Owner, Process, Request, Sample, Wish
 from gpulockd.core.settings import Settings
 
 BOOT = "boot-1"
@@ -90,6 +90,11 @@ class Host:
     @property
     def state(self) -> Any:
         return self.machine.state
+
+    @property
+    def waiting(self) -> list[Request]:
+        """First to last."""
+        return sorted(self.machine.state.requests.values(), key=lambda request: request.rank)
 
     def handle(self, event: events.Event) -> list[Told]:
         """Feeds one event; what it led to, in the words of a script."""

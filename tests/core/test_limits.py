@@ -39,7 +39,7 @@ def test_waiting_requests_of_one_user() -> None:
         disconnects("eve 3"),
         acquire("eve 4", uid=EVE),
     )  # fmt: skip
-    assert [request.owner.user for request in host.machine.turn.queue.in_order()] == ["ben", "eve 4"]
+    assert [request.owner.user for request in host.waiting] == ["ben", "eve 4"]
 
 
 def test_the_error_says_how_many_there_are_and_which_setting_it_is() -> None:

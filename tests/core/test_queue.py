@@ -18,6 +18,10 @@ def request(number: int, lane: int, place: tuple[float, int]) -> Request:
     return Request(f"R{number}", 1, number, OWNER, Wish(count), candidates, 0.0, place)
 
 
+def in_order(waiting: dict[str, Request]) -> list[Request]:
+    return sorted(waiting.values(), key=lambda each: each.rank)
+
+
 @UNHURRIED
 @given(st.data())
 def test_the_heads_are_the_first_of_each_lane_in_order(data: st.DataObject) -> None:
@@ -32,7 +36,7 @@ def test_the_heads_are_the_first_of_each_lane_in_order(data: st.DataObject) -> N
             place = rank(data.draw(st.floats(0, 10)), data.draw(st.integers(-2, 2)), 3.0, number)
             queue.add(request(number, data.draw(st.integers(0, len(LANES) - 1)), place))
         expected: dict[object, Request] = {}
-        for each in queue.in_order():
+        for each in in_order(waiting):
             expected.setdefault((each.candidates, each.wish.count), each)
         assert list(queue.heads()) == sorted(expected.values(), key=lambda each: each.rank)
         assert len(queue) == len(waiting)
@@ -41,10 +45,11 @@ def test_the_heads_are_the_first_of_each_lane_in_order(data: st.DataObject) -> N
 @UNHURRIED
 @given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 10)), max_size=60))
 def test_taking_every_head_out_takes_all_out_in_the_order_of_rank(arrivals: list[tuple[int, float]]) -> None:
-    queue = Queue({})
+    waiting: dict[str, Request] = {}
+    queue = Queue(waiting)
     for number, (lane, arrived) in enumerate(arrivals):
         queue.add(request(number, lane, rank(arrived, 0, 1.0, number)))
-    order = queue.in_order()
+    order = in_order(waiting)
     taken = []
     for head in queue.heads():
         queue.remove(head)

@@ -94,7 +94,7 @@ def test_overtaking_counts_for_the_first_of_those_that_want_the_same_and_then_fo
     host = Host(gpus=2, max_overtakes=2)
 
     def overtaken(*most: int) -> Step:
-        return so(lambda host: [each.overtaken for each in host.machine.turn.queue.in_order()][:2] == [*most])
+        return so(lambda host: [each.overtaken for each in host.waiting][:2] == [*most])
 
     def two_go_ahead(*names: str) -> list[Step | Told]:
         return [step for name in names for step in (acquire(name), granted(name, 1), release(name), released(name))]
