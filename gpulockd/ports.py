@@ -249,8 +249,8 @@ class Processes(Protocol):
         ...
 
     def kin(self, holder: Owner, others: Sequence[GpuProcess]) -> tuple[GpuProcess, ...] | None:
-        """Those of `others` that belong to `holder`: itself, its descendants, its process session. None where that
-        cannot be said of any of them."""
+        """Those of `others` that belong to `holder`, each with its tie: itself, its descendants, its process session
+        and group, the control group that it had for itself. None where that cannot be said of any of them."""
         ...
 
     def annotate(self, processes: Sequence[GpuProcess]) -> tuple[GpuProcess, ...]:
