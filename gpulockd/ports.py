@@ -73,6 +73,24 @@ class Clock(Protocol):
         ...
 
 
+class Alarm(Protocol):
+    """Rings once, at a time of the clock that made it, or soon after; at once if that is over."""
+
+    def set(self, at: float) -> None:
+        """Instead of what was set before."""
+        ...
+
+    def close(self) -> None:
+        """It rings no more. May be called again."""
+        ...
+
+
+class AlarmClock(Clock, Protocol):
+    def alarm(self, ring: Callable[[], None]) -> Alarm:
+        """Calls `ring` on the event loop's thread, where it is made. Raises `OSError` where no descriptor is left."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Saved:
     """What a journal has kept."""
