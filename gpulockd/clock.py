@@ -1,13 +1,22 @@
-"""The one clock that the daemon reads: seconds since boot, and which boot it is."""
+"""The one clock that the daemon reads: seconds since boot, and which boot it is; and its alarm."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import ctypes
+import math
+import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from .ports import StartupRefused
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+_TFD_TIMER_ABSTIME = 1
+_SECOND = 10**9
 
 
 class BootClock:
@@ -30,3 +39,45 @@ class BootClock:
 
     def wall(self) -> float:
         return time.time()
+
+    def alarm(self, ring: Callable[[], None]) -> BootAlarm:
+        return BootAlarm(ring)
+
+
+class BootAlarm:
+    """Implements `ports.Alarm` by a timerfd. An event loop's own timers are on CLOCK_MONOTONIC, which stands still
+    while the machine is suspended: what became due meanwhile would ring when the rest of its time is over, too.
+
+    To be made on a running event loop's thread. Raises `OSError` where no descriptor is left.
+    """
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self._ring = ring
+        self._loop = asyncio.get_running_loop()
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._timer = self._call("timerfd_create", time.CLOCK_BOOTTIME, os.O_NONBLOCK | os.O_CLOEXEC)
+        self._loop.add_reader(self._timer, self._rings)
+
+    def set(self, at: float) -> None:
+        # A time of 0 would disarm it.
+        seconds, nanoseconds = divmod(max(1, math.ceil(at * _SECOND)), _SECOND)
+        once_at = (ctypes.c_long * 4)(0, 0, seconds, nanoseconds)
+        self._call("timerfd_settime", self._timer, _TFD_TIMER_ABSTIME, once_at, None)
+
+    def close(self) -> None:
+        if self._timer >= 0:
+            self._loop.remove_reader(self._timer)
+            os.close(self._timer)
+            self._timer = -1
+
+    def _rings(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # set anew meanwhile
+            os.read(self._timer, 8)
+            self._ring()
+
+    def _call(self, name: str, *arguments: object) -> int:
+        result: int = getattr(self._libc, name)(*arguments)
+        if result < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, f"{name}: {os.strerror(number)}")
+        return result

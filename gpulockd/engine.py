@@ -58,7 +58,19 @@ from .core.events import (
 )
 from .core.machine import Machine
 from .core.model import Process, State
-from .ports import Clients, Clock, Inventory, Journal, Leases, Observer, Processes, Safekeeping, Unavailable, View
+from .ports import (
+    Alarm,
+    AlarmClock,
+    Clients,
+    Inventory,
+    Journal,
+    Leases,
+    Observer,
+    Processes,
+    Safekeeping,
+    Unavailable,
+    View,
+)
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +103,7 @@ class Engine:
         self,
         machine: Machine,
         *,
-        clock: Clock,
+        clock: AlarmClock,
         journal: Journal,
         leases: Leases,
         inventory: Inventory,
@@ -115,7 +127,7 @@ class Engine:
         self._held_back: list[Effect] = []
         self._failing = False
         """Whether the journal is being tried again and again."""
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm: Alarm | None = None
         self._rings_at: float | None = None
         self._errands: asyncio.TaskGroup | None = None
         self._unwatched: list[Process] = []
@@ -150,6 +162,7 @@ class Engine:
         """
         self._loop = asyncio.get_running_loop()
         self._broken = self._loop.create_future()
+        self._alarm = self._clock.alarm(self._ring)
         async with (
             asyncio.TaskGroup() as self._errands
         ):  # one of anyio's starts nothing outside of a task, as a turn is
@@ -165,8 +178,8 @@ class Engine:
         """From here on nothing more happens: closing connections must not look like their clients' going."""
         self._stopped = True
         self._inbox.clear()
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._alarm is not None:
+            self._alarm.close()
 
     def post(self, event: Event) -> None:
         """Hands an event to the core, in the turn that is next."""
@@ -208,7 +221,7 @@ class Engine:
         self._conclude(outcomes, recorded=len(self._unwritten) > before)
         if self._safekeeping is not None and not self._unwritten:
             self._safekeeping.settled()
-        self._set_timer()
+        self._set_alarm()
         self._turned.set()
 
     def _outcome_of(self, item: Event | Question, now: float) -> Outcome:
@@ -291,19 +304,18 @@ class Engine:
         self._perform_held_back()
         self.post(JournalRecovered())
 
-    def _set_timer(self) -> None:
-        """Sees to it that a timer rings by the next deadline. One that rings too early costs a turn without events,
+    def _set_alarm(self) -> None:
+        """Sees to it that the alarm rings by the next deadline. One that rings too early costs a turn without events,
         once; to move it with every lock that is granted and let go would cost as much each time."""
         at = self._machine.next_deadline
         if at is None or (self._rings_at is not None and self._rings_at <= at):
             return
-        if self._timer is not None:
-            self._timer.cancel()
+        assert self._alarm is not None, "turns are taken only while the engine runs"
         self._rings_at = at
-        self._timer = self._loop.call_later(max(0.0, at - self._clock.now()), self._ring)
+        self._alarm.set(at)
 
     def _ring(self) -> None:
-        self._timer = self._rings_at = None
+        self._rings_at = None
         self.post(DeadlineReached())
 
     # What the actions ask for.

@@ -73,6 +73,24 @@ class Clock(Protocol):
         ...
 
 
+class Alarm(Protocol):
+    """Rings once, at a time of the clock that made it, or soon after; at once if that is over."""
+
+    def set(self, at: float) -> None:
+        """Instead of what was set before."""
+        ...
+
+    def close(self) -> None:
+        """It rings no more. May be called again."""
+        ...
+
+
+class AlarmClock(Clock, Protocol):
+    def alarm(self, ring: Callable[[], None]) -> Alarm:
+        """Calls `ring` on the event loop's thread, where it is made. Raises `OSError` where no descriptor is left."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Saved:
     """What a journal has kept."""
@@ -249,8 +267,8 @@ class Processes(Protocol):
         ...
 
     def kin(self, holder: Owner, others: Sequence[GpuProcess]) -> tuple[GpuProcess, ...] | None:
-        """Those of `others` that belong to `holder`: itself, its descendants, its process session. None where that
-        cannot be said of any of them."""
+        """Those of `others` that belong to `holder`, each with its tie: itself, its descendants, its process session
+        and group, the control group that it had for itself. None where that cannot be said of any of them."""
         ...
 
     def annotate(self, processes: Sequence[GpuProcess]) -> tuple[GpuProcess, ...]:

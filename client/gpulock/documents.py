@@ -74,6 +74,10 @@ class ProcessView(TypedDict):
     container: str
     relation: Literal["holder", "tenant", "foreign", "culprit"]
     """`holder`: of the lock on that GPU; `culprit`: keeps it in quarantine; `foreign`: has no lock on it."""
+    tie: Literal["", "process", "descent", "session", "group", "cgroup", "unknown"]
+    """By which rule a culprit belongs to the last holder: it is that process, descends from it, is in the session or
+    the group that it led, or in the control group that it had for itself; `unknown`: nobody could look. Empty for
+    others."""
 
 
 class RecallView(TypedDict):

@@ -86,6 +86,7 @@ def _process(process: GpuProcess, relation: str) -> Document:
         "command": process.command,
         "container": process.container,
         "relation": relation,
+        "tie": process.tie.value,
     }
 
 

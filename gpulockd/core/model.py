@@ -38,6 +38,8 @@ class Owner:
     command: str = ""
     container: str = ""
     admin: bool = False
+    cgroup: str = ""
+    """The control group it was in when it was first seen, as `HIERARCHY:PATH`; empty for the root."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,23 @@ class GpuIdentity:
     """The UUID of the card that a MIG instance is part of."""
 
 
+class Tie(enum.StrEnum):
+    """How it is known of a process that it belongs to a holder."""
+
+    NONE = ""
+    PROCESS = "process"
+    """It is the holder."""
+    DESCENT = "descent"
+    SESSION = "session"
+    """It is in the process session that the holder led."""
+    GROUP = "group"
+    """It is in the process group that the holder led."""
+    CGROUP = "cgroup"
+    """It came into the control group that the holder had for itself: a presumption, and nothing is ended for it."""
+    UNKNOWN = "unknown"
+    """No descriptor was left to look at it, so it may."""
+
+
 @dataclass(frozen=True, slots=True)
 class GpuProcess:
     """A process that the driver sees on a GPU."""
@@ -63,6 +82,8 @@ class GpuProcess:
     user: str = ""
     command: str = ""
     container: str = ""
+    tie: Tie = Tie.NONE
+    """To the GPU's last holder, of one that keeps it in quarantine."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from .actions import Refusal, Refused
 from .forms import SCHEMA_VERSION, Document, finite, gpu_view, lock_view, owner_view, request_view
-from .model import Gpu, GpuProcess, GpuState, LeaseState, Lock, Quarantine, Request, State
+from .model import Gpu, GpuProcess, GpuState, LeaseState, Lock, Quarantine, Request, State, Tie
 from .placement import find, gates, reachable
 
 
@@ -113,14 +113,31 @@ def _why_gpu(state: State, gpu: Gpu, now: float) -> list[str]:
         entry = gpu.quarantine
         reasons.append(f"{name} is in quarantine for {now - entry.since:.1f} s after {entry.lock} ({entry.reason})")
         reasons.extend(
-            f"pid {culprit.pid} ({_whereabouts(culprit)}) of {entry.lock} is still on it: {culprit.command}"
+            f"pid {culprit.pid} ({_whereabouts(culprit)}) of {entry.lock}{_TIES[culprit.tie]} is still on it:"
+            f" {culprit.command}"
             for culprit in entry.culprits
         )
+        if any(culprit.tie is Tie.CGROUP for culprit in entry.culprits):
+            reasons.append(
+                "who is only in the control group of the last holder is waited for and never ended; it counts no more"
+                " as soon as another process from there asks the daemon for anything"
+            )
         if entry.awaited and not entry.culprits:
             reasons.append(_awaited(entry))
     if gpu.lock is not None:
         reasons.extend(_why_lock(state.locks[gpu.lock], now))
     return reasons
+
+
+_TIES: Mapping[Tie, str] = {
+    Tie.NONE: "",
+    Tie.PROCESS: ", the holder itself,",
+    Tie.DESCENT: ", a descendant of the holder,",
+    Tie.SESSION: ", in the session that the holder led,",
+    Tie.GROUP: ", in the process group that the holder led,",
+    Tie.CGROUP: ", in the control group that the holder had for itself,",
+    Tie.UNKNOWN: ", if it is one, for want of a descriptor to look with,",
+}
 
 
 def _whereabouts(process: GpuProcess) -> str:

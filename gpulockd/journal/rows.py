@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ..core.model import GpuProcess, Lock, LockState, Owner, Process, Quarantine, Recall, Request, Usage, Wish
+from ..core.model import GpuProcess, Lock, LockState, Owner, Process, Quarantine, Recall, Request, Tie, Usage, Wish
 from ..core.settings import Levels
 from ..history import Ended, Stranger, Unmet
 
@@ -19,7 +19,7 @@ Value = str | int | float | None
 LOCK_COLUMNS = (
     "token", "id", "pid", "start_time", "boot_id", "uid", "gid", "user", "command", "container", "admin", "reattach",
     "wish", "queued_at", "granted_at", "ends_at", "state", "recall", "depth", "beat_at", "progress", "note", "usage",
-    "session",
+    "session", "cgroup",
 )  # fmt: skip
 REQUEST_COLUMNS = (
     "id", "owner", "reattach", "wish", "queued_at", "rank_at", "rank_number", "overtaken", "session", "msgid",
@@ -36,7 +36,7 @@ UNMET_COLUMNS = (
 NOTHING_SEEN = ("", "", 0.0, 0.0, None, ())
 """What the last of `HISTORY_COLUMNS` hold where nothing is known of it."""
 
-OWNER_FIELDS = ("process", "uid", "gid", "user", "command", "container", "admin")
+OWNER_FIELDS = ("process", "uid", "gid", "user", "command", "container", "admin", "cgroup")
 WISH_FIELDS = (
     "count", "selectors", "wait_timeout", "max_hold", "priority", "task", "profile", "labels", "within", "notify",
     "levels", "default_hold", "variant",
@@ -74,6 +74,7 @@ def lock_values(lock: Lock) -> tuple[Any, ...]:
         lock.note,
         None if lock.usage is None else asdict(lock.usage),
         lock.session,
+        owner.cgroup,
     )
 
 
@@ -101,6 +102,7 @@ def read_lock(row: sqlite3.Row, gpus: tuple[str, ...]) -> Lock:
             command=row["command"],
             container=row["container"],
             admin=bool(row["admin"]),
+            cgroup=row["cgroup"] or "",
         ),
         session=row["session"],
         reattach=row["reattach"],
@@ -175,7 +177,7 @@ def read_quarantine(row: sqlite3.Row) -> Quarantine:
         lock=row["lock"],
         holder=_read_owner(json.loads(row["holder"])),
         reason=row["reason"],
-        culprits=tuple(GpuProcess(**culprit) for culprit in json.loads(row["culprits"])),
+        culprits=tuple(map(_read_process, json.loads(row["culprits"]))),
     )
 
 
@@ -281,11 +283,12 @@ def _owner_values(owner: Owner) -> tuple[Any, ...]:
         owner.command,
         owner.container,
         owner.admin,
+        owner.cgroup,
     )
 
 
 def _owner_text(values: Sequence[Any]) -> str:
-    named = dict(zip(OWNER_FIELDS, values, strict=True))
+    named = dict(zip(OWNER_FIELDS, values, strict=False))  # an earlier version wrote fewer
     named["process"] = dict(zip(("pid", "start_time", "boot_id"), values[0], strict=True))
     return _encode(named)
 
@@ -344,7 +347,11 @@ def _read_recall(kept: Mapping[str, Any]) -> Recall:
 
 
 def _read_usage(kept: Mapping[str, Any]) -> Usage:
-    return Usage(**{**kept, "foreign": tuple(GpuProcess(**process) for process in kept["foreign"])})
+    return Usage(**{**kept, "foreign": tuple(map(_read_process, kept["foreign"]))})
+
+
+def _read_process(kept: Mapping[str, Any]) -> GpuProcess:
+    return GpuProcess(**{**kept, "tie": Tie(kept.get("tie", ""))})
 
 
 def _finite(seconds: float) -> float | None:

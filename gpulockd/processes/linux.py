@@ -14,7 +14,7 @@ from signal import pidfd_send_signal
 from ..core.events import ProcessExited
 from ..core.model import GpuProcess, Owner, Process
 from ..ports import Clock, Post, StartupRefused
-from . import proc
+from . import cgroups, proc
 from .container import container
 from .families import Families
 from .proc import Stat
@@ -29,6 +29,7 @@ class Watched:
     pidfd: int
     """-1 once the process has ended."""
     container: str
+    cgroup: str
     watchers: int = 0
 
 
@@ -77,6 +78,7 @@ class LinuxProcesses:
             command=proc.command(pid) if watched else "",
             container=watched.container if watched else "",
             admin=self._is_admin(uid, user),
+            cgroup=watched.cgroup if watched else "",
         )
 
     def watch(self, process: Process) -> bool:
@@ -133,20 +135,20 @@ class LinuxProcesses:
             os.close(pidfd)
 
     def kin(self, holder: Owner, others: Sequence[GpuProcess]) -> tuple[GpuProcess, ...] | None:
-        """Those of `others` that belong to `holder`: itself, its descendants, and who is in the session or group
-        that it led. What it led and who descended from it is known of a dead one if it was seen alive. Whoever
-        cannot be looked at for want of a descriptor may belong to it, and is named too. None where the holder cannot
-        be seen, and so nobody can say whose `others` are."""
+        """Those of `others` that belong to `holder`, with what ties them to it: itself, its descendants, and who is
+        in the session or group that it led, or came into the control group that it had for itself. What it led and who
+        descended from it is known of a dead one if it was seen alive. Whoever cannot be looked at for want of a
+        descriptor may belong to it, and is named too. None where the holder cannot be seen, and so nobody can say whose
+        `others` are."""
         process = holder.process
+        self._named = {}
         if process.boot_id != self._boot_id or not others:
-            self._named = {}
             return ()
         if self._is_unseen(process):
-            self._named = {}
             return None
-        members = self._families.members(process, [other.pid for other in others])
-        self._named = {pid: member for pid, member in members.items() if member is not None}
-        return tuple(other for other in others if other.pid in members)
+        members = self._families.members(process, [other.pid for other in others], holder.cgroup)
+        self._named = {pid: process for pid, (process, _) in members.items() if process is not None}
+        return tuple(replace(other, tie=members[other.pid].tie) for other in others if other.pid in members)
 
     def end(self, stray: GpuProcess, signal: int) -> None:
         """Signals a process that the last `kin` was sure of, and no later one with its pid. One that has ended, or
@@ -204,13 +206,14 @@ class LinuxProcesses:
         return pidfd, stat
 
     def _start(self, process: Process, pidfd: int, stat: Stat) -> Watched:
-        watched = Watched(process, pidfd, container(proc.cgroup(process.pid)))
+        cgroup = proc.cgroup(process.pid)
+        watched = Watched(process, pidfd, container(cgroup), cgroups.innermost(cgroups.places(cgroup)))
         try:
             asyncio.get_running_loop().add_reader(pidfd, self._exited, watched)
         except OSError:
             os.close(pidfd)
             raise
-        self._families.note(process, stat)
+        self._families.note(process, stat, cgroup)
         self._watched[process] = self._by_pid[process.pid] = watched
         return watched
 

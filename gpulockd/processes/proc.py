@@ -66,7 +66,13 @@ def readable(text: str) -> str:
 
 
 def cgroup(pid: int) -> str:
+    """The text of its /proc/PID/cgroup."""
     return _glance(f"/proc/{pid}/cgroup").decode(errors="replace")
+
+
+def cgroup_surely(pid: int) -> str:
+    """The same. Raises `OSError` where no descriptor is left to ask with."""
+    return _read(f"/proc/{pid}/cgroup").decode(errors="replace")
 
 
 def effective_uid(pid: int) -> int | None:

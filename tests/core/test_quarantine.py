@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from gpulockd.core.events import GpuInspected, ProcessExited, Restored, SessionClosed
-from gpulockd.core.model import GpuProcess, Owner, Process
+from gpulockd.core.model import GpuProcess, Owner, Process, Tie
 from gpulockd.core.views import status, why
 
 from .script import (
@@ -233,6 +235,28 @@ def test_why_names_the_process_in_the_way_with_all_that_is_known_of_it() -> None
     play(host, happens(GpuInspected(uuid(0), (culprit,))))
     told = why(host.state, host.now, "0")["reasons"]
     assert told[-1] == "pid 4711 (anna, in container 4f1d2c3b, 3.0 GiB) of L1-1 is still on it: python left.py"
+
+
+@pytest.mark.parametrize("tie", list(Tie))
+def test_why_and_status_say_by_which_rule_it_is_in_the_way(tie: Tie) -> None:
+    host = play(Host(gpus=1), acquire("anna"), granted("anna", 0), disconnects("anna"), inspect(0))
+    play(host, happens(GpuInspected(uuid(0), (GpuProcess(4711, None, "anna", "python left.py", tie=tie),))))
+    told = why(host.state, host.now, "0")["reasons"]
+    assert any(WORDS[tie] in reason for reason in told), told
+    assert any("never ended" in reason for reason in told) is (tie is Tie.CGROUP)
+    (entry,) = status(host.state, host.now)["gpus"]
+    assert entry["quarantine"]["culprits"][0]["tie"] == tie.value
+
+
+WORDS = {
+    Tie.NONE: "of L1-1 is still on it",
+    Tie.PROCESS: "the holder itself",
+    Tie.DESCENT: "a descendant",
+    Tie.SESSION: "the session that the holder led",
+    Tie.GROUP: "the process group that the holder led",
+    Tie.CGROUP: "the control group that the holder had for itself",
+    Tie.UNKNOWN: "for want of a descriptor",
+}
 
 
 class TestRevoke:

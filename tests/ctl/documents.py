@@ -51,6 +51,7 @@ def process(view: OwnerView, memory: float | None, relation: str = "holder") -> 
         "command": view["command"],
         "container": view["container"],
         "relation": relation,  # type: ignore[typeddict-item]
+        "tie": "descent" if relation == "culprit" else "",
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -18,6 +18,7 @@ from gpulockd.core.model import GpuIdentity, GpuProcess, LeaseHolder, Lock, Owne
 from gpulockd.core.settings import Settings
 from gpulockd.engine import Engine
 from gpulockd.ports import Claimed, Post, Renewed, Saved, Unavailable
+from tests.support.loop_alarm import LoopAlarm
 
 BOOT = "boot-1"
 GPUS = tuple(GpuIdentity(f"GPU-{index}", index, "Test GPU", 2**34) for index in range(2))
@@ -97,6 +98,9 @@ class World:
 
     def wall(self) -> float:
         return self.time
+
+    def alarm(self, ring: Callable[[], None]) -> LoopAlarm:
+        return LoopAlarm(ring, self.now)
 
     # Leases.
 

@@ -3,7 +3,8 @@
     python -m tests.faults.chain --ttl 15
 
 Two hosts can reach the same GPU. The first has its lease and a holder that ignores SIGTERM; then its Redis dies, or
-it is cut off from it, or it is frozen for one and a half TTLs. All with `redis.on_loss: revoke`; prints a table.
+it is cut off from it, or it is frozen for one and a half TTLs, or its whole host is suspended for as long. All with
+`redis.on_loss: revoke`; prints a table.
 """
 
 from __future__ import annotations
@@ -15,24 +16,26 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from demo.diary import now
 from tests.support import processes
 from tests.support.daemon import Daemon
 from tests.support.frames import Frames, WireError
 from tests.support.waiting import wait_until
 
 from .site import TTL, Site, site
+from .suspension import Suspension
 
 END = 1.5
-"""Of the TTL: how long it is looked at, and how long a frozen daemon is frozen."""
+"""Of the TTL: how long it is looked at, and how long a daemon is frozen, or a host suspended."""
 HOLDER = """
 import gpulock, os, signal, sys, time
+from demo.diary import now
 def say(what):  # whole lines: a thread, a signal handler and SIGKILL may all come at once
-    os.write(1, f"{what} {time.monotonic()}\\n".encode())
+    os.write(1, f"{what} {now()}\\n".encode())
 signal.signal(signal.SIGTERM, lambda *_: say("SIGTERM"))
 lock = gpulock.acquire(gpus=["0"], on_lost=lambda lock: say("lost"), socket=sys.argv[1])
 say("got")
@@ -67,30 +70,46 @@ class Course:
 
 
 @dataclass(frozen=True)
+class Scene:
+    """What trouble can come over."""
+
+    at: Site
+    host: Suspension
+    """The first one."""
+    daemon: Daemon
+    holder: subprocess.Popen[str]
+
+
+@dataclass(frozen=True)
 class Trouble:
     title: str
-    begin: Callable[[Site, Daemon], object]
-    end: Callable[[Site, Daemon], object] = lambda _, __: None
+    begin: Callable[[Scene], object]
+    end: Callable[[Scene], object] = lambda _: None
 
 
-def cut_off(at: Site, _: Daemon) -> None:
+def cut_off(scene: Scene) -> None:
     """Packets get lost: connections stay, and nothing comes through."""
-    at.proxy.loses_requests = at.proxy.loses_replies = True
+    scene.at.proxy.loses_requests = scene.at.proxy.loses_replies = True
 
 
 TROUBLES = {
-    "dead": Trouble("Redis dead", lambda at, _: at.server.kill()),
+    "dead": Trouble("Redis dead", lambda scene: scene.at.server.kill()),
     "cut off": Trouble("cut off from Redis", cut_off),
     "frozen": Trouble(
         f"frozen for {END} TTL",
-        lambda _, first: os.kill(first.pid, signal.SIGSTOP),
-        lambda _, first: os.kill(first.pid, signal.SIGCONT),
+        lambda scene: os.kill(scene.daemon.pid, signal.SIGSTOP),
+        lambda scene: os.kill(scene.daemon.pid, signal.SIGCONT),
+    ),
+    "suspended": Trouble(
+        f"suspended for {END} TTL",
+        lambda scene: scene.host.begin(scene.holder.pid, scene.daemon.pid),
+        lambda scene: scene.host.end(),
     ),
 }
 
 
 class Watched:
-    """A course that is under way: threads note when they see what. All read one clock, CLOCK_MONOTONIC."""
+    """A course that is under way: threads note when they see what. All read one clock, CLOCK_BOOTTIME."""
 
     def __init__(self, title: str, ttl: float) -> None:
         self.course = Course(title)
@@ -110,9 +129,9 @@ class Watched:
                 try:
                     frames.call("acquire", gpus=["1"], wait_timeout=0)
                 except WireError as error:
-                    self.note("refused" if error.code == "lease-unavailable" else str(error), time.monotonic())
+                    self.note("refused" if error.code == "lease-unavailable" else str(error), now())
                     continue
-                granted = time.monotonic()
+                granted = now()
                 frames.call("release")
                 if self.zero:
                     age = (granted - self.zero) / self.ttl
@@ -130,18 +149,18 @@ class Watched:
             except (EOFError, OSError):
                 return
             if event["kind"] in kinds:
-                self.note(kinds[event["kind"]], time.monotonic())
+                self.note(kinds[event["kind"]], now())
 
     def wait_elsewhere(self, path: str) -> None:
         """A client of the second host, that wants what the holder at the first has."""
         with Frames(path, patience=END * self.ttl) as frames, contextlib.suppress(WireError, TimeoutError):
             token = frames.call("acquire", gpus=["0"], wait_timeout=END * self.ttl)["token"]
-            self.note("second", time.monotonic())
+            self.note("second", now())
             self.course.tokens = (self.course.tokens[0], token)
 
     def bury(self, holder: subprocess.Popen[str]) -> None:
         holder.wait()
-        self.note("dead", time.monotonic())
+        self.note("dead", now())
 
     def read(self, holder: subprocess.Popen[str]) -> None:
         """What the holder wrote down before it died."""
@@ -161,9 +180,11 @@ def run(trouble: Trouble, ttl: float = TTL) -> Course:
     }
     with contextlib.ExitStack() as stack:
         at = stack.enter_context(site(ttl))
+        host = Suspension(at.directory)
         first = at.host("first", settings={"redis.on_loss": "revoke"})
+        first.under = host.under
         first.start()
-        holder = processes.start([sys.executable, "-c", HOLDER, first.socket])
+        holder = processes.start([*host.under, sys.executable, "-c", HOLDER, first.socket])
         stack.callback(processes.end, holder)
         assert holder.stdout is not None
         assert holder.stdout.readline().startswith("got"), "the holder holds"
@@ -181,11 +202,12 @@ def run(trouble: Trouble, ttl: float = TTL) -> Course:
             threads.submit(watched.bury, holder),
         ]
         watched.zero = just_renewed(first)
-        trouble.begin(at, first)
+        scene = Scene(at, host, first, holder)
+        trouble.begin(scene)
         try:
-            rest(watched.zero + END * ttl - time.monotonic())
+            rest(watched.zero + END * ttl - now())
         finally:
-            trouble.end(at, first)
+            trouble.end(scene)
         wait_until(lambda: "refused" in watched.course.at, "the newcomer is refused", within=ttl)
         wait_until(jobs[3].done, "the holder is dead", within=ttl)
         watched.over.set()
@@ -201,7 +223,7 @@ def just_renewed(daemon: Daemon) -> float:
 
         def sent() -> float:
             age: float = frames.call("status")["lease"]["age"]
-            return time.monotonic() - age if age < 0.1 else 0.0
+            return now() - age if age < 0.1 else 0.0
 
         return wait_until(sent, "the lease is renewed")
 

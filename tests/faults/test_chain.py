@@ -40,7 +40,7 @@ def test_without_redis_every_step_comes_in_time_and_the_holder_is_gone_before_th
 
 
 def test_a_second_host_has_the_gpu_as_soon_as_the_lease_is_over_and_no_sooner(courses: dict[str, Course]) -> None:
-    for name in ("cut off", "frozen"):
+    for name in ("cut off", "frozen", "suspended"):
         assert 1 - EARLY <= courses[name].at["second"] <= 1 + SLACK, courses[name].at
         holder, client = courses[name].tokens
         assert holder < client, "what the work writes to can tell them apart"
@@ -48,8 +48,9 @@ def test_a_second_host_has_the_gpu_as_soon_as_the_lease_is_over_and_no_sooner(co
     assert "second" not in courses["dead"].at, "with no Redis nobody can say that the lease is over"
 
 
-def test_a_frozen_daemon_grants_nothing_on_its_old_lease_when_it_wakes_up(courses: dict[str, Course]) -> None:
-    frozen = courses["frozen"]
+@pytest.mark.parametrize("name", ["frozen", "suspended"])
+def test_a_daemon_grants_nothing_on_its_old_lease_when_it_wakes_up(name: str, courses: dict[str, Course]) -> None:
+    frozen = courses[name]
     assert frozen.late_grants == 0
     assert frozen.at.get("last grant", 0.0) < EARLY + 0.05, "the last one was before"
     for key in ("late", "degraded", "refused", "dead"):

@@ -41,7 +41,9 @@ def test_who_has_what_and_who_waits() -> None:
 
 
 def test_a_quarantine_with_its_culprit() -> None:
-    culprit = ProcessView(pid=9, memory=1 << 30, user="bob", command="python x.py", container="", relation="culprit")
+    culprit = ProcessView(
+        pid=9, memory=1 << 30, user="bob", command="python x.py", container="", relation="culprit", tie="descent"
+    )
     quarantine = {"since": 3.0, "lock": "L1-1", "holder": OWNER, "reason": "died", "culprits": [culprit]}
     made = board(status(gpu(0, state="quarantined", quarantine=quarantine)), 0.0, [], whole=True)
     assert made["gpus"][0]["quarantine"] == Quarantined(
@@ -56,7 +58,7 @@ def test_a_quarantine_with_its_culprit() -> None:
 
 
 def test_strangers_are_those_without_a_lock() -> None:
-    holder = ProcessView(pid=1, memory=None, user="", command="", container="", relation="holder")
+    holder = ProcessView(pid=1, memory=None, user="", command="", container="", relation="holder", tie="")
     processes = [holder, {**holder, "pid": 2, "relation": "tenant"}, {**holder, "pid": 3, "relation": "foreign"}]
     made = board(status(gpu(0, processes=processes)), 0.0, [], whole=True)
     assert [each["pid"] for each in made["gpus"][0]["strangers"]] == [3]
@@ -69,7 +71,7 @@ def test_the_worst_that_clients_can_do_stays_small() -> None:
         for place in range(1, 4001)
     ]
     crowd = [
-        ProcessView(pid=pid, memory=None, user="u" * 99, command="c" * 4096, container="", relation="foreign")
+        ProcessView(pid=pid, memory=None, user="u" * 99, command="c" * 4096, container="", relation="foreign", tie="")
         for pid in range(500)
     ]
     made = board(status(gpu(0, processes=crowd), queue=asked), 0.0, [], whole=True)

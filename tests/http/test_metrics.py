@@ -139,8 +139,8 @@ EXPORTED: Samples = {
 
 
 def test_the_state_of_each_gpu_and_of_the_locks() -> None:
-    stranger = ProcessView(pid=7, memory=None, user="", command="", container="", relation="foreign")
-    tenant = ProcessView(pid=8, memory=None, user="", command="", container="", relation="tenant")
+    stranger = ProcessView(pid=7, memory=None, user="", command="", container="", relation="foreign", tie="")
+    tenant = ProcessView(pid=8, memory=None, user="", command="", container="", relation="tenant", tie="")
     document = status(
         gpu(0, utilization=0.25, memory_used=1 << 30, processes=[stranger, tenant]),
         gpu(1, state="held", lock="L1-1", fault="Xid 79", blocked=["sick: Xid 79"]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gpulockd.core.model import (
     COUNTER_BITS,
     GpuProcess,
@@ -78,6 +80,13 @@ def watched(number: int = 1) -> Lock:
     seen = lock(number)
     seen.usage = Usage(1000.0, 10.0, 5.0, 3 << 30, (GpuProcess(666, 1 << 20, "eve", "python miner.py"),))
     return seen
+
+
+def confined(number: int = 1) -> Lock:
+    """A lock whose holder had a control group for itself."""
+    made = lock(number)
+    made.owner = replace(made.owner, cgroup=":/system.slice/docker-3f4c0e6d1b2a.scope")
+    return made
 
 
 def request(number: int = 1, task: str = "ocr", queued_at: float = 985.0) -> Request:

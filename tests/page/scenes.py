@@ -135,7 +135,13 @@ def weekday(now: float) -> Scene:
         for each in before(chance, gpus_of_it, kinds, now - free_for, began, how)
     )
     left = ProcessView(
-        pid=27184, memory=11 * GIB, user="tom", command="python -m ipykernel_launcher", container="", relation="culprit"
+        pid=27184,
+        memory=11 * GIB,
+        user="tom",
+        command="python -m ipykernel_launcher",
+        container="",
+        relation="culprit",
+        tie="descent",
     )
     last = next(each for each in past if card(6)["uuid"] in each.gpus)
     seen = documents.in_quarantine(6)["quarantine"]

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from gpulockd.core.model import GpuProcess, Owner
+from gpulockd.core.model import GpuProcess, Owner, Tie
 from gpulockd.processes import LinuxProcesses, families, proc
 from gpulockd.processes.families import Families
 from tests.support.processes import end
@@ -28,7 +28,7 @@ def kin(watcher: LinuxProcesses, owner: Owner, *pids: int) -> set[int]:
     seen = [GpuProcess(pid, 1024) for pid in pids]
     found = watcher.kin(owner, seen)
     assert found is not None
-    assert all(process in seen for process in found)
+    assert all(replace(process, tie=Tie.NONE) in seen for process in found)
     return {process.pid for process in found}
 
 
@@ -181,7 +181,9 @@ async def test_whoever_cannot_be_looked_at_is_in_the_way_and_not_ended(
     seen = [GpuProcess(child, 1024), GpuProcess(stranger.pid, 1024)]
 
     with no_descriptor_left():
-        assert watcher.kin(owner, watcher.annotate(seen)) == tuple(seen)
+        assert watcher.kin(owner, watcher.annotate(seen)) == tuple(
+            replace(process, tie=Tie.UNKNOWN) for process in seen
+        )
         for process in seen:
             watcher.end(process, signal.SIGKILL)
 
@@ -221,3 +223,14 @@ def test_descendants_that_have_ended_are_forgotten(start: Start, monkeypatch: py
     descendants = known._present[me].descendants
     assert identity(lasting.pid) in descendants
     assert len(descendants) <= 3
+
+
+async def test_orphans_in_what_a_holder_led_are_known_to_a_daemon_that_never_saw_it(
+    watcher: LinuxProcesses, shell: Shell
+) -> None:
+    """It died while no daemon ran. What its number is on was made by it: no pid is given out while that is in use."""
+    parent, (child,) = shell("sleep 60 & echo $!", start_new_session=True)
+    owner = Owner(identity(parent.pid), 0, 0)
+    end(parent)
+
+    assert kin(watcher, owner, child) == {child}

@@ -19,6 +19,7 @@ from gpulockd.server.admission import Admission
 from gpulockd.server.buffers import Buffers
 from gpulockd.server.context import Context
 from gpulockd.server.peer import Peer
+from tests.support.loop_alarm import LoopAlarm
 from tests.support.unchanging import Unchanging
 
 from .hardware import DriverView, KernelView
@@ -91,6 +92,9 @@ class Daemon:
 
     def wall(self) -> float:
         return self.now()
+
+    def alarm(self, ring: Callable[[], None]) -> LoopAlarm:
+        return LoopAlarm(ring, self.now)
 
     # Its life.
 

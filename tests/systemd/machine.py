@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 from tests.docs import markdown
 from tests.packaging import wheels
 from tests.support import processes
+from tests.support.control_groups import cgroup2
 from tests.support.waiting import PATIENCE, wait_until
 
 HERE = Path(__file__).parent
@@ -52,17 +53,6 @@ def _tree() -> Path:
     (name,) = (line for line in (HERE / "make-tree.sh").read_text().splitlines() if line.startswith("tree="))
     command = f'suite=bookworm\n{name}\nprintf %s "$tree"'
     return Path(subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout)
-
-
-def cgroup2() -> Path | None:
-    """The part of the unified hierarchy that this process is in."""
-    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
-    roots = [Path(mount[1]) for mount in mounts if mount[2] == "cgroup2"]
-    own = [line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")]
-    if not roots or not own:
-        return None
-    place = roots[0] / own[0].lstrip("/")
-    return place if os.access(place, os.W_OK) and place.is_dir() else None
 
 
 class Machine:

@@ -9,7 +9,7 @@ from .amounts import brief, gib, percent
 from .gpus import standing
 from .look import Look
 from .notes import aging, recall
-from .people import person, process
+from .people import culprit, person, process
 from .text import Text, join
 from .waiting import wish
 
@@ -67,7 +67,7 @@ def _gpu(gpu: GpuView) -> list[Fact]:
             ("quarantine", f"for {brief(quarantine['since'])} after {quarantine['lock']}: {quarantine['reason']}")
         )
         facts.append(("left by", person(quarantine["holder"])))
-        facts += [("in the way", Text(process(culprit), "warn")) for culprit in quarantine["culprits"]]
+        facts += [("in the way", Text(culprit(each), "warn")) for each in quarantine["culprits"]]
         if quarantine["awaited"] and not quarantine["culprits"]:
             facts.append(("waits for", Text(f"the end of pid {quarantine['holder']['pid']}", "warn")))
     if gpu["elsewhere"] is not None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from .amounts import brief, percent
 from .gpus import standing
-from .people import person, process
+from .people import DOUBTFUL, culprit, person, process
 from .text import Text, join
 
 if TYPE_CHECKING:
@@ -87,11 +87,16 @@ def of_gpu(gpu: GpuView) -> list[Text]:
 def _quarantine(quarantine: QuarantineView) -> list[Text]:
     how = _ENDS.get(quarantine["reason"], f"({quarantine['reason']})")
     left_by = Text(f"after lock {quarantine['lock']} of {person(quarantine['holder'])}, {how}", "quiet")
-    in_the_way = [Text(f"in the way: {process(culprit)}", "warn") for culprit in quarantine["culprits"]]
+    in_the_way = [Text(f"in the way: {_culprit(each)}", "warn") for each in quarantine["culprits"]]
     if quarantine["awaited"] and not in_the_way:
         pid = quarantine["holder"]["pid"]
         in_the_way = [Text(f"until pid {pid} has ended: the driver cannot tell who is on the GPU", "warn")]
     return [left_by, *in_the_way]
+
+
+def _culprit(view: ProcessView) -> str:
+    """How it belongs to the holder is said where that may be asked; `describe` says it of all."""
+    return culprit(view) if view.get("tie") in DOUBTFUL else process(view)
 
 
 def _strangers(gpu: GpuView) -> list[Text]:

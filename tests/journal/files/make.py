@@ -30,7 +30,7 @@ from gpulockd.journal import SqliteJournal
 from gpulockd.journal.database import schema_steps
 from gpulockd.journal.sqlite import LOG
 from gpulockd.ports import Saved
-from tests.journal.samples import EPOCH, lock, owner, quarantine, recalled, request, token, watched
+from tests.journal.samples import EPOCH, confined, lock, owner, quarantine, recalled, request, token, watched
 from tests.support.clock import SetClock
 
 CONTENT = Saved(
@@ -43,6 +43,8 @@ REQUESTS = (request(2), request(3, queued_at=986.0))
 """What files have from version 3 on."""
 WATCHED = watched(5)
 """A lock that files have from version 5 on."""
+CONFINED = confined(7)
+"""A lock that files have from version 8 on."""
 UNMET = Unmet(
     request=f"R{EPOCH}-9",
     user="ada",
@@ -124,6 +126,7 @@ def main() -> int:
                     LockGranted(lock(6)),
                     LockEnded(watched(6), 1000.0, "released"),
                     RequestUnmet(request(9), 1000.0, "timeout"),
+                    LockGranted(CONFINED),
                 ]
             )
             journal._try_to_enter_pending = lambda: None  # type: ignore[method-assign]  # as if it had been killed here
