@@ -14,7 +14,7 @@ from ..arguments import positive
 from ..context import Context
 from ..render.configuration import changed
 from .faults import Faulty, told
-from .ownfile import replace
+from .ownfile import replaced
 
 if TYPE_CHECKING:
     Actions = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -89,5 +89,5 @@ def written_here(context: Context, error: ConfigurationUnwritable, content: str,
     """The daemon has checked the content and may not write its file. Root may, and has the daemon read it."""
     if os.geteuid() != 0 or "file" not in error.data:
         raise error
-    replace(Path(error.data["file"]), content.encode())
-    return context.ask("reload", reason=reason)
+    with replaced(Path(error.data["file"]), content.encode()):
+        return context.ask("reload", reason=reason)
