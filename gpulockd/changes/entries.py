@@ -54,9 +54,12 @@ def entry_of(plain: Any) -> Entry:
     known = {field.name for field in dataclasses.fields(Entry)}
     try:
         fields = {name: value for name, value in plain.items() if name in known}
-        return Entry(**{**fields, "author": Author(**plain["author"]), "changes": tuple(plain["changes"])})
+        entry = Entry(**{**fields, "author": Author(**plain["author"]), "changes": tuple(plain["changes"])})
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"not a line of the history: {error!r}") from error
+    if not (entry.version is None or type(entry.version) is int):
+        raise ValueError(f"not the number of a version: {entry.version!r}")
+    return entry
 
 
 def _told(entry: Entry) -> Entry:

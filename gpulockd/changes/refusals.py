@@ -28,7 +28,7 @@ def needs_restart(problems: Sequence[Problem], changed: Sequence[Change], way_ou
     """`way_out` is what somebody does who wants it all the same."""
     return RestartNeeded(
         "; ".join(str(each) for each in problems),
-        hint=f"nothing was changed; {way_out}; or take this out of it",
+        hint=f"nothing was changed; {way_out}; or take this out of the file",
         data={
             "problems": [dataclasses.asdict(each) for each in problems],
             "changes": [dict(each) for each in change_views(changed)],

@@ -33,6 +33,11 @@ def test_what_is_no_entry(line: bytes) -> None:
         entry_in(line)
 
 
+def test_a_version_is_a_number() -> None:
+    with pytest.raises(ValueError, match="not the number"):
+        entry_in(ENTRY.line().replace(b'"version": 3', b'"version": "3"'))
+
+
 def test_it_says_again_what_another_process_said_later() -> None:
     later = dataclasses.replace(ENTRY, at=9.0, author=dataclasses.replace(ENTRY.author, pid=9))
     assert later.says_again(ENTRY)
