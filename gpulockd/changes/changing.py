@@ -2,6 +2,8 @@
 
     read or given -> parsed -> kept as a version, `begun` -> written to the file -> `applied` -> in force
 
+The file is written by the daemon or, where it may not, by root, who then has it read.
+
 Whatever fails on the way changes nothing, and the history says so. A daemon that is killed on the way starts from the
 file as it stands, and settles by that what had been begun.
 """
@@ -30,6 +32,8 @@ from .versions import Versions
 Result = TypeVar("Result")
 log = logging.getLogger(__name__)
 
+ROOT = 0
+"""The uid of whoever writes the file where the daemon may not."""
 BY_ITSELF = Author("gpulockd")
 BY_SIGNAL = Author("SIGHUP")
 
@@ -178,6 +182,9 @@ class Changing:
         )
         if dry_run or content == self.running.content:
             return self._answer("dry-run" if dry_run else "unchanged", changed)
+        begun = self._versions.under_way
+        if begun is not None and begun.version is not None and begun.digest == digest_of(content):
+            return await self._in_force(begun.how, begun.version, wanted, changed, author)  # root has written it
         number = await self._begun("reload", author, reason, changed, content)
         return await self._in_force("reload", number, wanted, changed, author)
 
@@ -197,7 +204,8 @@ class Changing:
             await asyncio.to_thread(replace_configuration, self.running.source.path, content or b"{}\n")
         except Unwritable as unwritable:
             refusal = refusals.unwritable(unwritable, self.running.source.path)
-            await self._settled("refused", refusal.message)
+            if author.uid != ROOT:  # who may write it, and then has it read: the change is still under way
+                await self._settled("refused", refusal.message)
             raise refusal from None
         return await self._in_force(how, number, wanted, changed, author)
 
@@ -260,6 +268,8 @@ class Changing:
         def in_order() -> Result:
             if self._owes_start:
                 self._begin()
+            if self._versions.under_way is not None:
+                self._versions.settle("refused", "the file was not written")
             return work()
 
         return await asyncio.to_thread(in_order)

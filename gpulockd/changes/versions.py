@@ -47,7 +47,7 @@ class Versions:
         self._begun: Entry | None = None
         """What is under way, or has come to an end that could not be written down yet."""
         self.current: Entry | None = None
-        """The version in force, or about to be."""
+        """The version in force."""
         self._highest = 0
         """The last number that was given."""
         self._recalled = False
@@ -133,7 +133,7 @@ class Versions:
         """Records a version that is about to be in force. `settle` says what became of it."""
         kept = self._with_text(entry, content)
         write(self._directory / BEGUN, kept.line())
-        self._begun = self.current = kept
+        self._begun = kept
         self._highest += 1
         return kept
 
@@ -142,7 +142,8 @@ class Versions:
         with the next change, or the next daemon finds out by the file."""
         assert self._begun is not None, "something was begun"
         self._begun = dataclasses.replace(self._begun, outcome=outcome, why=why)
-        self.current = self._begun if outcome == "applied" else self._in_force()
+        if outcome == "applied":
+            self.current = self._begun
         self._finish()
 
     def keep(self, entry: Entry, content: bytes | None) -> Entry:
@@ -185,7 +186,7 @@ class Versions:
 
     def _in_force(self) -> Entry | None:
         versions = (entry for entry in self._backwards() if entry.version is not None)
-        return next((entry for entry in versions if entry.outcome in ("applied", "begun")), None)
+        return next((entry for entry in versions if entry.outcome == "applied"), None)
 
     def _backwards(self, sought: re.Pattern[bytes] | None = None) -> Iterator[Entry]:
         """Every entry, the latest first; `sought`: only those in whose line that is."""

@@ -27,7 +27,7 @@ from gpulockd.config import Config, load
 from gpulockd.core.actions import Announce
 from gpulockd.ports import Author
 
-ANNA, BERT = Author("anna", 1001, 1), Author("bert", 1002, 2)
+ANNA, BERT, ROOT = Author("anna", 1001, 1), Author("bert", 1002, 2), Author("root", 0, 3)
 ONE = b"# what anna wants\ngpu_lock: {max_wait_time: 1m}\n"
 REPLACE = "gpulockd.changes.changing.replace_configuration"
 TWO = b"gpu_lock: {max_wait_time: 2m}  # bert\n"
@@ -295,6 +295,37 @@ async def test_a_file_that_cannot_be_written_is_not_applied(host: Host, monkeypa
     assert caught.value.data["version"] == 1
     assert (host.wait, host.taken) == (1800, [])
     assert (2, "apply", "refused") in host.story
+
+
+def unwritable(path: Path, _: bytes) -> None:
+    raise Unwritable(f"{path} is not ours", "be root")
+
+
+async def test_what_root_writes_in_the_daemons_place_is_the_change_that_was_asked_for(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(REPLACE, unwritable)
+    for content, ask in ((ONE, host.changing.apply(ONE, ROOT, "a try")), (b"{}\n", host.changing.rollback(1, ROOT))):
+        with pytest.raises(ConfigurationUnwritable):
+            await ask
+        assert (await host.changing.version(None))["content"] == (host.changing.running.content or b"").decode()
+        host.file.write_bytes(content)
+        assert (await host.changing.reload(ROOT, "whatever"))["outcome"] == "applied"
+    assert host.wait == 1800
+    assert host.story == [(1, "start", "applied"), (2, "apply", "applied"), (3, "rollback", "applied")]
+    assert [each["reason"] for each in (await host.changing.history(2))["entries"]] == ["back to version 1", "a try"]  # type: ignore[attr-defined]
+
+
+async def test_what_root_was_to_write_and_did_not(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(REPLACE, unwritable)
+        for _ in range(2):
+            with pytest.raises(ConfigurationUnwritable):
+                await host.changing.apply(ONE, ROOT)
+    assert host.story == [(1, "start", "applied"), (2, "apply", "refused"), (3, "apply", "begun")]
+    await host.changing.apply(TWO, BERT)
+    assert host.story[2:] == [(3, "apply", "refused"), (4, "apply", "applied")]
+    assert host.wait == 120
 
 
 async def test_a_full_disk_changes_nothing(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
