@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -149,6 +151,45 @@ def test_a_file_that_needs_a_restart_is_in_force_as_a_whole_or_not_at_all(daemon
         (None, "reload", "refused"),
         (2, "start", "applied"),
     ]
+
+
+def test_a_file_that_comes_and_goes_while_it_is_read_leaves_one_known_version(daemon: Daemon, file: Path) -> None:
+    """Nobody knows what each reload meets; each meets something whole, or nothing."""
+    texts = [f"{'# long' * 20_000}\ngpu_lock: {{max_wait_time: {wait}}}\n" for wait in (101, 102, 103)]
+    over = threading.Event()
+
+    def come_and_go() -> None:
+        for text in itertools.cycle(texts):
+            file.write_text(text)  # in its place: it may be read half written
+            new = file.with_name("new.yml")
+            new.write_text(text)
+            new.replace(file)
+            file.unlink()
+            if over.is_set():
+                file.write_text(texts[0])
+                return
+
+    restless = threading.Thread(target=come_and_go)
+    restless.start()
+    try:
+        met = set()
+        for _ in range(60):
+            try:
+                met.add(daemon.call("reload")["outcome"])
+            except WireError as error:
+                met.add(error.code)
+    finally:
+        over.set()
+        restless.join(30)
+    assert met <= {"applied", "unchanged", "bad-configuration"}, met
+    assert in_force(daemon) in (FIRST, *texts)
+    assert f"max_wait_time: {setting(daemon, 'gpu_lock.max_wait_time')}" in in_force(daemon).replace("30m", "1800")
+    daemon.call("reload")
+    assert in_force(daemon) == file.read_text() == texts[0]
+    applied = [version for version, _, outcome in story(daemon) if outcome == "applied"]
+    assert applied == list(range(1, len(applied) + 1))
+    for version in applied:
+        assert daemon.call("config_version", version=version)["content"] in (FIRST, *texts)
 
 
 def test_a_kill_in_the_middle_of_changes_leaves_one_known_version(daemon: Daemon, file: Path) -> None:
