@@ -51,7 +51,7 @@ class Changing:
     ) -> None:
         """`take_over` hands a configuration to the parts of the daemon."""
         self.running = loaded
-        """What is in force, and what the file held when it was read last."""
+        """What is in force: all of what a file held, and of no other."""
         self._versions = Versions(state_dir)
         self._clock = clock
         self._take_over = take_over
