@@ -175,7 +175,6 @@ async def assembled(loaded: Loaded) -> AsyncIterator[Daemon]:
             processes=processes,
             settings=settings,
             sources=Sources(
-                settings=lambda: [dict(setting) for setting in configuration.settings(changing.running)],
                 history=journal,
                 gpu=about.uuid,
                 wall=clock.wall,

@@ -30,10 +30,11 @@ def write(path: Path, content: bytes, mode: int = OWN, owner: tuple[int, int] | 
         with contextlib.suppress(OSError):
             Path(temporary).unlink()
         raise
-    _sync(path.parent)
+    sync(path.parent)
 
 
-def _sync(directory: Path) -> None:
+def sync(directory: Path) -> None:
+    """Forces to the disk which files are in it. Raises `OSError`."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -62,6 +62,11 @@ def version(value: object) -> int:
     return integer(value, 1, 2**31)
 
 
+def offset(value: object) -> int:
+    """A place in a file."""
+    return integer(value, 0, 2**53)
+
+
 def flag(value: object) -> bool:
     if not isinstance(value, bool):
         raise wrong(value, "true or false")

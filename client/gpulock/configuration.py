@@ -15,6 +15,11 @@ class SettingView(TypedDict):
 class ConfigDocument(TypedDict):
     schema_version: int
     settings: list[SettingView]
+    """What is in force."""
+    file: str
+    """The daemon's own."""
+    edited: bool
+    """Whether it holds something else by now, which is not in force: lines and columns are those of what is."""
 
 
 class ChangeView(TypedDict):
@@ -24,7 +29,7 @@ class ChangeView(TypedDict):
     before: object
     after: object
     restart: bool
-    """Whether a running daemon keeps what it has, until a restart."""
+    """Whether it needs a restart. A running daemon refuses such a change, as a whole."""
 
 
 class ChangeDocument(TypedDict):
@@ -63,6 +68,8 @@ class ConfigHistoryDocument(TypedDict):
     file: str
     entries: list[ConfigEntryView]
     """The latest first."""
+    earlier: int | None
+    """Where the next page begins: its `before`. nil: there is none."""
 
 
 class ConfigVersionDocument(TypedDict):

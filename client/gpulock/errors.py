@@ -71,7 +71,8 @@ class BadConfiguration(ConfigurationRefused):
 
 
 class RestartNeeded(ConfigurationRefused):
-    """A configuration that a running daemon cannot take over. `data["changes"]` has what it would change."""
+    """A configuration that a running daemon cannot take over as a whole. `data["problems"]` has what keeps it from
+    that, in the form of `BadConfiguration`, and `data["changes"]` everything that it would change."""
 
     code = "restart-needed"
 

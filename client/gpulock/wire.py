@@ -23,6 +23,7 @@ from .checks import (
     labels as _labels,
     msgid as _msgid,
     notifications as _notifications,
+    offset as _offset,
     optional as _optional,
     percent as _percent,
     positive_duration as _positive_duration,
@@ -200,9 +201,11 @@ class Reload(NamedTuple):
 
 
 class ConfigHistory(NamedTuple):
-    """What became of the configuration, the latest first."""
+    """A page of what became of the configuration, the latest first."""
 
     limit: int = 50
+    before: int | None = None
+    """What the page before said that is `earlier`; None: the latest."""
 
 
 class ConfigVersion(NamedTuple):
@@ -218,8 +221,6 @@ class ConfigApply(NamedTuple):
     content: str
     reason: str = ""
     dry_run: bool = False
-    restart_later: bool = False
-    """Also one that needs a restart: what does is put off until then."""
 
 
 class ConfigRollback(NamedTuple):
@@ -229,7 +230,6 @@ class ConfigRollback(NamedTuple):
     """None: the last one in force that was another."""
     reason: str = ""
     dry_run: bool = False
-    restart_later: bool = False
 
 
 class CanaryStart(NamedTuple):
@@ -370,10 +370,10 @@ _CHECKS: Mapping[type, Mapping[str, Check]] = {
     Drain: {"gpu": _optional(_text), "reason": _text},
     Undrain: {"gpu": _optional(_text)},
     Reload: {"reason": _text, "dry_run": _flag},
-    ConfigHistory: {"limit": lambda value: _integer(value, 1, 10_000)},
+    ConfigHistory: {"limit": lambda value: _integer(value, 1, 10_000), "before": _optional(_offset)},
     ConfigVersion: {"version": _optional(_version)},
-    ConfigApply: {"content": _content, "reason": _text, "dry_run": _flag, "restart_later": _flag},
-    ConfigRollback: {"version": _optional(_version), "reason": _text, "dry_run": _flag, "restart_later": _flag},
+    ConfigApply: {"content": _content, "reason": _text, "dry_run": _flag},
+    ConfigRollback: {"version": _optional(_version), "reason": _text, "dry_run": _flag},
     CanaryStart: {"content": _content, "percent": _percent, "lasts": _positive_duration, "reason": _text},
     CanaryStage: {"percent": _percent, "reason": _text},
     CanaryEnd: {"reason": _text},

@@ -27,7 +27,7 @@ from . import refusals
 from .agreement import Agreement
 from .canaryfile import CanaryFile, Record, canary_view
 from .changing import BY_ITSELF, Changing, who
-from .versions import digest_of
+from .entries import digest_of
 from .watching import Watch
 
 SAVE_EVERY = 2.0

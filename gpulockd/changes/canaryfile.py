@@ -14,7 +14,8 @@ from typing import Any
 from ..core.canary import VARIANTS, Course, Outcomes, Thresholds
 from ..ports import Author
 from ..wholefile import write
-from .versions import DIRECTORY, digest_of
+from .entries import digest_of
+from .versions import DIRECTORY
 
 FILE = "canary.json"
 

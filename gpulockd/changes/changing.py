@@ -2,6 +2,8 @@
 
     read or given -> parsed -> kept as a version, `begun` -> written to the file -> `applied` -> in force
 
+The file is written by the daemon or, where it may not, by root, who then has it read.
+
 Whatever fails on the way changes nothing, and the history says so. A daemon that is killed on the way starts from the
 file as it stands, and settles by that what had been begun.
 """
@@ -23,12 +25,15 @@ from ..config import Change, Config, ConfigError, Loaded
 from ..core.actions import Announce, Severity
 from ..ports import Author, Clock, Observer
 from . import refusals
+from .entries import Entry, digest_of
 from .files import Unwritable, replace_configuration
-from .versions import Entry, Versions, digest_of
+from .versions import Versions
 
 Result = TypeVar("Result")
 log = logging.getLogger(__name__)
 
+ROOT = 0
+"""The uid of whoever writes the file where the daemon may not."""
 BY_ITSELF = Author("gpulockd")
 BY_SIGNAL = Author("SIGHUP")
 
@@ -46,16 +51,19 @@ class Changing:
     ) -> None:
         """`take_over` hands a configuration to the parts of the daemon."""
         self.running = loaded
-        """What is in force, and what the file held when it was read last."""
+        """What is in force: all of what a file held, and of no other."""
         self._versions = Versions(state_dir)
         self._clock = clock
         self._take_over = take_over
         self._announce = announce
         self._one_at_a_time = asyncio.Lock()
         self._under_way: set[asyncio.Task[Any]] = set()
+        self._owes_start = True
+        """Whether what it started with is still to be noted."""
 
     def begin(self) -> None:
-        """Notes what the daemon starts with, unless that is what it ended with. It starts also where it cannot."""
+        """Notes what the daemon starts with, unless that is what it ended with. Where it cannot, it starts all the
+        same, and the next change is noted after that."""
         try:
             self._begin()
         except OSError as error:
@@ -63,63 +71,68 @@ class Changing:
 
     def _begin(self) -> None:
         versions, digest = self._versions, digest_of(self.running.content)
-        current = versions.current
-        if current is not None and current.version is not None and current.outcome == "begun":
-            if digest == current.digest:
-                versions.settle(current.version, "applied")
+        versions.prepare()
+        if (begun := versions.under_way) is not None:
+            if digest == begun.digest:
+                versions.settle("applied")
             else:
-                versions.settle(current.version, "refused", "the daemon ended before the file was written")
-            current = versions.current
+                versions.settle("refused", "the daemon ended before the file was written")
+        current = versions.current
         if current is None or current.digest != digest:
             entry = self._entry("start", BY_ITSELF, "", self._changes_since(current))
             versions.keep(dataclasses.replace(entry, outcome="applied"), self.running.content)
+        self._owes_start = False
 
     async def reload(self, author: Author, reason: str = "", *, dry_run: bool = False) -> Mapping[str, object]:
-        """Takes over what the file holds now; what needs a restart waits for one.
+        """Takes over what the file holds now, all of it or nothing.
 
-        Raises `BadConfiguration` or `ConfigurationUnwritable`, and nothing has changed.
+        Raises `BadConfiguration`, `RestartNeeded` or `ConfigurationUnwritable`, and nothing has changed.
         """
         return await self.undisturbed(self._reload(author, reason, dry_run=dry_run))
 
     async def apply(
-        self, content: bytes, author: Author, reason: str = "", *, dry_run: bool = False, restart_later: bool = False
+        self, content: bytes, author: Author, reason: str = "", *, dry_run: bool = False
     ) -> Mapping[str, object]:
-        """Makes `content` the daemon's own file, and takes it over.
-
-        Raises `BadConfiguration`, `RestartNeeded` or `ConfigurationUnwritable`, and nothing has changed.
-        """
-        return await self.undisturbed(
-            self._replace("apply", content, author, reason, dry_run=dry_run, restart_later=restart_later)
-        )
+        """Makes `content` the daemon's own file, and takes it over. Raises as `reload`."""
+        return await self.undisturbed(self._replace("apply", content, author, reason, dry_run=dry_run))
 
     async def rollback(
-        self,
-        version: int | None,
-        author: Author,
-        reason: str = "",
-        *,
-        dry_run: bool = False,
-        restart_later: bool = False,
+        self, version: int | None, author: Author, reason: str = "", *, dry_run: bool = False
     ) -> Mapping[str, object]:
-        """Applies an earlier version again; None: the last that was in force and was another. Raises as `apply`, and
+        """Applies an earlier version again; None: the last that was in force and was another. Raises as `reload`, and
         `InvalidRequest` for one that is not kept."""
-        return await self.undisturbed(
-            self._rollback(version, author, reason, dry_run=dry_run, restart_later=restart_later)
-        )
+        return await self.undisturbed(self._rollback(version, author, reason, dry_run=dry_run))
 
-    def history(self, limit: int) -> Mapping[str, object]:
-        """A `gpulock.configuration.ConfigHistoryDocument`."""
+    async def in_force(self) -> Mapping[str, object]:
+        """A `gpulock.configuration.ConfigDocument`."""
+        running = self.running
+        found = await asyncio.to_thread(self._on_disk)
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "settings": [dict(each) for each in configuration.settings(running)],
+            "file": str(running.source.path),
+            "edited": found != running.content,
+        }
+
+    async def history(self, limit: int, before: int | None = None) -> Mapping[str, object]:
+        """A page of it, as a `gpulock.configuration.ConfigHistoryDocument`; `before`: what the page before said that
+        is `earlier`. Raises `ConfigurationRefused` where it cannot be read."""
+        try:
+            entries, earlier = await asyncio.to_thread(self._versions.page, limit, before)
+        except OSError as error:
+            raise refusals.unreadable(error) from error
         current = self._versions.current
-        entries = [_told(entry, current) for entry in reversed(self._versions.entries)]
         return {
             "schema_version": SCHEMA_VERSION,
             "file": str(self.running.source.path),
-            "entries": entries[:limit],
+            "entries": [_told(entry, current) for entry in entries],
+            "earlier": earlier,
         }
 
     async def version(self, number: int | None) -> Mapping[str, object]:
-        """A `gpulock.configuration.ConfigVersionDocument`; None: what is in force. Raises `InvalidRequest`."""
-        found, content = await asyncio.to_thread(self._kept, number)
+        """A `gpulock.configuration.ConfigVersionDocument`; None: what is in force. Raises `InvalidRequest` for one that
+        is not kept, `ConfigurationRefused` where it cannot be read."""
+        found, content = await self._kept(number)
         text = None if content is None else content.decode(errors="replace")
         return {"schema_version": SCHEMA_VERSION, "version": found, "content": text}
 
@@ -147,13 +160,13 @@ class Changing:
 
     async def replace(self, how: str, content: bytes, author: Author, reason: str) -> None:
         """`apply` for whoever is undisturbed already."""
-        await self._replace(how, content, author, reason, dry_run=False, restart_later=False)
+        await self._replace(how, content, author, reason, dry_run=False)
 
     async def note(self, how: str, author: Author, reason: str) -> None:
         """Adds a line to the history that is about no version."""
         entry = dataclasses.replace(self._entry(how, author, reason), outcome="applied")
         try:
-            await asyncio.to_thread(self._versions.note, entry)
+            await self._written(lambda: self._versions.note(entry))
         except OSError as error:
             log.warning("the history of configurations cannot be written: %s", error)
 
@@ -162,27 +175,27 @@ class Changing:
     async def _reload(self, author: Author, reason: str, *, dry_run: bool) -> Mapping[str, object]:
         try:
             content = await asyncio.to_thread(self.running.source.read)
-            wanted = self.running.source.parsed(content)
         except ConfigError as error:
             raise await self._refused("reload", author, reason, refusals.bad(error), dry_run=dry_run) from None
-        changed = configuration.changes(self.running, wanted)
+        wanted, changed = await self._judged(
+            "reload", content, author, reason, dry_run=dry_run, way_out=refusals.RESTART
+        )
         if dry_run or content == self.running.content:
             return self._answer("dry-run" if dry_run else "unchanged", changed)
+        begun = self._versions.under_way
+        if begun is not None and begun.version is not None and begun.digest == digest_of(content):
+            return await self._in_force(begun.how, begun.version, wanted, changed, author)  # root has written it
         number = await self._begun("reload", author, reason, changed, content)
         return await self._in_force("reload", number, wanted, changed, author)
 
     async def _replace(
-        self, how: str, content: bytes | None, author: Author, reason: str, *, dry_run: bool, restart_later: bool
+        self, how: str, content: bytes | None, author: Author, reason: str, *, dry_run: bool, text: str = "it"
     ) -> Mapping[str, object]:
-        try:
-            wanted = self.running.source.parsed(content)
-        except ConfigError as error:
-            raise await self._refused(how, author, reason, refusals.bad(error), dry_run=dry_run) from None
-        changed = configuration.changes(self.running, wanted)
+        """`text`: what somebody would put into the file to have that content there."""
+        way_out = f"put {text} into {self.running.source.path}, then {refusals.RESTART}"
+        wanted, changed = await self._judged(how, content, author, reason, dry_run=dry_run, way_out=way_out)
         if dry_run:
             return self._answer("dry-run", changed)
-        if any(each.needs_restart for each in changed) and not restart_later:
-            raise await self._refused(how, author, reason, refusals.needs_restart(changed))
         await self._set_aside(content)
         if content == self.running.content and content == await asyncio.to_thread(self._on_disk):
             return self._answer("unchanged", changed)
@@ -191,30 +204,42 @@ class Changing:
             await asyncio.to_thread(replace_configuration, self.running.source.path, content or b"{}\n")
         except Unwritable as unwritable:
             refusal = refusals.unwritable(unwritable, self.running.source.path)
-            await self._settled(number, "refused", refusal.message)
+            if author.uid != ROOT:  # who may write it, and then has it read: the change is still under way
+                await self._settled("refused", refusal.message)
             raise refusal from None
         return await self._in_force(how, number, wanted, changed, author)
 
     async def _rollback(
-        self, version: int | None, author: Author, reason: str, *, dry_run: bool, restart_later: bool
+        self, version: int | None, author: Author, reason: str, *, dry_run: bool
     ) -> Mapping[str, object]:
-        if version is None:
-            before = self._versions.before_current()
-            if before is None or before.version is None:
-                raise InvalidRequest("there is no earlier version to go back to", hint="gpulockctl config history")
-            version = before.version
-        version, content = await asyncio.to_thread(self._kept, version)
+        version, content = await self._kept(await self._before() if version is None else version)
         said = f"back to version {version}{': ' + reason if reason else ''}"
+        text = f"what `gpulockctl config cat {version}` prints"
         try:
-            return await self._replace("rollback", content, author, said, dry_run=dry_run, restart_later=restart_later)
+            return await self._replace("rollback", content, author, said, dry_run=dry_run, text=text)
         except ConfigurationUnwritable as error:
             error.data["version"] = version
             raise
 
+    async def _judged(
+        self, how: str, content: bytes | None, author: Author, reason: str, *, dry_run: bool, way_out: str
+    ) -> tuple[Loaded, list[Change]]:
+        """What `content` says, and would change. Raises `BadConfiguration`, or `RestartNeeded` where only a part of it
+        could be in force: a daemon runs one version, and `way_out` says how it comes to run this one."""
+        try:
+            wanted = self.running.source.parsed(content)
+        except ConfigError as error:
+            raise await self._refused(how, author, reason, refusals.bad(error), dry_run=dry_run) from None
+        changed = configuration.changes(self.running, wanted)
+        if problems := configuration.needing_restart(self.running, wanted):
+            refusal = refusals.needs_restart(problems, changed, way_out)
+            raise await self._refused(how, author, reason, refusal, dry_run=dry_run)
+        return wanted, changed
+
     async def _begun(self, how: str, author: Author, reason: str, changed: list[Change], content: bytes | None) -> int:
         entry = self._entry(how, author, reason, tuple(configuration.change_views(changed)))
         try:
-            kept = await asyncio.to_thread(self._versions.keep, entry, content)
+            kept = await self._written(lambda: self._versions.begin(entry, content))
         except OSError as error:
             raise refusals.unkept(error) from error
         assert kept.version is not None, "what is kept has a number"
@@ -223,8 +248,8 @@ class Changing:
     async def _in_force(
         self, how: str, number: int, wanted: Loaded, changed: list[Change], author: Author
     ) -> Mapping[str, object]:
-        await self._settled(number, "applied")
-        self.running = configuration.taken_over(self.running, wanted)
+        await self._settled("applied")
+        self.running = wanted
         self._take_over(self.running.config)
         names = ", ".join(each.key for each in changed) or "no setting"
         self._announce(
@@ -237,12 +262,23 @@ class Changing:
         )
         return {**self._answer("applied", changed), "version": number}
 
-    async def _settled(self, number: int, outcome: str, why: str = "") -> None:
-        """Says what became of what was begun. Where that cannot be written, the next start finds out by the file."""
+    async def _written(self, work: Callable[[], Result]) -> Result:
+        """Raises `OSError`."""
+
+        def in_order() -> Result:
+            if self._owes_start:
+                self._begin()
+            if self._versions.under_way is not None:
+                self._versions.settle("refused", "the file was not written")
+            return work()
+
+        return await asyncio.to_thread(in_order)
+
+    async def _settled(self, outcome: str, why: str = "") -> None:
         try:
-            await asyncio.to_thread(self._versions.settle, number, outcome, why)
+            await asyncio.to_thread(self._versions.settle, outcome, why)
         except OSError as error:
-            log.warning("that configuration %d is %s cannot be written down: %s", number, outcome, error)
+            log.warning("that the configuration is %s cannot be written down yet: %s", outcome, error)
 
     async def _refused(
         self, how: str, author: Author, reason: str, error: GpulockError, *, dry_run: bool = False
@@ -252,7 +288,7 @@ class Changing:
             return error
         entry = dataclasses.replace(self._entry(how, author, reason), outcome="refused", why=error.message)
         try:
-            await asyncio.to_thread(self._versions.note, entry)
+            await self._written(lambda: self._versions.note(entry))
         except OSError as fault:
             return refusals.unkept(fault)
         said = f"the configuration stays as it is ({how} by {who(author)}): {error.message}"
@@ -272,7 +308,7 @@ class Changing:
             self._entry("found", BY_ITSELF, ""), outcome="set-aside", why="the file held this, and it was not applied"
         )
         try:
-            await asyncio.to_thread(self._versions.keep, entry, found)
+            await self._written(lambda: self._versions.keep(entry, found))
         except OSError as error:
             raise refusals.unkept(error) from error
 
@@ -282,15 +318,27 @@ class Changing:
         except ConfigError:
             return None
 
-    def _kept(self, number: int | None) -> tuple[int, bytes | None]:
+    async def _before(self) -> int:
+        """The version to go back to. Raises `InvalidRequest`, `ConfigurationRefused`."""
+        try:
+            before = await asyncio.to_thread(self._versions.before_current)
+        except OSError as error:
+            raise refusals.unreadable(error) from error
+        if before is None or before.version is None:
+            raise InvalidRequest("there is no earlier version to go back to", hint="gpulockctl config history")
+        return before.version
+
+    async def _kept(self, number: int | None) -> tuple[int, bytes | None]:
         current = self._versions.current
         if number is None:
             number = current.version if current is not None and current.version is not None else 0
         try:
-            return number, self._versions.content(number)
+            return number, await asyncio.to_thread(self._versions.content, number)
+        except OSError as error:
+            raise refusals.unreadable(error) from error
         except KeyError:
             raise InvalidRequest(
-                f"there is no version {number} of the configuration", hint="gpulockctl config history lists them"
+                f"version {number} of the configuration is not kept", hint="gpulockctl config history lists them"
             ) from None
 
     def _changes_since(self, earlier: Entry | None) -> tuple[Mapping[str, object], ...]:
@@ -327,4 +375,5 @@ def _told(entry: Entry, current: Entry | None) -> Mapping[str, object]:
     """A `gpulock.configuration.ConfigEntryView`."""
     whole = dataclasses.asdict(entry)
     author = whole.pop("author")
-    return {**whole, **author, "changes": [dict(each) for each in entry.changes], "current": entry is current}
+    is_current = entry.version is not None and current is not None and entry.version == current.version
+    return {**whole, **author, "changes": [dict(each) for each in entry.changes], "current": is_current}

@@ -2,44 +2,43 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 from gpulock.errors import BadConfiguration, ConfigurationRefused, ConfigurationUnwritable, RestartNeeded
 
-from ..config import CANARY_SETTINGS, NEEDS_RESTART, Change, ConfigError, change_views
+from ..config import CANARY_SETTINGS, Change, ConfigError, Problem, change_views
 from .files import Unwritable
+
+RESTART = "systemctl restart gpulockd, which keeps every lock, place in the queue and connection"
+"""What takes over the rest."""
 
 
 def bad(error: ConfigError) -> BadConfiguration:
     """A file that cannot be used: where it is bad, and in what."""
-    problems = [
-        {
-            "file": each.file,
-            "line": each.line,
-            "column": each.column,
-            "key": each.key,
-            "message": each.message,
-            "hint": each.hint,
-        }
-        for each in error.problems
-    ]
-    first, more = error.problems[0], len(error.problems) - 1
     return BadConfiguration(
-        f"{first}{f'; and {more} more' if more else ''}",
+        _in_short(error.problems),
         hint="nothing was changed; correct it, and try again",
-        data={"problems": problems},
+        data={"problems": [dataclasses.asdict(each) for each in error.problems]},
     )
 
 
-def needs_restart(changed: Sequence[Change]) -> RestartNeeded:
-    waiting = [each for each in changed if each.needs_restart]
-    reasons = "; ".join(f"{each.key}: {NEEDS_RESTART[each.key]}" for each in waiting)
+def needs_restart(problems: Sequence[Problem], changed: Sequence[Change], way_out: str) -> RestartNeeded:
+    """`way_out` is what somebody does who wants it all the same."""
     return RestartNeeded(
-        f"a running daemon cannot take over {', '.join(each.key for each in waiting)} ({reasons})",
-        hint="--restart-later applies the rest now, and these with the next start",
-        data={"changes": [dict(each) for each in change_views(changed)]},
+        "; ".join(str(each) for each in problems),
+        hint=f"nothing was changed; {way_out}; or take this out of the file",
+        data={
+            "problems": [dataclasses.asdict(each) for each in problems],
+            "changes": [dict(each) for each in change_views(changed)],
+        },
     )
+
+
+def _in_short(problems: Sequence[Problem]) -> str:
+    first, more = problems[0], len(problems) - 1
+    return f"{first}{f'; and {more} more' if more else ''}"
 
 
 def not_for_a_canary(keys: Sequence[str]) -> ConfigurationRefused:
@@ -54,6 +53,13 @@ def unkept(error: OSError) -> ConfigurationUnwritable:
     return ConfigurationUnwritable(
         f"the state directory cannot be written: {error.strerror or error}",
         hint="make room in daemon.state_dir; nothing was changed",
+    )
+
+
+def unreadable(error: OSError) -> ConfigurationRefused:
+    return ConfigurationRefused(
+        f"the history of configurations cannot be read: {error.strerror or error}",
+        hint="look at daemon.state_dir: df, dmesg",
     )
 
 

@@ -1,95 +1,107 @@
-"""Every configuration that was applied, as the bytes of its file, and the story of how each came and went.
+"""Every configuration that was applied, as the bytes of its file, and the history of how each came and went.
 
-In `configurations/` of the state directory: one file for each version, and `history.json` with who, when and why. Both
-are bounded in number. What was tried and refused is in the story too, without a version.
+In `configurations/` of the state directory, for people to read too:
+
+    history.jsonl           who, when, why and what came of it: a line each, never changed, never removed
+    begun.json              the change that is under way, or was when the daemon ended: its line is still to be written
+    texts/SHA-256.yml       the file of a version; the same text is kept once
+
+So a change costs the same whatever is there already, and so does a start, which reads the end of the history only. What
+was tried and refused is in the history too, without a version.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
-import json
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from ..ports import Author
 from ..wholefile import write
+from .earlier import bring_over
+from .entries import Entry, digest_of, entry_in
+from .lines import Line, Lines
 
 DIRECTORY = "configurations"
-STORY = "history.json"
-VERSIONS_KEPT = 100
-ENTRIES_KEPT = 400
+HISTORY = "history.jsonl"
+BEGUN = "begun.json"
+TEXTS = "texts"
+PAGE_BYTES = 1024 * 1024
+"""Of lines, after which a page ends: an answer has to fit into a reply."""
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of the story."""
-
-    at: float
-    """Wall clock, seconds since 1970, for people."""
-    how: str
-    """`start`, `reload`, `apply`, `rollback`, `canary`, `promote`, ...; `found`: somebody had edited the file."""
-    outcome: str
-    """`applied`; `begun`: recorded, and not known to be in force yet; `refused`; `set-aside`: kept, never in force."""
-    author: Author
-    reason: str = ""
-    version: int | None = None
-    """Its number, where its bytes are kept."""
-    digest: str = ""
-    """SHA-256 of the bytes of its file; empty where there was none."""
-    changes: tuple[Mapping[str, object], ...] = ()
-    """What it changed of what was in force, as `gpulock.configuration.ChangeView`s."""
-    why: str = ""
-    """Why it was refused, or what else is to be said."""
-
-
-def digest_of(content: bytes | None) -> str:
-    return "" if content is None else hashlib.sha256(content).hexdigest()
-
-
 class Versions:
-    """Reads and writes the directory. Every method may wait for the disk."""
+    """Reads and writes the directory. Every method may wait for the disk. One thread at a time changes it; others may
+    read meanwhile."""
 
     def __init__(self, state_dir: Path) -> None:
-        """A story that cannot be read is set aside, and a new one begun. Where nothing can be written, later methods
-        say so: a daemon has to start all the same."""
+        """Where nothing can be read or written, later methods say so: a daemon has to start all the same."""
         self._directory = state_dir / DIRECTORY
-        with contextlib.suppress(OSError):
-            self._directory.mkdir(mode=0o700, exist_ok=True)
-        self._entries = self._read()
+        self._texts = self._directory / TEXTS
+        self._lines = Lines(self._directory / HISTORY)
+        self._begun: Entry | None = None
+        """What is under way, or has come to an end that could not be written down yet."""
+        self.current: Entry | None = None
+        """The version in force."""
+        self._highest = 0
+        """The last number that was given."""
+        self._recalled = False
+        try:
+            self.prepare()
+        except OSError as error:
+            log.error("the history of configurations cannot be read: %s", error)
+
+    # What is there. Each raises `OSError`.
 
     @property
-    def entries(self) -> Sequence[Entry]:
-        """The story, the earliest first."""
-        return tuple(self._entries)
+    def under_way(self) -> Entry | None:
+        """What was begun and not settled."""
+        begun = self._begun
+        return begun if begun is not None and begun.outcome == "begun" else None
 
-    @property
-    def current(self) -> Entry | None:
-        """The version in force, or about to be."""
-        return next((entry for entry in reversed(self._versions()) if entry.outcome in ("applied", "begun")), None)
+    def page(self, limit: int, before: int | None = None) -> tuple[list[Entry], int | None]:
+        """At most `limit` entries, the latest first, and where those before them begin: `before` for the next page.
+        None: there are none."""
+        begun = self._begun if before is None else None
+        entries = [] if begun is None else [begun]
+        size = 0
+        for line in self._lines.backwards(before):
+            if len(entries) >= limit or size >= PAGE_BYTES:
+                return entries, line.ends
+            size += len(line.text)
+            if (entry := _read(line, begun)) is not None:
+                entries.append(entry)
+        return entries, None
 
     def before_current(self) -> Entry | None:
-        """The last version that was in force before and had other bytes."""
+        """The last version that was in force before and had another text."""
         current = self.current
-        applied = (entry for entry in reversed(self._versions()) if entry.outcome == "applied")
-        return next((entry for entry in applied if current is not None and entry.digest != current.digest), None)
-
-    def _versions(self) -> list[Entry]:
-        return [entry for entry in self._entries if entry.version is not None]
+        return next(
+            (
+                entry
+                for entry in self._backwards()
+                if entry.version is not None and entry.outcome == "applied"
+                if current is not None and entry.digest != current.digest
+            ),
+            None,
+        )
 
     def entry_of(self, version: int) -> Entry | None:
-        return next((entry for entry in reversed(self._entries) if entry.version == version), None)
+        """Looks through the history, and takes apart only the lines that may be the one."""
+        if not 0 < version <= self._highest:
+            return None
+        sought = re.compile(rb'"version": %d\b' % version)
+        return next((entry for entry in self._backwards(sought) if entry.version == version), None)
 
     def content(self, version: int) -> bytes | None:
-        """The bytes of a version; None for one that had no file, and ran on the defaults.
+        """The text of a version; None for one that had no file, and ran on the defaults.
 
-        Raises `KeyError` for one that is not kept (any more).
+        Raises `KeyError` for one that is not kept: there was none, or somebody has removed it.
         """
         entry = self.entry_of(version)
         if entry is None:
@@ -97,69 +109,131 @@ class Versions:
         if not entry.digest:
             return None
         try:
-            return self._path(version).read_bytes()
+            content = self._text(entry.digest).read_bytes()
         except FileNotFoundError:
             raise KeyError(version) from None
+        if digest_of(content) != entry.digest:
+            log.error("%s is not what was kept", self._text(entry.digest))
+            raise KeyError(version)
+        return content
+
+    # What changes it. Each raises `OSError`, and then it has not changed, but for a text that nothing names.
+
+    def prepare(self) -> None:
+        """What has to be before anything is added; a disk that was full at the start may have room by now."""
+        for directory in (self._directory, self._texts):
+            with contextlib.suppress(FileExistsError):
+                directory.mkdir(mode=0o700)
+        bring_over(self._directory, self._directory / HISTORY, self._directory / BEGUN, self._texts)
+        if not self._recalled:
+            self._recall()
+            self._recalled = True
+
+    def begin(self, entry: Entry, content: bytes | None) -> Entry:
+        """Records a version that is about to be in force. `settle` says what became of it."""
+        kept = self._with_text(entry, content)
+        write(self._directory / BEGUN, kept.line())
+        self._begun = kept
+        self._highest += 1
+        return kept
+
+    def settle(self, outcome: str, why: str = "") -> None:
+        """Says what became of the version that was begun. That is so also where it cannot be written down now: it is
+        with the next change, or the next daemon finds out by the file."""
+        assert self._begun is not None, "something was begun"
+        self._begun = dataclasses.replace(self._begun, outcome=outcome, why=why)
+        if outcome == "applied":
+            self.current = self._begun
+        self._finish()
 
     def keep(self, entry: Entry, content: bytes | None) -> Entry:
-        """Adds a version to the story. Its bytes are on the disk before the story names them. Raises `OSError`."""
-        number = self._next()
-        if content is not None:
-            write(self._path(number), content)
-        kept = dataclasses.replace(entry, version=number, digest=digest_of(content))
-        self._write([*self._entries, kept])
-        self._forget()
+        """Adds a version that is in force already, or never will be."""
+        kept = self._with_text(entry, content)
+        self._lines.append(kept.line())
+        self._highest += 1
+        if kept.outcome == "applied":
+            self.current = kept
         return kept
 
     def note(self, entry: Entry) -> None:
-        """Adds what led to no version. Raises `OSError`."""
-        self._write([*self._entries, entry])
+        """Adds what led to no version. What is refused once more, and for the same reason, has its line: who tries it
+        every minute does not fill the disk."""
+        self.prepare()
+        self._finish()
+        latest = next(self._backwards(), None)
+        if entry.outcome != "refused" or latest is None or not entry.says_again(latest):
+            self._lines.append(entry.line())
 
-    def settle(self, version: int, outcome: str, why: str = "") -> None:
-        """Says what became of a version that was begun. Raises `OSError`."""
-        self._write(
-            [
-                dataclasses.replace(entry, outcome=outcome, why=why or entry.why) if entry.version == version else entry
-                for entry in self._entries
-            ]
-        )
+    # Their parts.
 
-    def _next(self) -> int:
-        on_disk = (int(path.stem) for path in self._directory.glob("[0-9]*.yml") if path.stem.isdecimal())
-        in_story = (entry.version for entry in self._entries if entry.version is not None)
-        return 1 + max(0, *on_disk, *in_story, 0)
+    def _recall(self) -> None:
+        """What an earlier daemon has left, as far back as the version in force."""
+        latest = next((entry for entry in self._backwards() if entry.version is not None), None)
+        self._highest = _number(latest)
+        begun = self._read_begun()
+        if _number(begun) > self._highest:  # else its line is written, and only the file was left
+            self._begun, self._highest = begun, _number(begun)
+        self.current = self._in_force()
 
-    def _path(self, version: int) -> Path:
-        return self._directory / f"{version:06}.yml"
-
-    def _write(self, entries: list[Entry]) -> None:
-        entries = entries[-ENTRIES_KEPT:]
-        story = {"schema_version": 1, "entries": [dataclasses.asdict(entry) for entry in entries]}
-        write(self._directory / STORY, json.dumps(story, ensure_ascii=False, indent=1).encode())
-        self._entries = entries
-
-    def _forget(self) -> None:
-        """Removes the oldest versions beyond the bound; the story keeps their lines."""
-        for path in sorted(self._directory.glob("[0-9]*.yml"))[:-VERSIONS_KEPT]:
-            path.unlink(missing_ok=True)
-
-    def _read(self) -> list[Entry]:
-        path = self._directory / STORY
+    def _read_begun(self) -> Entry | None:
         try:
-            return [_entry(each) for each in json.loads(path.read_bytes())["entries"]]
-        except OSError as error:
-            if not isinstance(error, FileNotFoundError):
-                log.error("the history of configurations cannot be read: %s", error)
-            return []
-        except (ValueError, KeyError, TypeError) as error:
-            aside = path.with_suffix(".unreadable")
-            with contextlib.suppress(OSError):
-                path.replace(aside)
-            log.error("the history of configurations cannot be read (%s); it is set aside as %s", error, aside)
-            return []
+            return entry_in((self._directory / BEGUN).read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            log.error("the change that was under way cannot be read: %s", error)
+            return None
+
+    def _in_force(self) -> Entry | None:
+        versions = (entry for entry in self._backwards() if entry.version is not None)
+        return next((entry for entry in versions if entry.outcome == "applied"), None)
+
+    def _backwards(self, sought: re.Pattern[bytes] | None = None) -> Iterator[Entry]:
+        """Every entry, the latest first; `sought`: only those in whose line that is."""
+        begun = self._begun
+        if begun is not None:
+            yield begun
+        for line in self._lines.backwards():
+            if (sought is None or sought.search(line.text)) and (entry := _read(line, begun)) is not None:
+                yield entry
+
+    def _with_text(self, entry: Entry, content: bytes | None) -> Entry:
+        """As the next version, its text on the disk before anything names it."""
+        self.prepare()
+        self._finish()
+        digest = digest_of(content)
+        if content is not None:
+            self._put(digest, content)
+        return dataclasses.replace(entry, version=self._highest + 1, digest=digest)
+
+    def _finish(self) -> None:
+        """Moves what was begun into the history."""
+        if self._begun is not None:
+            self._lines.append(self._begun.line())
+            self._begun = None
+        (self._directory / BEGUN).unlink(missing_ok=True)
+
+    def _text(self, digest: str) -> Path:
+        return self._texts / f"{digest}.yml"
+
+    def _put(self, digest: str, content: bytes) -> None:
+        """The time of a text is that of the last version that has it: whoever makes room goes by that."""
+        text = self._text(digest)
+        if text.exists() and digest_of(text.read_bytes()) == digest:
+            os.utime(text)
+        else:
+            write(text, content)
 
 
-def _entry(kept: Mapping[str, Any]) -> Entry:
-    known = {field.name for field in dataclasses.fields(Entry)}
-    fields = {name: value for name, value in kept.items() if name in known}
-    return Entry(**{**fields, "author": Author(**kept["author"]), "changes": tuple(kept["changes"])})
+def _number(entry: Entry | None) -> int:
+    return 0 if entry is None or entry.version is None else entry.version
+
+
+def _read(line: Line, begun: Entry | None) -> Entry | None:
+    """None for one that a fault of the disk has spoilt, and for what was begun when the reading began, and told."""
+    try:
+        entry = entry_in(line.text)
+    except ValueError as error:
+        log.error("the history of configurations, at byte %d: %s", line.begins, error)
+        return None
+    return None if begun is not None and entry.version == begun.version else entry

@@ -21,7 +21,16 @@ from .model import (
     TimeoutLevels,
 )
 from .problems import ConfigError, Place, Problem
-from .reloading import CANARY_SETTINGS, NEEDS_RESTART, Change, cannot_be_tried, change_views, changes, taken_over, tried
+from .reloading import (
+    CANARY_SETTINGS,
+    NEEDS_RESTART,
+    Change,
+    cannot_be_tried,
+    change_views,
+    changes,
+    needing_restart,
+    tried,
+)
 
 __all__ = [
     "CANARY_SETTINGS",
@@ -51,7 +60,7 @@ __all__ = [
     "load",
     "masked_url",
     "monitor_state",
+    "needing_restart",
     "settings",
-    "taken_over",
     "tried",
 ]

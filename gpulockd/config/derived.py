@@ -10,7 +10,7 @@ from typing import Literal
 from gpulock.configuration import SettingView
 
 from ..core.settings import Levels, Settings
-from .keys import of_profile, settings_of, source_of, value_of
+from .keys import of_profile, source_of, value_of
 from .loading import Loaded
 from .masking import masked_url
 from .model import Config, Daemon, GpuLockMonitor, TimeoutLevels
@@ -91,8 +91,8 @@ def _levels(monitor: GpuLockMonitor, levels: TimeoutLevels) -> Levels:
 def settings(loaded: Loaded) -> list[SettingView]:
     """Every effective value and where it came from, in the order of the model, without passwords."""
     return [
-        SettingView(key=key, value=shown(key, effective(loaded.config, key)), source=loaded.origins[key])
-        for key in settings_of(loaded.config)
+        SettingView(key=key, value=shown(key, effective(loaded.config, key)), source=origin)
+        for key, origin in loaded.origins.items()
     ]
 
 

@@ -30,13 +30,18 @@ _KEY = "[key]"
 @dataclass(frozen=True, slots=True)
 class Loaded:
     config: Config
-    origins: Mapping[str, str]
-    """For each setting `default`, `FILE:LINE:COLUMN` or `environment NAME`; where a profile leaves one to its fallback,
-    that of the fallback."""
+    places: Mapping[str, Place]
+    """Where each setting is given, in the file or the environment; one that is not has its default. Where a profile
+    leaves one to its fallback, that of the fallback."""
     source: Source
     """Where it is read from, and what is over that: to read it again."""
     content: bytes | None
     """What the file held; None: there is no file, or not any more."""
+
+    @property
+    def origins(self) -> Mapping[str, str]:
+        """For each setting `default`, `FILE:LINE:COLUMN` or `environment NAME`."""
+        return {key: str(self.places.get(key, DEFAULT)) for key in settings_of(self.config)}
 
     @property
     def file(self) -> Path | None:
@@ -62,7 +67,7 @@ class Source:
         gathered = _Gathered(document)
         gathered.add(self.environ)
         config = gathered.checked()
-        return Loaded(config, gathered.origins(config), self, content)
+        return Loaded(config, gathered.places(config), self, content)
 
 
 def load(path: Path | None, environ: Mapping[str, str], default_file: Path = DEFAULT_FILE) -> Loaded:
@@ -132,17 +137,17 @@ class _Gathered:
     def checked(self) -> Config:
         """The configuration. Raises `ConfigError`; rules are checked even where single values are wrong."""
         config = self._parsed()
-        for broken in violations(config, self.origins(config), self._is_doubtful):
+        origins = {key: str(place) for key, place in self.places(config).items()}
+        for broken in violations(config, origins, self._is_doubtful):
             place = self._places[tuple(broken.key.split("."))]
             self._problems.append(Problem.at(place, broken.key, broken.message, broken.hint))
         if self._problems:
             raise ConfigError(self._problems)
         return config
 
-    def origins(self, config: Config) -> dict[str, str]:
-        return {
-            key: str(self._places.get(tuple(source_of(config, key).split(".")), DEFAULT)) for key in settings_of(config)
-        }
+    def places(self, config: Config) -> dict[str, Place]:
+        sources = {key: tuple(source_of(config, key).split(".")) for key in settings_of(config)}
+        return {key: self._places[source] for key, source in sources.items() if source in self._places}
 
     def _parsed(self) -> Config:
         """The model of what was given, without the values that are wrong, each of which becomes a problem."""

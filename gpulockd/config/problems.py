@@ -48,11 +48,12 @@ class ConfigError(Exception):
     """The configuration cannot be used. `problems` has all that was found, in the order of the file."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(sorted(problems, key=_reading_order))
+        self.problems = tuple(sorted(problems, key=reading_order))
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
-def _reading_order(problem: Problem) -> tuple[bool, str, int, int]:
+def reading_order(problem: Problem) -> tuple[bool, str, int, int]:
+    """To sort them by: as one meets them on reading the file, and then what has no line."""
     return (problem.line is None, problem.file, problem.line or 0, problem.column or 0)
 
 

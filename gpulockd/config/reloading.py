@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from .derived import effective, shown
 from .keys import PROFILES, settings_of, value_of
 from .loading import Loaded
 from .model import Config
+from .problems import Place, Problem, reading_order
 
 NEEDS_RESTART: Mapping[str, str] = {
     "redis.url": "the leases are held there",
@@ -28,7 +29,7 @@ NEEDS_RESTART: Mapping[str, str] = {
     "history.max_age": "the journal keeps its history by it",
     "history.max_rows": "the journal keeps its history by it",
 }
-"""The settings that a running daemon keeps, and why. It takes over every other one."""
+"""The settings that a running daemon cannot take over, and why. It takes over every other one."""
 
 
 CANARY_SETTINGS = (
@@ -62,13 +63,20 @@ def changes(before: Loaded, after: Loaded) -> list[Change]:
     ]
 
 
-def taken_over(running: Loaded, wanted: Loaded) -> Loaded:
-    """`wanted` as far as a running daemon can have it: what needs a restart stays as it is."""
-    waiting = [key for key in NEEDS_RESTART if value_of(running.config, key) != value_of(wanted.config, key)]
-    origins = dict(wanted.origins)
-    for key in waiting:
-        origins[key] = f"{running.origins[key]}, until a restart"
-    return replace(wanted, config=with_values_of(wanted.config, running.config, waiting), origins=origins)
+def needing_restart(running: Loaded, wanted: Loaded) -> list[Problem]:
+    """What keeps a running daemon from taking over `wanted`, in the order of its file."""
+    problems = []
+    for each in changes(running, wanted):
+        if each.needs_restart:
+            place = wanted.places.get(each.key, Place(str(wanted.source.path)))
+            after = f"{_written(each.after)}" if each.key in wanted.places else f"{_written(each.after)}, the default,"
+            said = f"{_written(each.before)} is in force, and {after} needs a restart: {NEEDS_RESTART[each.key]}"
+            problems.append(Problem.at(place, each.key, said))
+    return sorted(problems, key=reading_order)
+
+
+def _written(value: object) -> object:
+    return '""' if value == "" else value
 
 
 def with_values_of(config: Config, other: Config, keys: Iterable[str]) -> Config:

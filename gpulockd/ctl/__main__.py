@@ -6,15 +6,14 @@ import os
 import sys
 from collections.abc import Sequence
 
-from gpulock.errors import DaemonUnavailable, GpulockError, NotPermitted
+from gpulock.errors import GpulockError
 from gpulock.wire import socket_path
 
 from .arguments import parse
 from .context import Context
+from .exits import INTERRUPTED, PIPE_CLOSED, exit_code
 from .render.look import look_of
 from .render.text import printable
-
-REFUSED, UNREACHABLE, NOT_PERMITTED, INTERRUPTED, PIPE_CLOSED = 1, 69, 77, 130, 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,12 +35,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return PIPE_CLOSED
     except KeyboardInterrupt:
         return INTERRUPTED
-
-
-def exit_code(error: GpulockError) -> int:
-    if isinstance(error, DaemonUnavailable):
-        return UNREACHABLE
-    return NOT_PERMITTED if isinstance(error, NotPermitted) else REFUSED
 
 
 def _explain(error: GpulockError) -> None:

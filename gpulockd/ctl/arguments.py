@@ -21,7 +21,7 @@ SUBJECT = f"GPU (index, UUID or its beginning), lock, request, or pid:N; a numbe
 
 _EXIT_CODES = """\
 exit codes: 0; 1 the daemon refused, or a check failed; 2 usage; 69 daemon unreachable; 77 not permitted;
-128+n ended by signal n.  Socket: --socket, $GPULOCK_SOCKET, /run/gpulockd/gpulockd.sock.
+78 bad configuration; 128+n ended by signal n.  Socket: --socket, $GPULOCK_SOCKET, /run/gpulockd/gpulockd.sock.
 """
 
 

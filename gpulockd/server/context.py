@@ -51,20 +51,16 @@ class Changes(Protocol):
     async def reload(self, author: Author, reason: str = "", *, dry_run: bool = False) -> Mapping[str, object]: ...
 
     async def apply(
-        self, content: bytes, author: Author, reason: str = "", *, dry_run: bool = False, restart_later: bool = False
+        self, content: bytes, author: Author, reason: str = "", *, dry_run: bool = False
     ) -> Mapping[str, object]: ...
 
     async def rollback(
-        self,
-        version: int | None,
-        author: Author,
-        reason: str = "",
-        *,
-        dry_run: bool = False,
-        restart_later: bool = False,
+        self, version: int | None, author: Author, reason: str = "", *, dry_run: bool = False
     ) -> Mapping[str, object]: ...
 
-    def history(self, limit: int) -> Mapping[str, object]: ...
+    async def in_force(self) -> Mapping[str, object]: ...
+
+    async def history(self, limit: int, before: int | None = None) -> Mapping[str, object]: ...
 
     async def version(self, number: int | None) -> Mapping[str, object]: ...
 
@@ -93,8 +89,6 @@ class Canary(Protocol):
 class Sources:
     """Answers that do not come from the core's state."""
 
-    settings: Callable[[], Sequence[Mapping[str, object]]]
-    """Every effective value as a `SettingView`, secrets left out."""
     history: History
     """Asked in a thread of its own: it reads from a disk."""
     gpu: Callable[[str], str]

@@ -265,11 +265,6 @@ def _past(history: History, params: wire.History, sought: Sought) -> dict[str, o
     return document
 
 
-def _config(context: Context, caller: Caller, msgid: int, _params: wire.Nothing) -> None:
-    settings = list(context.sources.settings())
-    caller.answer(msgid, {"schema_version": SCHEMA_VERSION, "settings": settings})
-
-
 def _watch(context: Context, caller: Caller, msgid: int, _params: wire.Nothing) -> None:
     caller.watched()
     caller.answer(msgid, {})
@@ -317,14 +312,21 @@ async def _config_apply(context: Context, caller: Caller, params: wire.ConfigApp
         _author(caller),
         params.reason,
         dry_run=params.dry_run,
-        restart_later=params.restart_later,
     )
 
 
 async def _config_rollback(context: Context, caller: Caller, params: wire.ConfigRollback) -> Mapping[str, object]:
     return await context.sources.changes.rollback(
-        params.version, _author(caller), params.reason, dry_run=params.dry_run, restart_later=params.restart_later
+        params.version, _author(caller), params.reason, dry_run=params.dry_run
     )
+
+
+async def _config(context: Context, _: Caller, _params: wire.Nothing) -> Mapping[str, object]:
+    return await context.sources.changes.in_force()
+
+
+async def _config_history(context: Context, _: Caller, params: wire.ConfigHistory) -> Mapping[str, object]:
+    return await context.sources.changes.history(params.limit, params.before)
 
 
 async def _config_version(context: Context, _: Caller, params: wire.ConfigVersion) -> Mapping[str, object]:
@@ -352,10 +354,6 @@ async def _canary_abort(context: Context, caller: Caller, params: wire.CanaryEnd
     return await context.sources.canary.abort(_author(caller), params.reason)
 
 
-def _config_history(context: Context, caller: Caller, msgid: int, params: wire.ConfigHistory) -> None:
-    caller.answer(msgid, context.sources.changes.history(params.limit))
-
-
 METHODS: Mapping[str, Method] = {
     "hello": Method(Access.ANYONE, wire.Hello, COMMAND, _hello),
     "acquire": Method(Access.ANYONE, wire.Acquire, WAITING, _acquire),
@@ -368,13 +366,13 @@ METHODS: Mapping[str, Method] = {
     "why": Method(Access.ANYONE, wire.Subject, QUESTION, _why),
     "describe": Method(Access.ANYONE, wire.Subject, QUESTION, _describe),
     "history": Method(Access.ANYONE, wire.History, QUESTION, _history),
-    "config": Method(Access.ANYONE, wire.Nothing, QUESTION, _config),
+    "config": Method(Access.ANYONE, wire.Nothing, QUESTION, _answering(_config)),
     "watch": Method(Access.ANYONE, wire.Nothing, COMMAND, _watch),
     "revoke": Method(Access.ADMINISTRATOR, wire.Revoke, COMMAND, _revoke),
     "drain": Method(Access.ADMINISTRATOR, wire.Drain, COMMAND, _drain),
     "undrain": Method(Access.ADMINISTRATOR, wire.Undrain, COMMAND, _undrain),
     "reload": Method(Access.ADMINISTRATOR, wire.Reload, COMMAND, _answering(_reload)),
-    "config_history": Method(Access.ANYONE, wire.ConfigHistory, QUESTION, _config_history),
+    "config_history": Method(Access.ANYONE, wire.ConfigHistory, QUESTION, _answering(_config_history)),
     "config_version": Method(Access.ADMINISTRATOR, wire.ConfigVersion, QUESTION, _answering(_config_version)),
     "config_apply": Method(Access.ADMINISTRATOR, wire.ConfigApply, COMMAND, _answering(_config_apply)),
     "canary": Method(Access.ANYONE, wire.Nothing, QUESTION, _canary),

@@ -32,7 +32,7 @@ from gpulockd.audit.rules import (
 from gpulockd.audit.rulesfile import RulesFile
 from gpulockd.audit.source import Source, read
 from gpulockd.audit.truths import Truths
-from gpulockd.ctl import __main__ as ctl_command
+from gpulockd.ctl import exits
 from gpulockd.ctl.commands.audit import own_program
 from gpulockd.http import metrics
 
@@ -243,7 +243,7 @@ def told_of(findings: Sequence[Finding], key: str, rule: str) -> bool:
 
 def test_the_exit_codes_are_those_of_the_commands(truths: Truths) -> None:
     codes = {0, 2, daemon_command.UNAVAILABLE, daemon_command.MISCONFIGURED}
-    codes |= {status for _, status in command._STATUS} | {command.LOST, ctl_command.REFUSED, ctl_command.NOT_PERMITTED}
+    codes |= {status for _, status in command._STATUS} | {command.LOST, exits.REFUSED, exits.NOT_PERMITTED}
     codes |= {CannotRun("x", kind(0, "")).status for kind in (FileNotFoundError, PermissionError)}
     assert truths.exit_codes == codes
 

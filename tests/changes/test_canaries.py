@@ -11,6 +11,8 @@ import pytest
 
 from gpulock.errors import BadConfiguration, ConfigurationRefused, LeaseUnavailable
 from gpulockd.changes import Canaries, Changing
+from gpulockd.changes.entries import Entry
+from gpulockd.changes.versions import Versions
 from gpulockd.config import Config, load
 from gpulockd.core.actions import Announce
 from gpulockd.core.canary import Thresholds
@@ -76,10 +78,9 @@ class Host:
         return self.canaries.status()["canary"]
 
     @property
-    def latest(self) -> Any:
-        """The last line of the history."""
-        entries: Any = self.changing.history(1)["entries"]
-        return entries[0]
+    def story(self) -> list[Entry]:
+        """The history, from its end."""
+        return Versions(self.directory / "state").page(20)[0]
 
     @property
     def tried(self) -> Any:
@@ -114,9 +115,9 @@ async def test_a_share_has_the_candidate_then_more_and_then_all(host: Host) -> N
     assert (host.view["course"], host.tried) == ("promoted", None)
     assert host.changing.running.config.gpu_lock.max_wait_time == 7
     assert host.file.read_bytes() == CANDIDATE
-    story: Any = host.changing.history(20)["entries"]
-    assert [each["how"] for each in reversed(story)] == ["start", "canary", "canary", "promote", "canary"]
-    assert [each["version"] for each in story if each["current"]] == [2]
+    assert [each.how for each in reversed(host.story)] == ["start", "canary", "canary", "promote", "canary"]
+    told: Any = (await host.changing.history(20))["entries"]
+    assert [each["version"] for each in told if each["current"]] == [2]
 
 
 async def test_what_acts_on_more_than_one_request_cannot_be_tried(host: Host) -> None:
@@ -178,8 +179,8 @@ async def test_harm_takes_it_back(host: Host) -> None:
     assert host.view["outcomes"]["stable"]["timed_out"] == 500
     assert host.announced[-1].kind == "canary.rolled-back"
     assert host.file.read_bytes() == BASE
-    await eventually(lambda: host.latest["user"] == "gpulockd")
-    assert "rolled-back" in host.latest["reason"]
+    await eventually(lambda: host.story[0].author.user == "gpulockd")
+    assert "rolled-back" in host.story[0].reason
 
 
 async def test_what_counts_and_what_does_not(host: Host) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gpulockd.config import NEEDS_RESTART, Loaded, Source, changes, core_settings, taken_over
+from gpulockd.config import NEEDS_RESTART, Loaded, Source, changes, needing_restart
 from gpulockd.config.keys import SETTINGS
 from gpulockd.config.reloading import Change
 
@@ -46,17 +46,19 @@ def test_a_password_makes_a_difference_and_is_not_shown() -> None:
     assert "two" not in str(change.after)
 
 
-def test_what_needs_a_restart_stays_as_it_runs_and_says_so() -> None:
-    running = given("redis: {ttl: 20}")
-    after = taken_over(running, given("gpu_lock: {max_wait_time: 1m}\nredis: {ttl: 30}\nhttp: {port: 9}"))
-    assert (after.config.gpu_lock.max_wait_time, after.config.redis.ttl, after.config.http.port) == (60, 20, 8788)
-    assert after.origins["redis.ttl"] == "/etc/gpulockd/config.yml:1:14, until a restart"
-    assert after.origins["http.port"] == "default, until a restart"
-    assert core_settings(after.config).max_wait_time == 60
-    assert [each.key for each in changes(after, given(after.content.decode() if after.content else ""))] == [
-        "redis.ttl",
-        "http.port",
-    ]
+def test_what_keeps_it_from_being_taken_over_is_told_by_its_place_and_both_values() -> None:
+    running = given("redis: {ttl: 20}\nhttp:\n  host: 127.0.0.2\n")
+    wanted = given("gpu_lock: {max_wait_time: 1m}\nhttp: {port: 9, host: 127.0.0.3}\ndaemon: {host: gpu-07}\n")
+    problems = needing_restart(running, wanted)
+    assert {(each.line, each.column): f"{each.key}: {each.message}" for each in problems} == {
+        (2, 14): "http.port: 8788 is in force, and 9 needs a restart: it is open",
+        (2, 23): "http.host: 127.0.0.2 is in force, and 127.0.0.3 needs a restart: the port is open on it",
+        (3, 16): 'daemon.host: "" is in force, and gpu-07 needs a restart: the leases are held under this name',
+        (None, None): "redis.ttl: 20 is in force, and 15, the default, needs a restart: the leases are held for it",
+    }
+    assert {each.file for each in problems} == {"/etc/gpulockd/config.yml"}
+    harmless = given("redis: {ttl: 20}\nhttp: {host: 127.0.0.2}\ngpu_lock: {lock_timeout: 1m}")
+    assert needing_restart(running, harmless) == []
 
 
 def test_the_environment_goes_before_what_is_read_again() -> None:

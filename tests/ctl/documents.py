@@ -517,4 +517,6 @@ def settings() -> ConfigDocument:
             setting("gpu_lock.lock_timeout", float("inf")),
             setting("redis.url", ""),
         ],
+        "file": "/etc/gpulockd/config.yml",
+        "edited": True,
     }

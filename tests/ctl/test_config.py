@@ -14,19 +14,27 @@ from typing import Any
 
 import pytest
 
-from gpulock.errors import BadConfiguration, ConfigurationUnwritable
+from gpulock.errors import BadConfiguration, ConfigurationUnwritable, RestartNeeded
 from gpulockd.ctl.__main__ import main
+from gpulockd.ctl.exits import MISCONFIGURED, REFUSED
 
 from .peer import Peer
 
 Ctl = Callable[..., tuple[int, str, str]]
 
 CHANGE = {"key": "gpu_lock.max_wait_time", "before": 1800, "after": float("inf"), "restart": False}
-WAITING = {"key": "redis.ttl", "before": 15, "after": None, "restart": True}
 
 
 def change(outcome: str, *changes: Mapping[str, Any]) -> dict[str, Any]:
     return {"schema_version": 1, "outcome": outcome, "version": 7, "file": "/etc/x.yml", "changes": list(changes)}
+
+
+def text(version: int, content: str | None) -> dict[str, Any]:
+    return {"schema_version": 1, "version": version, "content": content}
+
+
+def story(*entries: Mapping[str, Any], earlier: int | None = None) -> dict[str, Any]:
+    return {"schema_version": 1, "file": "/etc/x.yml", "entries": list(entries), "earlier": earlier}
 
 
 def entry(**facts: Any) -> dict[str, Any]:
@@ -84,29 +92,23 @@ def file(tmp_path: Path) -> Path:
 
 
 RELOAD = {"reason": "", "dry_run": False}
-APPLY = {**RELOAD, "restart_later": False}
 ANSWERS: Sequence[tuple[Sequence[str], str, Mapping[str, Any], Mapping[str, Any], str]] = [
     (["reload", "--reason", "edited"], "reload", {**RELOAD, "reason": "edited"}, change("applied"), "Version 7"),
     (["reload", "--dry-run"], "reload", {**RELOAD, "dry_run": True}, change("dry-run"), "No setting would change"),
     (["reload"], "reload", RELOAD, change("unchanged"), "Nothing to do: version 7"),
-    (["apply", "FILE"], "config_apply", {"content": "# mine\n", **APPLY}, change("applied", CHANGE), "forever"),
-    (
-        ["apply", "FILE", "--restart-later"],
-        "config_apply",
-        {"content": "# mine\n", **APPLY, "restart_later": True},
-        change("applied", CHANGE, WAITING),
-        "systemctl restart",
-    ),
-    (["rollback"], "config_rollback", APPLY, change("applied", CHANGE), "Undo: gpulockctl config rollback"),
-    (["rollback", "3"], "config_rollback", {"version": 3, **APPLY}, change("dry-run", WAITING), "needs a restart"),
+    (["apply", "FILE"], "config_apply", {"content": "# mine\n", **RELOAD}, change("applied", CHANGE), "forever"),
+    (["rollback"], "config_rollback", RELOAD, change("applied", CHANGE), "Undo: gpulockctl config rollback"),
+    (["rollback", "3"], "config_rollback", {"version": 3, **RELOAD}, change("dry-run", CHANGE), "Nothing was done"),
+    (["cat", "3"], "config_version", {"version": 3}, text(3, "# three\n"), "# three\n"),
+    (["cat"], "config_version", {}, text(4, "# four\n"), "# four\n"),
     (
         ["history", "--limit", "3"],
         "config_history",
         {"limit": 3},
-        {"schema_version": 1, "file": "/etc/x.yml", "entries": [entry(), entry(version=None, outcome="refused")]},
+        story(entry(), entry(version=None, outcome="refused")),
         "* 7",
     ),
-    (["history"], "config_history", {"limit": 20}, {"schema_version": 1, "file": "", "entries": []}, "no history yet"),
+    (["history"], "config_history", {"limit": 20}, story(), "no history yet"),
     (["canary"], "canary", {}, {"schema_version": 1, "canary": None}, "no canary"),
     (["canary"], "canary", {}, canary(), "is running at 10 % of the sessions, for another 2h"),
     (["canary"], "canary", {}, canary(course="rolled-back", why="too many"), "Taken back by itself: too many"),
@@ -154,13 +156,13 @@ def test_diff_shows_the_lines_that_differ(peer: Peer, ctl: Ctl) -> None:
         "content": contents[asked.get("version", 4)],
     }
     entries = [entry(version=4), entry(version=None), entry(version=3, outcome="set-aside"), entry(version=2)]
-    peer.answers["config_history"] = {"entries": entries}
+    peer.answers["config_history"] = story(*entries)
     code, out, _ = ctl("diff")
     assert (code, out.splitlines()) == (0, ["--- version 2", "+++ version 4", "@@ -1 +1,2 @@", " two", "+# more"])
     assert "-one" in ctl("diff", "1", "2")[1]
     assert json.loads(ctl("diff", "1", "2", "--json")[1])["diff"][-1] == "+two"
     assert ctl("diff", "2", "2")[1] == "No difference.\n"
-    peer.answers["config_history"] = {"entries": [entry(version=4)]}
+    peer.answers["config_history"] = story(entry(version=4))
     assert ctl("diff")[0] == 1
 
 
@@ -171,10 +173,60 @@ def test_a_bad_file_is_told_by_its_own_name_line_and_column(peer: Peer, ctl: Ctl
         peer.answers[method] = refusal
     for typed in (["apply", str(file)], ["canary", str(file), "--percent", "5"]):
         code, out, err = ctl(*typed)
-        assert (code, out) == (1, "")
+        assert (code, out) == (MISCONFIGURED, "")
         assert err.splitlines()[:2] == [f"{file}:{line}:3: gpu_lock.x: unknown key" for line in (2, 9)]
         assert "stays as it is" in err
-    assert ctl("reload")[2].startswith("/etc/x.yml:2:3: ")
+    code, _, err = ctl("reload")
+    assert (code, err.startswith("/etc/x.yml:2:3: ")) == (MISCONFIGURED, True)
+
+
+def test_what_needs_a_restart_is_told_in_the_same_way_and_is_no_bad_file(peer: Peer, ctl: Ctl, file: Path) -> None:
+    facts = {"file": "/etc/x.yml", "line": 2, "column": 3, "key": "redis.ttl", "message": "15 is in force", "hint": ""}
+    refusal = RestartNeeded("in short", hint="systemctl restart gpulockd", data={"problems": [facts], "changes": []})
+    peer.answers |= dict.fromkeys(("config_apply", "config_rollback", "reload"), refusal)
+    for typed, place in ((["apply", str(file)], file), (["rollback"], "/etc/x.yml"), (["reload"], "/etc/x.yml")):
+        for more in ([], ["--dry-run"]):
+            code, out, err = ctl(*typed, *more)
+            assert (code, out) == (REFUSED, "")
+            assert err.splitlines() == [
+                f"{place}:2:3: redis.ttl: 15 is in force",
+                "gpulockctl: the configuration stays as it is",
+                "  systemctl restart gpulockd",
+            ]
+
+
+def test_a_version_that_had_no_file_prints_nothing(peer: Peer, ctl: Ctl) -> None:
+    peer.answers["config_version"] = text(1, None)
+    code, out, err = ctl("cat")
+    assert (code, out) == (0, "")
+    assert "version 1 had no file" in err
+
+
+def pages(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """A daemon with 1200 versions, which tells at most 300 of them at once."""
+    first = asked.get("before", 1200)
+    last = max(first - min(asked["limit"], 300), 0)
+    return story(*(entry(version=number) for number in range(first, last, -1)), earlier=last or None)
+
+
+@pytest.mark.parametrize(("limit", "times"), [(20, 1), (300, 1), (301, 2), (1200, 4), (5000, 4)])
+def test_a_long_history_is_asked_for_in_pages(peer: Peer, ctl: Ctl, limit: int, times: int) -> None:
+    peer.answers["config_history"] = pages
+    told = json.loads(ctl("history", "--limit", str(limit), "--json")[1])
+    assert [each["version"] for each in told["entries"]] == list(range(1200, max(1200 - limit, 0), -1))
+    assert (told["earlier"] is None) == (limit >= 1200)
+    assert peer.count("config_history") == times
+    assert ("There are earlier ones" in ctl("history", "--limit", str(limit))[1]) == (limit < 1200)
+
+
+def test_the_version_before_is_looked_for_as_far_back_as_it_takes(peer: Peer, ctl: Ctl) -> None:
+    peer.answers["config_history"] = pages
+    peer.answers["config_version"] = lambda asked: text(asked["version"], f"{asked['version']}\n")
+    assert ctl("diff", "3", "900")[1].splitlines()[:2] == ["--- version 3", "+++ version 900"]
+    assert peer.count("config_history") == 0
+    peer.answers["config_version"] = lambda asked: text(asked.get("version", 500), "")
+    ctl("diff")
+    assert peer.asked[-1] == ("config_version", {"version": 499})
 
 
 def test_what_is_no_configuration_is_not_sent(peer: Peer, ctl: Ctl, tmp_path: Path) -> None:

@@ -107,11 +107,15 @@ def entry(at: float, outcome: str, *changes: object) -> dict[str, object]:
 def test_the_change_is_the_last_one_that_was_applied(peer: Peer, run: Run) -> None:
     changed = {"key": "gpu_lock.poll_interval", "before": 2, "after": 1}
     entries = [entry(END - 10, "refused", changed), entry(END - 60, "applied"), entry(CHANGE, "applied", changed)]
-    peer.answers["config_history"] = {"entries": entries}
+    pages: dict[Any, dict[str, Any]] = {
+        None: {"entries": entries[:2], "earlier": 7},
+        7: {"entries": entries[2:], "earlier": None},
+    }
+    peer.answers["config_history"] = lambda asked: pages[asked.get("before")]
     peer.answers["history"] = history(worse=1.5)
     code, out, _ = run("--json")
     assert (code, json.loads(out)["at"]) == (1, CHANGE)
-    peer.answers["config_history"] = {"entries": entries[:2]}
+    peer.answers["config_history"] = {"entries": entries[:2], "earlier": None}
     code, _, err = run()
     assert (code, "have not changed yet" in err, "--at" in err) == (1, True, True)
 

@@ -164,6 +164,39 @@ def test_a_daemon_that_is_killed_on_a_full_disk_has_kept_what_it_told(daemon: Da
 
 
 @pytest.mark.root
+def test_a_configuration_is_not_in_force_where_there_is_no_room_to_keep_it(
+    small_disk: SmallDisk, tmp_path: Path
+) -> None:
+    file = tmp_path / "config.yml"
+    file.write_text("{}\n")
+    settings: dict[str, object] = {"daemon.state_dir": small_disk.state}
+    with Daemon(tmp_path, simulate=1, arguments=("--config", str(file)), settings=settings) as daemon:
+        one, two = "gpu_lock: {max_wait_time: 11}\n", "gpu_lock: {max_wait_time: 22}\n"
+        daemon.call("config_apply", content=one)
+        small_disk.fill(daemon)
+        for method, asked in (
+            ("config_apply", {"content": two}),
+            ("config_rollback", {}),
+            ("config_apply", {"content": two}),
+        ):
+            with pytest.raises(WireError, match="No space left") as refused:
+                daemon.call(method, **asked)
+            assert refused.value.code == "configuration-unwritable"
+            assert daemon.call("config_version")["content"] == file.read_text() == one
+        daemon.restart()
+        assert daemon.call("config_version")["content"] == one
+        small_disk.free(daemon)
+        daemon.call("config_apply", content=two)
+        entries = daemon.call("config_history")["entries"]
+        assert [(each["version"], each["outcome"]) for each in entries] == [
+            (3, "applied"),
+            (2, "applied"),
+            (1, "applied"),
+        ]
+        assert [daemon.call("config_version", version=each)["content"] for each in (1, 2, 3)] == ["{}\n", one, two]
+
+
+@pytest.mark.root
 def test_a_start_on_a_full_or_read_only_disk_is_refused_with_the_way_out(small_disk: SmallDisk, tmp_path: Path) -> None:
     daemon = Daemon(tmp_path, simulate=1, settings={"daemon.state_dir": small_disk.state})
     small_disk.state.mkdir(mode=0o700)

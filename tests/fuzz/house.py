@@ -78,7 +78,6 @@ class House:
         self._pipes: dict[int, Pipe] = {}
         self._connections: dict[int, Connection] = {}
         sources = Sources(
-            settings=tuple,
             history=ScriptedPast(),
             gpu=str,
             wall=lambda: 0.0,

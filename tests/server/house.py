@@ -35,7 +35,6 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
     "uvloop": uvloop.new_event_loop,
 }
-HTTP_OFF: Mapping[str, object] = {"key": "http.port", "value": 0, "source": "default"}
 WALL = 1_700_000_000.0
 Result = TypeVar("Result")
 Reaction = Callable[[Any], None]
@@ -149,7 +148,6 @@ class House:
         *,
         limits: Limits | None = None,
         settings: Settings | None = None,
-        values: Callable[[], list[Mapping[str, object]]] = lambda: [HTTP_OFF],
         history: History | None = None,
         fleet: Callable[[], Any] | None = None,
         peer: Callable[[socket.socket], Peer] = peer_of,
@@ -164,7 +162,6 @@ class House:
         self.processes = RecordedProcesses()
         self.changes = Unchanging()
         sources = Sources(
-            settings=values,
             history=history or ScriptedPast(),
             gpu=lambda name: f"GPU-{name}",
             wall=lambda: WALL,

@@ -20,7 +20,7 @@ from gpulockd.history import Ended, Sought, Stranger, Total, Unmet
 from gpulockd.ports import Unavailable
 from gpulockd.server.methods import METHODS, Access, wish
 from tests.server.conftest import MakeServer
-from tests.server.house import HTTP_OFF, WALL, ScriptedPast, Server
+from tests.server.house import WALL, ScriptedPast, Server
 from tests.support.frames import Frames, WireError
 
 ENDED = Ended("L1-1", 7, ("GPU-0",), "ada", 1000, 42, "train.py", "ocr", 1.0, 2.0, 3.0, 4.0, "released", "")
@@ -135,14 +135,18 @@ class TestChanges:
             client.call("config_rollback", version=3)
             client.call("reload", reason="edited")
             client.call("config_version", version=2)
-        apply, rollback, reload, version = server.house.changes.asked
+            client.call("config_history", limit=3, before=4711)
+            client.call("config")
+        apply, rollback, reload, version, history, config = server.house.changes.asked
         assert apply[:2] == ("apply", b"http: {port: 0}")
-        assert apply[3:] == ("quiet", {"dry_run": True, "restart_later": False})
+        assert apply[3:] == ("quiet", {"dry_run": True})
         author = apply[2]
         assert (author.uid, author.pid, author.user) == (os.getuid(), os.getpid(), f"user{os.getuid()}")
-        assert rollback == ("rollback", 3, author, "", {"dry_run": False, "restart_later": False})
+        assert rollback == ("rollback", 3, author, "", {"dry_run": False})
         assert reload == ("reload", author, "edited", {"dry_run": False})
         assert version == ("version", 2)
+        assert history == ("history", 3, 4711)
+        assert config == ("in force",)
 
     def test_a_file_may_be_longer_than_any_other_string_and_has_an_end_too(self, server: Server) -> None:
         with Frames(server.path) as client:
@@ -250,10 +254,6 @@ class TestQuestions:
             pytest.raises(WireError, match=r"journal-unavailable: .*the disk is gone"),
         ):
             client.call("history")
-
-    def test_config(self, server: Server) -> None:
-        with Frames(server.path) as client:
-            assert client.call("config") == {"schema_version": 1, "settings": [HTTP_OFF]}
 
 
 def test_watch_tells_every_event_from_then_on(server: Server) -> None:

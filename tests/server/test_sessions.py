@@ -216,20 +216,21 @@ class TestRequests:
         }
 
     def test_a_fault_of_the_daemon_is_that_requests_only(
-        self, make_server: MakeServer, caplog: pytest.LogCaptureFixture
+        self, make_server: MakeServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def fleet() -> list[object]:
             raise RuntimeError("a bug")
 
-        def values() -> list[object]:
+        def status() -> object:
             raise RuntimeError("another bug")
 
-        server = make_server(fleet=fleet, values=values)
+        server = make_server(fleet=fleet)
+        monkeypatch.setattr(server.house.changes, "status", status)
         server.core.script[BeatReported] = lambda event: server.core.sessions.answer(
             event.session, event.msgid, {"a set": {1}}
         )
         with Frames(server.path) as client:
-            for method, params in (("beat", {}), ("status", {"fleet": True}), ("config", {})):
+            for method, params in (("beat", {}), ("status", {"fleet": True}), ("canary", {})):
                 with pytest.raises(WireError, match="internal-error"):
                     client.call(method, **params)
             assert client.call("release") == {}

@@ -70,7 +70,6 @@ class Daemon:
             announce=self._announce,
         )
         sources = Sources(
-            settings=tuple,
             history=cast(History, None),  # nobody asks for it here
             gpu=str,
             wall=self.wall,

@@ -22,8 +22,11 @@ class Unchanging:
     async def rollback(self, *wish: Any, **options: Any) -> Mapping[str, object]:
         return self._note("rollback", *wish, options)
 
-    def history(self, limit: int) -> Mapping[str, object]:
-        return self._note("history", limit)
+    async def in_force(self) -> Mapping[str, object]:
+        return self._note("in force")
+
+    async def history(self, limit: int, before: int | None = None) -> Mapping[str, object]:
+        return self._note("history", limit, before)
 
     async def version(self, number: int | None) -> Mapping[str, object]:
         return self._note("version", number)

@@ -3,105 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 import pytest
 
 from gpulockd.core.canary import CANDIDATE, STABLE, variant_of
 from tests.support.daemon import Daemon
-from tests.support.frames import Frames, WireError
 from tests.support.valkey import Valkey
 from tests.support.waiting import wait_until
 
+from .load import BASE, HARMLESS, Load, daemon_of, ended, start, view
+
 pytestmark = pytest.mark.system
 
-BASE = "# base\ngpu_lock: {max_wait_time: 20m}\n"
 HARMFUL = "# times half of the requests out\ngpu_lock: {max_wait_time: 50ms}\n"
-HARMLESS = "# a little shorter\ngpu_lock: {max_wait_time: 19m}\n"
-HOLD = 0.01
-WORKERS = 8
-"""On one GPU: a turn comes round about every 80 ms, which is more than the candidate waits."""
-
-
-class Attempt(NamedTuple):
-    began: float
-    key: str
-    waited: float | None
-    """How long until it was given up; None: it was granted."""
-
-
-class Load:
-    """Workers that each open a session, ask for the GPU, hold it for a moment, and begin anew with another session."""
-
-    def __init__(self, *daemons: Daemon) -> None:
-        self._sockets = [daemon.socket for daemon in daemons]
-        self.attempts: list[Attempt] = []
-        self._over = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._work, args=(number,)) for number in range(WORKERS * len(daemons))
-        ]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join(30)
-            assert not thread.is_alive()
-
-    def _work(self, number: int) -> None:
-        path = self._sockets[number % len(self._sockets)]
-        session = 0
-        while not self._over.is_set():
-            session += 1
-            key = f"worker {number}, session {session}"
-            try:
-                with Frames(path) as client:
-                    client.call("hello", reattach=key)
-                    self._attempt(client, key)
-            except (OSError, EOFError):
-                time.sleep(0.01)  # the daemon is being killed
-
-    def _attempt(self, client: Frames, key: str) -> None:
-        began = time.monotonic()
-        try:
-            client.call("acquire")
-        except WireError as error:
-            if error.code != "wait-timeout":
-                raise
-            self.attempts.append(Attempt(began, key, error.fault["data"]["waited"]))
-        else:
-            self.attempts.append(Attempt(began, key, None))
-            time.sleep(HOLD)
-            client.call("release")
-
-    def more(self, attempts: int) -> Callable[[], bool]:
-        """Whether so many more have come to an end since now."""
-        before = len(self.attempts)
-        return lambda: len(self.attempts) >= before + attempts
+"""Less than the time in which a turn comes round."""
 
 
 def side(canary: Any, key: str) -> str:
     return variant_of(canary["id"], canary["percent"], hashlib.sha256(key.encode()).hexdigest())
-
-
-def view(daemon: Daemon) -> Any:
-    return daemon.call("canary")["canary"]
-
-
-def ended(daemon: Daemon, outcome: str) -> Callable[[], bool]:
-    return lambda: bool((seen := view(daemon)) and seen["course"] == outcome)
-
-
-def start(daemon: Daemon, content: str, percent: float) -> Any:
-    return daemon.call("canary_start", content=content, percent=percent, reason="a test")["canary"]
 
 
 def settled(load: Load, canary: Any, over: float) -> None:
@@ -118,12 +41,6 @@ def file(tmp_path: Path) -> Path:
     file = tmp_path / "config.yml"
     file.write_text(BASE)
     return file
-
-
-def daemon_of(directory: Path, file: Path, **settings: object) -> Daemon:
-    directory.mkdir(exist_ok=True)
-    settings = {"canary.min_requests": 40, "daemon.reattach_grace": 0.2, **settings}  # these workers never come back
-    return Daemon(directory, simulate=1, arguments=("--config", str(file)), settings=settings)
 
 
 def test_a_harmful_candidate_ends_by_itself_though_the_daemon_is_killed_on_the_way(tmp_path: Path, file: Path) -> None:

@@ -128,6 +128,10 @@ def test_a_reload_acts_without_a_restart_and_root_can_apply_what_the_daemon_may_
         file.write_text("gpu_lock: {max_wait_tim: 1200}\n")
         machine.run("systemctl", "reload", "gpulockd.service", check=False)
         assert "config.yml:1:12" in machine.journal()
+        file.write_text(before.replace("max_wait_time: 1800", "max_wait_time: 1100").replace("ttl: 15", "ttl: 20"))
+        machine.run("systemctl", "reload", "gpulockd.service", check=False)
+        assert "redis.ttl: 15 is in force, and 20 needs a restart" in machine.journal()
+        assert (setting(machine, "gpu_lock.max_wait_time"), setting(machine, "redis.ttl")) == (1200, 15)
         file.write_text(before.replace("max_wait_time: 1800", "max_wait_time: 1300"))
         machine.run("systemctl", "kill", "--kill-whom=main", "--signal=HUP", "gpulockd.service")
         wait_until(lambda: setting(machine, "gpu_lock.max_wait_time") == 1300, "the signal acts too")
@@ -144,6 +148,8 @@ def test_a_reload_acts_without_a_restart_and_root_can_apply_what_the_daemon_may_
         file.write_text(before)
         machine.run("gpulockctl", "config", "reload")
     story = json.loads(machine.run("gpulockctl", "config", "history", "--json"))["entries"]
-    assert {(each["how"], each["user"]) for each in story} >= {
-        ("reload", each) for each in ("gpulockd", "SIGHUP", "root")
+    assert {(each["how"], each["user"]) for each in story if each["outcome"] == "applied"} >= {
+        *(("reload", each) for each in ("gpulockd", "SIGHUP", "root")),
+        ("apply", "root"),
+        ("rollback", "root"),
     }

@@ -34,10 +34,12 @@ def examine(context: Context) -> list[Finding]:
     try:
         with context.client() as client:
             status = client.call("status")
-            settings = {each["key"]: each["value"] for each in client.call("config")["settings"]}
+            config = client.call("config")
     except GpulockError as error:
         findings += service.unreachable(error.message, systemd=systemd)
     else:
         pid = status["daemon"]["pid"]
-        findings += [*service.check(status), files.check(pid, settings.get("daemon.max_sessions"))]
+        settings = {each["key"]: each["value"] for each in config["settings"]}
+        findings += [*service.check(status), service.configuration(config)]
+        findings.append(files.check(pid, settings.get("daemon.max_sessions")))
     return [*findings, *units.check(pid), *clocks.check()]

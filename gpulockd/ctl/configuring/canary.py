@@ -10,7 +10,8 @@ from gpulock.errors import BadConfiguration, ConfigurationUnwritable, InvalidReq
 from ..arguments import duration
 from ..context import Context
 from ..render.canary import picture
-from .changes import content_of, where_it_is_bad, written_here
+from .changes import content_of, written_here
+from .faults import told
 
 if TYPE_CHECKING:
     Actions = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -55,7 +56,7 @@ def _canary(context: Context, arguments: argparse.Namespace) -> int:
         content = content_of(arguments.file)
         return _show(context, "canary_start", content=content, percent=percent, reason=arguments.reason, **asked)
     except BadConfiguration as error:
-        return where_it_is_bad(error, arguments.file)
+        return told(error, arguments.file)
 
 
 def _promote(context: Context, arguments: argparse.Namespace) -> int:

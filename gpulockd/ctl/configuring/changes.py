@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpulock.errors import BadConfiguration, ConfigurationUnwritable, InvalidRequest
+from gpulock.errors import ConfigurationUnwritable, InvalidRequest
 
 from ..arguments import positive
 from ..context import Context
 from ..render.configuration import changed
-from ..render.text import printable
-from .ownfile import replace
+from .faults import Faulty, told
+from .ownfile import replaced
 
 if TYPE_CHECKING:
     Actions = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -32,10 +32,6 @@ def configure(actions: Actions) -> None:
     for parser in (reload, apply, rollback):
         parser.add_argument("--reason", metavar="TEXT", default="", help="why; the history keeps it")
         parser.add_argument("--dry-run", action="store_true", help="only say what would change")
-    for parser in (apply, rollback):
-        parser.add_argument(
-            "--restart-later", action="store_true", help="apply it though some of it has to wait for a restart"
-        )
 
 
 def content_of(file: str) -> str:
@@ -49,22 +45,11 @@ def content_of(file: str) -> str:
         raise InvalidRequest(f"{file} is not UTF-8: byte {error.start}", hint="save the file as UTF-8") from None
 
 
-def where_it_is_bad(error: BadConfiguration, file: str) -> int:
-    """Prints every problem in the words of `gpulockd --check`, and returns the exit code."""
-    for problem in error.data.get("problems", []):
-        place = ":".join(str(part) for part in (file or problem["file"], problem["line"], problem["column"]) if part)
-        key = f"{problem['key']}: " if problem["key"] else ""
-        hint = f" ({problem['hint']})" if problem["hint"] else ""
-        print(printable(f"{place}: {key}{problem['message']}{hint}"), file=sys.stderr)
-    print(f"gpulockctl: the configuration stays as it is\n  {printable(error.hint or '')}", file=sys.stderr)
-    return 1
-
-
 def _reload(context: Context, arguments: argparse.Namespace) -> int:
     try:
-        document = context.ask("reload", reason=arguments.reason, dry_run=arguments.dry_run)
-    except BadConfiguration as error:
-        return where_it_is_bad(error, "")
+        document = context.ask("reload", **_options(arguments))
+    except Faulty as error:
+        return told(error)
     context.answer(document, lambda look: changed(document, look))
     return 0
 
@@ -73,8 +58,8 @@ def _apply(context: Context, arguments: argparse.Namespace) -> int:
     content = content_of(arguments.file)
     try:
         document = context.ask("config_apply", content=content, **_options(arguments))
-    except BadConfiguration as error:
-        return where_it_is_bad(error, arguments.file)
+    except Faulty as error:
+        return told(error, arguments.file)
     except ConfigurationUnwritable as error:
         document = written_here(context, error, content, arguments.reason)
     context.answer(document, lambda look: changed(document, look))
@@ -85,8 +70,8 @@ def _rollback(context: Context, arguments: argparse.Namespace) -> int:
     asked = {} if arguments.version is None else {"version": arguments.version}
     try:
         document = context.ask("config_rollback", **asked, **_options(arguments))
-    except BadConfiguration as error:
-        return where_it_is_bad(error, "")
+    except Faulty as error:
+        return told(error)
     except ConfigurationUnwritable as error:
         version = error.data.get("version")
         kept = context.ask("config_version", version=version)
@@ -97,12 +82,12 @@ def _rollback(context: Context, arguments: argparse.Namespace) -> int:
 
 
 def _options(arguments: argparse.Namespace) -> dict[str, object]:
-    return {name: getattr(arguments, name) for name in ("reason", "dry_run", "restart_later")}
+    return {name: getattr(arguments, name) for name in ("reason", "dry_run")}
 
 
 def written_here(context: Context, error: ConfigurationUnwritable, content: str, reason: str) -> Any:
     """The daemon has checked the content and may not write its file. Root may, and has the daemon read it."""
     if os.geteuid() != 0 or "file" not in error.data:
         raise error
-    replace(Path(error.data["file"]), content.encode())
-    return context.ask("reload", reason=reason)
+    with replaced(Path(error.data["file"]), content.encode()):
+        return context.ask("reload", reason=reason)

@@ -20,6 +20,7 @@ from ..arguments import duration
 from ..context import Context
 from ..moments import ago
 from ..render.impact import picture
+from . import story
 
 if TYPE_CHECKING:
     import gpulock
@@ -117,12 +118,12 @@ def _last_change(context: Context, file: str | None) -> float:
     if file is not None:
         raise InvalidRequest("a file does not say when the settings were changed", hint=hint)
     try:
-        entries = context.ask("config_history", limit=1000)["entries"]
+        with context.client() as client:
+            for entry in story.entries(client):
+                if entry["outcome"] == "applied" and entry["changes"]:
+                    return float(entry["at"])
     except UnknownMethod:
         raise InvalidRequest("the daemon does not record when its settings change", hint=hint) from None
-    for entry in entries:
-        if entry["outcome"] == "applied" and entry["changes"]:
-            return float(entry["at"])
     raise InvalidRequest("the settings have not changed yet, as far as the daemon knows", hint=hint)
 
 

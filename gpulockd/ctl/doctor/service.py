@@ -11,6 +11,7 @@ from ...version import __version__
 from .finding import Finding
 
 if TYPE_CHECKING:
+    from gpulock.configuration import ConfigDocument
     from gpulock.documents import GpuView, LeaseView, QuarantineView, StatusDocument
 
 _LOG = "journalctl -u gpulockd -n 30"
@@ -31,6 +32,14 @@ def check(status: StatusDocument) -> list[Finding]:
         _driver(daemon["driver"], simulated=daemon["simulated"]),
         *_gpus(status["gpus"]),
     ]
+
+
+def configuration(document: ConfigDocument) -> Finding:
+    file = document["file"]
+    if not document["edited"]:
+        return Finding("configuration", "ok", f"what {file} holds is in force")
+    message = f"{file} holds something else by now, which is not in force"
+    return Finding("configuration", "warn", message, "gpulockctl config reload --dry-run says what it would change")
 
 
 def _version(theirs: str, pid: int, uptime: float) -> Finding:

@@ -14,7 +14,7 @@ from .text import Style, Text
 if TYPE_CHECKING:
     from gpulock.configuration import ChangeDocument, ChangeView, ConfigEntryView, ConfigHistoryDocument
 
-_CHANGES = (Column("KEY"), Column("BEFORE", most=40), Column("AFTER", most=40), Column())
+_CHANGES = (Column("KEY"), Column("BEFORE", most=40), Column("AFTER", most=40))
 _HISTORY = (
     Column("VERSION", align="right"),
     Column("WHEN"),
@@ -30,7 +30,6 @@ def changed(document: ChangeDocument, look: Look) -> list[Text]:
     """What a change did, or would do."""
     changes = document["changes"]
     lines = table(_CHANGES, [_cells(each) for each in changes], look.width) if changes else []
-    waiting = sum(each["restart"] for each in changes)
     version = document["version"]
     match document["outcome"]:
         case "applied":
@@ -41,18 +40,11 @@ def changed(document: ChangeDocument, look: Look) -> list[Text]:
                 lines.append(Text("No setting would change.", "quiet"))
         case _:
             lines.append(Text(f"Nothing to do: version {version} is in force.", "quiet"))
-    if waiting:
-        lines.append(Text("What is marked so has to wait for: systemctl restart gpulockd", "warn"))
     return lines
 
 
 def _cells(change: ChangeView) -> list[Text]:
-    return [
-        Text(change["key"], "strong"),
-        Text(_value(change["before"])),
-        Text(_value(change["after"])),
-        Text("needs a restart", "warn") if change["restart"] else Text(),
-    ]
+    return [Text(change["key"], "strong"), Text(_value(change["before"])), Text(_value(change["after"]))]
 
 
 def _value(setting: object) -> str:
@@ -63,7 +55,10 @@ def history(document: ConfigHistoryDocument, look: Look, now: float) -> list[Tex
     """`now` by the wall clock."""
     if not document["entries"]:
         return [Text("The configuration has no history yet.", "quiet")]
-    return table(_HISTORY, [_line(entry, now) for entry in document["entries"]], look.width)
+    lines = table(_HISTORY, [_line(entry, now) for entry in document["entries"]], look.width)
+    if document["earlier"] is not None:
+        lines.append(Text("There are earlier ones: --limit N shows more of them.", "quiet"))
+    return lines
 
 
 def _line(entry: ConfigEntryView, now: float) -> list[Text]:

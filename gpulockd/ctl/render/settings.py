@@ -17,7 +17,11 @@ _COLUMNS = (Column("KEY"), Column("VALUE"), Column("FROM"))
 def picture(document: ConfigDocument, _: Look) -> list[Text]:
     """What was set by somebody stands out; what was left at its default is quiet. Nothing is cut, however wide."""
     rows = [_cells(setting) for setting in document["settings"]]
-    return table(_COLUMNS, rows, sum(sum(cell.width for cell in row) for row in rows))
+    lines = table(_COLUMNS, rows, sum(sum(cell.width for cell in row) for row in rows))
+    if document["edited"]:
+        lines.append(Text(f"{document['file']} holds something else by now, which is not in force.", "warn"))
+        lines.append(Text("What would it change? gpulockctl config reload --dry-run", "quiet"))
+    return lines
 
 
 def _cells(setting: SettingView) -> list[Text]:
