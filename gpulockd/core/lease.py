@@ -47,21 +47,24 @@ def claim(turn: Turn, _: str = "") -> None:
 def claimed(turn: Turn, event: LeasesClaimed) -> None:
     state, lease = turn.state, turn.state.lease
     lease.claiming, lease.unanswered, lease.fault = False, None, ""
-    for uuid, epoch in event.epochs.items():
-        if (gpu := state.gpus.get(uuid)) is not None:
-            gpu.epoch, gpu.elsewhere = epoch, None
-            turn.epoch = max(turn.epoch, epoch)
+    epochs = {} if _too_old_beside_others(turn, event) else event.epochs
+    for uuid in event.epochs.keys() & state.gpus.keys():
+        ours = state.gpus[uuid]
+        ours.elsewhere = None
+        if uuid in epochs:
+            ours.epoch, ours.leased_at = epochs[uuid], event.sent_at
+            turn.epoch = max(turn.epoch, epochs[uuid])
     for uuid, holder in event.refused.items():
         if (gpu := state.gpus.get(uuid)) is not None:
             _refused(turn, gpu, holder)
-    if event.epochs:
+    if epochs:
         lease.claim_delay = 0.0
-        if all(gpu.epoch is None or uuid in event.epochs for uuid, gpu in state.gpus.items()):
-            _fresh(turn, event.sent_at)  # otherwise there are older leases, and their age is that of all
+        if _oldest(turn) != lease.renewed_at:  # otherwise there are older leases, and their age is that of all
+            _fresh(turn)
         turn.announce(
             "lease.claimed",
-            f"leases of {len(event.epochs)} GPU(s) claimed",
-            gpus=sorted(event.epochs),
+            f"leases of {len(epochs)} GPU(s) claimed",
+            gpus=sorted(epochs),
             epoch=turn.epoch,
         )
     elif all(gpu.epoch is None for gpu in state.gpus.values()):
@@ -70,6 +73,14 @@ def claimed(turn: Turn, event: LeasesClaimed) -> None:
             _report_later(turn, event.sent_at)
     _claim_the_rest(turn)
     regate_all(turn)
+
+
+def _too_old_beside_others(turn: Turn, event: LeasesClaimed) -> bool:
+    """Whether the answer took so long that what it grants may be another's by now. It would make every lease as old;
+    instead it is asked for anew."""
+    if turn.now - event.sent_at < STOP * turn.state.settings.lease_ttl:
+        return False
+    return any(gpu.epoch is not None and uuid not in event.epochs for uuid, gpu in turn.state.gpus.items())
 
 
 def _refused(turn: Turn, gpu: Gpu, holder: LeaseHolder) -> None:
@@ -135,8 +146,13 @@ def renewed(turn: Turn, event: LeasesRenewed) -> None:
     for uuid, holder in event.lost.items():
         if (gpu := state.gpus.get(uuid)) is not None:
             _lost(turn, gpu, holder)
-    if event.kept:
-        _fresh(turn, event.sent_at)
+    leased = {uuid: gpu for uuid, gpu in state.gpus.items() if gpu.epoch is not None}
+    for uuid in event.kept & leased.keys():
+        leased[uuid].leased_at = max(leased[uuid].leased_at, event.sent_at)
+    if event.kept and leased:
+        _fresh(turn)
+        if leased.keys() - event.kept:
+            renew(turn)  # those that were claimed while it was under way
     else:
         _report_later(turn, event.sent_at)
     if event.lost:
@@ -158,10 +174,14 @@ def _lost(turn: Turn, gpu: Gpu, holder: LeaseHolder | None) -> None:
         _gone_elsewhere(turn, gpu, holder)
 
 
-def _fresh(turn: Turn, sent_at: float) -> None:
-    """A claim or renewal that was sent at `sent_at` has succeeded."""
+def _oldest(turn: Turn) -> float:
+    return min(gpu.leased_at for gpu in turn.state.gpus.values() if gpu.epoch is not None)
+
+
+def _fresh(turn: Turn) -> None:
+    """A claim or renewal has succeeded. The age of the oldest lease is that of all."""
     lease, ttl = turn.state.lease, turn.state.settings.lease_ttl
-    lease.renewed_at = sent_at if lease.renewed_at is None else max(lease.renewed_at, sent_at)
+    lease.renewed_at = _oldest(turn)
     if turn.now - lease.renewed_at >= STOP * ttl:
         renew(turn)  # the answer took so long that the lease is too old already
         return

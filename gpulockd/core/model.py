@@ -142,6 +142,8 @@ class Gpu:
     """The administrator's reason; None: not drained."""
     epoch: int | None = None
     """The lease's epoch; None: this daemon does not have the lease."""
+    leased_at: float = -math.inf
+    """When the last good claim or renewal of that lease was sent."""
     elsewhere: LeaseHolder | None = None
     """Who has the lease instead."""
     sample: Sample = Sample()
@@ -302,7 +304,7 @@ class Lease:
 
     state: LeaseState = LeaseState.CLAIMING
     renewed_at: float | None = None
-    """When the last good claim or renewal was sent."""
+    """When the last good claim or renewal of the oldest of them was sent."""
     why: str = ""
     """What keeps it from being held."""
     fault: str = ""

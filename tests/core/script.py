@@ -309,10 +309,12 @@ def sampled(index: int, **sample: Any) -> Step:
     return lambda host: host.handle(events.GpusSampled({uuid(index): Sample(**sample)}))
 
 
-def renewed(*, ago: float = 0.0, lost: dict[int, LeaseHolder | None] | None = None) -> Step:
+def renewed(*indexes: int, ago: float = 0.0, lost: dict[int, LeaseHolder | None] | None = None) -> Step:
+    """Of these GPUs; of all that are not `lost` where none is named."""
+
     def step(host: Host) -> list[Told]:
         gone = {uuid(index): holder for index, holder in (lost or {}).items()}
-        kept = frozenset(host.state.gpus) - frozenset(gone)
+        kept = frozenset(map(uuid, indexes)) or frozenset(host.state.gpus) - frozenset(gone)
         return host.handle(events.LeasesRenewed(host.now - ago, kept, gone))
 
     return step

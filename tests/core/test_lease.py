@@ -345,6 +345,39 @@ def test_a_claim_makes_no_other_lease_younger() -> None:
     )  # fmt: skip
 
 
+def test_a_renewal_makes_no_lease_younger_that_was_claimed_while_it_was_under_way() -> None:
+    play(
+        partly_leased(),
+        passes(2), claim(1, floor=1, held=(0,)),
+        passes(1), RENEW,
+        passes(5),
+        claimed(7, 1, ago=6.0),
+        passes(0.2),
+        renewed(0), RENEW,
+        passes(2.1),
+        acquire("anna", ("1",), wait=0), refused("anna", "lease-unavailable"),
+        renewed(),
+        acquire("ben", ("1",), wait=0), granted("ben", 1),
+    )  # fmt: skip
+
+
+def test_what_a_claim_brings_too_late_is_claimed_anew_and_makes_no_other_lease_older() -> None:
+    """The daemon was frozen meanwhile: the lease may have run out, and be another host's."""
+    play(
+        partly_leased(),
+        passes(2), claim(1, floor=1, held=(0,)),
+        passes(1), RENEW,
+        passes(8),
+        renewed(0),
+        passes(0.25),
+        claimed(7, 1, ago=9.25), claim(1, floor=1, held=(0,)),
+        acquire("anna", ("0",), wait=0), granted("anna", 0),
+        acquire("ben", ("1",), wait=0), refused("ben", "lease-unavailable"),
+        claimed(8, 1),
+        acquire("ben", ("1",), wait=0), granted("ben", 1),
+    )  # fmt: skip
+
+
 def test_a_gpu_that_the_store_forgot_during_a_claim_is_claimed_right_after_it() -> None:
     play(
         partly_leased(),
