@@ -83,6 +83,8 @@ class Saved:
     highest_token: int = 0
     requests: tuple[Request, ...] = ()
     """Those that waited, in their order."""
+    tenants: Mapping[str, tuple[Process, ...]] = field(default_factory=dict)
+    """By GPU, those who have had a lock on it, and may be on it still."""
 
 
 @dataclass(frozen=True, slots=True)

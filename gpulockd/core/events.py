@@ -23,6 +23,8 @@ class Restored:
     """Those that waited. Which GPUs each could be granted from is not known yet."""
     ended: frozenset[int] = frozenset()
     """Sessions of the earlier daemon whose connections have ended for certain."""
+    tenants: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    """By GPU, the pids of processes that still run and have had a lock on it."""
 
 
 @value

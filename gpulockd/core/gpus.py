@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .actions import Severity
+from .actions import Severity, TenantsSeen
 from .events import GpusDiscovered, GpusSampled
 from .model import Gpu, Sample, State
 from .placement import regate, strangers
@@ -44,12 +44,19 @@ def sampled(turn: Turn, event: GpusSampled) -> None:
 
 
 def _note_tenants(turn: Turn, gpu: Gpu, sample: Sample) -> None:
-    """Forgets those who have left, and gets to know what belongs to the holder."""
-    if sample.processes is not None:
-        gpu.tenants &= {process.pid for process in sample.processes}
+    """Forgets those who have left, and gets to know what belongs to the holder. A later daemon is to know them too."""
+    if sample.processes is None:
+        return
+    before = frozenset(gpu.tenants)
+    there = {process.pid: process.start_time for process in sample.processes}
+    gpu.tenants &= there.keys()
     gpu.tenants |= sample.kin
     if gpu.lock is not None:  # its holder may be about to use it
-        gpu.tenants.add(turn.state.locks[gpu.lock].owner.process.pid)
+        holder = turn.state.locks[gpu.lock].owner.process
+        gpu.tenants.add(holder.pid)
+        there[holder.pid] = holder.start_time
+    if gpu.tenants != before:
+        turn.do(TenantsSeen(gpu.uuid, {pid: there[pid] for pid in gpu.tenants}))
 
 
 def _tell_health(turn: Turn, gpu: Gpu, sample: Sample) -> None:

@@ -63,6 +63,8 @@ class GpuProcess:
     user: str = ""
     command: str = ""
     container: str = ""
+    start_time: int = 0
+    """As in `Process`; 0 where nobody has looked, or it cannot be seen."""
 
 
 @dataclass(frozen=True, slots=True)

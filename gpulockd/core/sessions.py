@@ -115,6 +115,8 @@ def restored(turn: Turn, event: Restored) -> None:
         if uuid in state.gpus:
             state.gpus[uuid].drained = reason
     _know_clients(state)
+    for uuid in event.tenants.keys() & state.gpus.keys():
+        state.gpus[uuid].tenants |= event.tenants[uuid]
     for lock in event.locks:
         state.locks[lock.id] = lock
         for uuid in lock.gpus:

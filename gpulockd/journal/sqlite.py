@@ -207,6 +207,7 @@ class SqliteJournal:
             ]
             self._tables.enter([entry_of(record, self._clock) for record in moved])
             self._execute("DELETE FROM requests")  # nobody who waited lives
+            self._execute("DELETE FROM tenants")
             self._execute(
                 "UPDATE meta SET highest_token = max(highest_token, ?), boot_id = ?, booted_at = ?",
                 (highest, self._clock.boot_id, booted_at(self._clock)),

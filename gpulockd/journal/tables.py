@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..ports import Saved
+from . import tenants
 from .entries import Entry, Kind
 from .ledger import Ledger
 from .past import Bounds
 from .rows import (
     HISTORY_COLUMNS,
     LOCK_COLUMNS,
+    PROCESS,
     QUARANTINE_COLUMNS,
     REQUEST_COLUMNS,
     UNMET_COLUMNS,
@@ -66,12 +68,14 @@ class _Batch:
         self.requests: dict[str, Sequence[Any] | None] = {}
         self.quarantines: dict[str, Sequence[Value] | None] = {}
         self.drains: dict[str, tuple[str | None, str, float]] = {}
+        self.tenants = tenants.Tenants()
         self.highest = 0
         for kind, subject, *more in entries:
             match kind:
                 case Kind.GRANTED:
                     self.granted[subject] = (more[0], more[1])
                     self.highest = subject
+                    self.tenants.granted(more[0], more[1][PROCESS])
                 case Kind.CHANGED if subject in self.granted:
                     self.granted[subject] = (self.granted[subject][0], more[0])
                 case Kind.CHANGED:
@@ -89,6 +93,8 @@ class _Batch:
                     self.quarantines[subject] = more[0]
                 case Kind.UNMET:
                     self.unmet.append(more[0])
+                case Kind.TENANTS:
+                    self.tenants.seen(subject, more[0])
                 case Kind.DRAINED:
                     self.drains[subject] = (more[0], more[1], more[2])
                 case _:
@@ -123,6 +129,7 @@ class Tables:
         db.executemany(WRITE_QUARANTINE, (row for row in batch.quarantines.values() if row is not None))
         db.executemany(DELETE_DRAIN, ((gpu,) for gpu, (reason, _, _) in batch.drains.items() if reason is None))
         db.executemany(WRITE_DRAIN, ((gpu, *drain) for gpu, drain in batch.drains.items() if drain[0] is not None))
+        batch.tenants.enter(db)
         db.execute("UPDATE meta SET highest_token = max(highest_token, ?)", (batch.highest,))
 
     def _remember(self, table: str, insert: str, rows: Sequence[Sequence[Value]]) -> None:
@@ -144,6 +151,7 @@ class Tables:
             requests=tuple(
                 read_request(row) for row in db.execute("SELECT * FROM requests ORDER BY rank_at, rank_number")
             ),
+            tenants=tenants.load(db),
         )
 
     def ledger(self) -> Ledger:

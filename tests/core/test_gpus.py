@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gpulockd.core.actions import TenantsSeen
 from gpulockd.core.events import GpusDiscovered, GpusSampled
 from gpulockd.core.model import GpuProcess, Sample
 from gpulockd.core.placement import gates
@@ -97,6 +98,27 @@ def test_who_had_a_lock_on_a_gpu_and_is_still_on_it_is_no_stranger() -> None:
         acquire("ben", wait=0), refused("ben", "busy"),
     )  # fmt: skip
     assert [announce.data["pid"] for announce in host.announced if announce.kind == "gpu.foreign"] == [child.pid]
+
+
+def test_a_look_that_finds_other_tenants_is_written_down() -> None:
+    """Not one that finds the same: most do."""
+    host = play(Host(gpus=1), acquire("anna"), granted("anna", 0))
+    anna = host.process("anna")
+    mine, child = GpuProcess(anna.pid, 1, start_time=anna.start_time), GpuProcess(5000, 1, start_time=77)
+    kin = frozenset({child.pid})
+    play(
+        host,
+        sampled(0, processes=(child, STRANGER), kin=kin),
+        sampled(0, processes=(child, STRANGER), kin=kin),
+        sampled(0, processes=(mine, child, STRANGER), kin=kin),
+        sampled(0, fault="no answer"),
+        release("anna"), released("anna"),
+        sampled(0, processes=(mine, child)),
+        sampled(0, processes=(mine,)),
+        sampled(0, processes=()),
+    )  # fmt: skip
+    written = [record.start_times for record in host.records if isinstance(record, TenantsSeen)]
+    assert written == [{anna.pid: anna.start_time, 5000: 77}, {anna.pid: anna.start_time}, {}]
 
 
 def test_while_the_driver_cannot_tell_who_is_on_a_gpu_nobody_becomes_a_stranger() -> None:

@@ -18,7 +18,7 @@ from gpulockd.journal.sqlite import LOG
 from gpulockd.ports import StartupRefused
 
 from .conftest import OpenJournal
-from .files.make import CONTENT, HISTORY, HISTORY_5, REQUESTS, UNMET, WATCHED
+from .files.make import CONTENT, HISTORY, HISTORY_5, REQUESTS, TENANTS, UNMET, WATCHED
 from .limits import no_file_longer_than
 from .samples import EPOCH, SetClock, lock, quarantine, token
 
@@ -172,7 +172,10 @@ def test_a_file_of_every_version_loads(state_dir: Path, open_journal: OpenJourna
     locks, highest, history = CONTENT.locks, CONTENT.highest_token, list(HISTORY)
     if version >= 5:
         locks, highest, history = (*locks, WATCHED), token(6), list(HISTORY_5)
-    assert journal.load() == replace(CONTENT, requests=requests, locks=locks, highest_token=highest)
+    saved = journal.load()
+    assert replace(saved, tenants={}) == replace(CONTENT, requests=requests, locks=locks, highest_token=highest)
+    holders = {gpu: (lock.owner.process,) for lock in locks for gpu in lock.gpus}
+    assert saved.tenants.items() >= ({**holders, **TENANTS} if version >= 8 else holders).items()
     assert journal.history(10) == history
     assert journal.unmet(10) == ([UNMET] if version >= 5 else [])
     journal.commit([LockGranted(lock(100)), LockEnded(lock(100), 1000.0, "released")])
