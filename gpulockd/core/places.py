@@ -124,6 +124,17 @@ def take_back(turn: Turn, session: Session, msgid: int, wish: Wish) -> Request |
     return request
 
 
+def came_and_went(turn: Turn, session: Session) -> None:
+    """A client ended its connection. If it did so without asking again, it gave up while no daemon was there to hear
+    it; unless it has another connection with the same key, and may be about to ask on that."""
+    if not (absent := _of(turn, session)):
+        return
+    there = [turn.state.sessions[number] for number in turn.sessions_of.get(session.owner.process, ())]
+    if all(each.reattach != session.reattach for each in there):
+        for request in absent:
+            _give_up(turn, request, "does not want it any more")
+
+
 def _of(turn: Turn, session: Session) -> list[Request]:
     if not turn.state.absent or session.reattach is None:
         return []

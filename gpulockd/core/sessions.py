@@ -92,6 +92,8 @@ def _close(turn: Turn, session: Session, how: str) -> None:
     siblings.discard(session.id)
     if not siblings:
         del turn.sessions_of[session.owner.process]
+    if how == "disconnected":
+        places.came_and_went(turn, session)
 
 
 def exited(turn: Turn, event: ProcessExited) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gpulockd.core.actions import RequestLeft, RequestWaits
-from gpulockd.core.events import GpusDiscovered, ProcessExited, Restored
+from gpulockd.core.events import GpusDiscovered, ProcessExited, Restored, SessionClosed
 from gpulockd.core.machine import Machine
 from gpulockd.core.model import Process, Request
 from gpulockd.core.places import ASK_AGAIN, KEPT_FREE
@@ -273,6 +273,45 @@ def test_a_request_that_comes_before_the_first_claim_has_a_name_of_its_own() -> 
     after = After(before)
     play(after.host, happens(after.start), after.watched("ben"), claim(0, floor=0), acquire("dora"))
     assert not set(after.host.state.absent) & set(after.host.state.requests)
+
+
+def test_who_comes_back_and_goes_without_asking_does_not_want_its_place_any_more() -> None:
+    """So a client says that it gave up while no daemon was there to hear it."""
+    after = After(one_holds_and_two_wait(), "anna")
+    without_the_holder(after)
+    play(
+        after.host,
+        after.back("ben"), welcomed("ben"),
+        after.back("carol"), welcomed("carol"),
+        disconnects("ben"), after.unwatched("ben"),
+        disconnects("carol"), after.unwatched("carol"), granted("dora", 0),
+    )  # fmt: skip
+
+
+def test_who_was_cut_off_before_it_asked_may_come_again() -> None:
+    after = After(one_holds_and_two_wait(), "anna")
+    without_the_holder(after)
+    play(
+        after.host,
+        after.back("ben"), welcomed("ben"),
+        lambda host: host.handle(SessionClosed(host.session("ben"), "cut-off")),
+        after.back("ben"), welcomed("ben"),
+        acquire("ben", task="b"), after.unwatched("ben"), granted("ben", 0),
+    )  # fmt: skip
+
+
+def test_who_is_there_by_another_connection_with_its_key_may_ask_on_that() -> None:
+    after = After(one_holds_and_two_wait(), "anna")
+    without_the_holder(after)
+    play(after.host, after.back("ben"), welcomed("ben"))
+    first = after.host.session("ben")
+    after.host.names[first] = "ben's first"
+    play(
+        after.host,
+        after.back("ben"), welcomed("ben"),
+        disconnects("ben's first"),
+        acquire("ben", task="b"), after.unwatched("ben"), granted("ben", 0),
+    )  # fmt: skip
 
 
 def test_a_request_without_a_key_cannot_be_known_again() -> None:

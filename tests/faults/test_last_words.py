@@ -44,6 +44,10 @@ def held(daemon: Daemon) -> list[dict[str, Any]]:
     return locks
 
 
+def waiting(daemon: Daemon) -> list[str]:
+    return [request["task"] for request in daemon.call("queue")["queue"]]
+
+
 def test_a_key_stays_good_when_the_next_hello_was_not_heard(daemon: Daemon) -> None:
     with Frames(daemon.socket) as frames:
         key = frames.call("hello")["reattach"]
@@ -128,6 +132,56 @@ def test_a_grant_that_nobody_waits_for_any_more_is_let_go(daemon: Daemon, relay:
     assert isinstance(asking.outcome(), gpulock.DaemonUnavailable)
     daemon.start()
     wait_until(lambda: not held(daemon), "it is let go", within=10)
+
+
+@both_clients
+def test_a_wait_that_no_answer_has_reached_goes_on_at_its_place(daemon: Daemon, relay: Relay, acquire: Acquire) -> None:
+    """Its key is the client's own: it needs no word of the daemon that was killed."""
+    with Frames(daemon.socket) as holder, Frames(daemon.socket) as later:
+        holder.call("hello", reattach="of the holder")
+        holder.call("acquire")
+        relay.muffled = True
+        asking = Aside(lambda: acquire(relay.path, wait_timeout=60, unavailable_timeout=60, task="first"))
+        wait_until(lambda: waiting(daemon) == ["first"], "it waits")
+        later.call("hello", reattach="of the later")
+        later.send("acquire", task="later")
+        wait_until(lambda: waiting(daemon) == ["first", "later"], "so does another")
+        daemon.kill()
+        relay.muffled = False
+        daemon.start()
+    with Frames(daemon.socket) as holder, Frames(daemon.socket) as later:
+        later.call("hello", reattach="of the later")
+        asked = later.send("acquire", task="later")
+        wait_until(lambda: waiting(daemon) == ["first", "later"], "both are back")
+        holder.call("hello", reattach="of the holder")
+        holder.call("release")
+        first = asking.outcome()
+        assert isinstance(first, int)
+        assert first < later.receive(asked)["token"]
+
+
+@both_clients
+def test_a_wait_that_was_given_up_before_any_answer_keeps_its_place_from_nobody(
+    daemon: Daemon, relay: Relay, acquire: Acquire
+) -> None:
+    """The next daemon finds it in its journal; its client, which lives, says that it has gone."""
+    daemon.settings["daemon.log_level"] = "debug"
+    daemon.restart()
+    with Frames(daemon.socket) as holder:
+        holder.call("hello", reattach="of the holder")
+        holder.call("acquire")
+        relay.muffled = True
+        asking = Aside(lambda: acquire(relay.path, wait_timeout=60, unavailable_timeout=0.2))
+        wait_until(lambda: waiting(daemon), "it waits")
+        daemon.kill()
+        relay.muffled = False
+        assert isinstance(asking.outcome(), gpulock.DaemonUnavailable)
+    daemon.start()
+    with Frames(daemon.socket) as holder, Frames(daemon.socket) as other:
+        holder.call("hello", reattach="of the holder")
+        holder.call("release")
+        other.call("acquire", wait_timeout=60)
+    assert "does not want it any more" in daemon.output()
 
 
 def test_a_release_that_was_not_heard_is_said_again(daemon: Daemon) -> None:
