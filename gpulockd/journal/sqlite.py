@@ -162,6 +162,8 @@ class SqliteJournal:
             with self._reading_what_was_kept():
                 self._enter_pending()
             with self._transaction():
+                if self._log.gap:
+                    self._execute("UPDATE meta SET id = randomblob(16)")
                 self._execute("UPDATE meta SET log = ?", (self._log.begin(),))
 
     def _enter_pending(self) -> None:

@@ -152,6 +152,7 @@ class Tables:
                 read_request(row) for row in db.execute("SELECT * FROM requests ORDER BY rank_at, rank_number")
             ),
             tenants=tenants.load(db),
+            journal=self.meta()["id"],
         )
 
     def ledger(self) -> Ledger:
