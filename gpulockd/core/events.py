@@ -34,9 +34,13 @@ class GpusDiscovered:
 
 @value
 class GpusSampled:
-    """What the driver says of each GPU now."""
+    """What the driver says of each GPU."""
 
     samples: Mapping[str, Sample]
+    asked_at: float | None = None
+    """When it was asked, for it may be slow; None: just now."""
+    holders: Mapping[str, int] = field(default_factory=dict)
+    """The pids of those who held the GPUs then."""
 
 
 @value

@@ -126,9 +126,11 @@ class Gpu:
     elsewhere: LeaseHolder | None = None
     """Who has the lease instead."""
     sample: Sample = Sample()
-    tenants: set[int] = field(default_factory=set)
-    """Pids on it that have had a lock on it, or may have had one of an earlier daemon: they may keep a context, and are
-    no strangers."""
+    tenants: dict[int, float] = field(default_factory=dict)
+    """Pids on it that have had a lock on it, or may have had one of an earlier daemon, and since when: they may keep a
+    context, and are no strangers."""
+    tenants_written: bool = True
+    """Whether the journal knows whom looks have added to them."""
 
     @property
     def uuid(self) -> str:

@@ -123,3 +123,15 @@ def test_whoever_has_left_a_gpu_once_is_a_stranger_when_it_comes_again(
     nvml.set_processes(0, [FakeProcess(worker.pid, GIB)])
     daemon.start()
     assert relations(daemon) == {worker.pid: "foreign"}
+
+
+def test_a_look_that_takes_long_forgets_nobody_who_has_come_since_it_began(
+    daemon: Daemon, nvml: FakeNvml, worker: Worker
+) -> None:
+    """One card that hangs holds up what was seen of the others: by then it is old."""
+    nvml.hang(1)
+    wait_until(lambda: nvml.traffic(1).inside, "a look has begun")
+    worker.release()
+    nvml.set_processes(0, [FakeProcess(worker.pid, GIB)])
+    wait_until(lambda: daemon.call("status")["gpus"][1]["fault"], "that look has ended")
+    wait_until(lambda: relations(daemon) == {worker.pid: "tenant"}, lambda: f"it is known: {relations(daemon)}")
