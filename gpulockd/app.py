@@ -23,7 +23,7 @@ from .changes import BY_SIGNAL, Canaries, Changing
 from .clock import BootClock
 from .config import Config, Loaded
 from .core.actions import Announce
-from .core.events import DoorOpened, Event, GpusDiscovered, Restored
+from .core.events import DoorOpened, Event, GpusDiscovered
 from .core.machine import Machine
 from .core.model import GpuState, LeaseState
 from .engine import Engine
@@ -37,8 +37,9 @@ from .leases.local import LocalLeases
 from .leases.redis import RedisLeases
 from .monitor import CountedInventory, Sampler, TimedJournal, TimedLeases, feel_pulse
 from .notify import keep_watchdog_quiet, notify, notify_address, reloading
-from .ports import Inventory, Leases, Saved, Unavailable
+from .ports import Inventory, Leases, Unavailable
 from .processes import Administrators, LinuxProcesses
+from .restoration import restored
 from .server import Keeping, Server, Sessions, Sources, Watchers
 from .takeover import Takeover, limits, monitor_settings, sampling_interval, thresholds
 from .version import __version__
@@ -281,14 +282,10 @@ async def _reload(changing: Changing) -> None:
 async def _first_events(daemon: Daemon) -> None:
     """What the driver and the journal say, before anybody else has a word."""
     gpus = await daemon.inventory.discover()
-    saved: Saved = daemon.journal.load()
-    owners = {lock.owner.process for lock in saved.locks} | {request.owner.process for request in saved.requests}
-    alive = frozenset(process for process in owners if daemon.processes.alive(process))
+    saved = daemon.journal.load()
     daemon.engine.post(GpusDiscovered(gpus))
     ended = daemon.server.adopt(saved)
-    daemon.engine.post(
-        Restored(saved.locks, saved.quarantines, saved.drains, saved.highest_token, alive, saved.requests, ended)
-    )
+    daemon.engine.post(restored(saved, daemon.processes.alive, ended))
 
 
 async def _first_claim(engine: Engine) -> None:

@@ -40,6 +40,7 @@ from .core.actions import (
     RequestLeft,
     RequestUnmet,
     Signal,
+    TenantsSeen,
     Unwatch,
     Watch,
 )
@@ -91,9 +92,10 @@ class Question(NamedTuple):
 Outcome = tuple[Sequence[Effect], bool]
 """What the core wants done about one event, records apart; and whether that has to wait for the journal to have a
 record of the same event. That a request waits no more, or got no lock, is no such record: a restart would ask it
-back for nothing, and a client whose wait has ended must not hang on a full disk."""
+back for nothing, and a client whose wait has ended must not hang on a full disk. Nor is what a look at a GPU found:
+whatever else it has to tell, that it is sick say, is true without a journal."""
 
-UNBINDING = (RequestLeft, RequestUnmet)
+UNBINDING = (RequestLeft, RequestUnmet, TenantsSeen)
 
 
 class Engine:

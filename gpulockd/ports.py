@@ -101,6 +101,10 @@ class Saved:
     highest_token: int = 0
     requests: tuple[Request, ...] = ()
     """Those that waited, in their order."""
+    tenants: Mapping[str, tuple[Process, ...]] = field(default_factory=dict)
+    """By GPU, those who have had a lock on it, and may be on it still."""
+    journal: bytes = field(default=b"", compare=False)
+    """The id of the journal: another one for one that was begun anew, or that may have forgotten something."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,16 @@ class QuarantineSet(Record):
 
 
 @value
+class TenantsSeen(Record):
+    """These alone are, or may be, on a GPU of those who have had a lock on it. A lock that is granted after this has
+    one more; that needs no record of its own."""
+
+    gpu: str
+    start_times: Mapping[int, int]
+    """By pid, as in `model.Process`."""
+
+
+@value
 class DrainSet(Record):
     gpu: str
     reason: str | None

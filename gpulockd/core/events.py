@@ -23,6 +23,8 @@ class Restored:
     """Those that waited. Which GPUs each could be granted from is not known yet."""
     ended: frozenset[int] = frozenset()
     """Sessions of the earlier daemon whose connections have ended for certain."""
+    tenants: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    """By GPU, the pids of processes that still run and have had a lock on it."""
 
 
 @value
@@ -32,9 +34,13 @@ class GpusDiscovered:
 
 @value
 class GpusSampled:
-    """What the driver says of each GPU now."""
+    """What the driver says of each GPU."""
 
     samples: Mapping[str, Sample]
+    asked_at: float | None = None
+    """When it was asked, for it may be slow; None: just now."""
+    holders: Mapping[str, int] = field(default_factory=dict)
+    """The pids of those who held the GPUs then."""
 
 
 @value

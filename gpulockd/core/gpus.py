@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .actions import Severity
+from .actions import Severity, TenantsSeen
 from .events import GpusDiscovered, GpusSampled
 from .model import Gpu, Sample, State
 from .placement import regate, strangers
@@ -35,7 +35,7 @@ def sampled(turn: Turn, event: GpusSampled) -> None:
             continue
         known = {process.pid for process in strangers(gpu)}
         before, gpu.sample = gpu.sample, sample
-        _note_tenants(turn, gpu, sample)
+        _note_tenants(turn, gpu, sample, event)
         if sample.fault != before.fault:
             _tell_health(turn, gpu, sample)
         _tell_strangers(turn, gpu, known)
@@ -43,13 +43,31 @@ def sampled(turn: Turn, event: GpusSampled) -> None:
     note_usage(turn, event.samples)
 
 
-def _note_tenants(turn: Turn, gpu: Gpu, sample: Sample) -> None:
-    """Forgets those who have left, and gets to know what belongs to the holder."""
-    if sample.processes is not None:
-        gpu.tenants &= {process.pid for process in sample.processes}
-    gpu.tenants |= sample.kin
+def _note_tenants(turn: Turn, gpu: Gpu, sample: Sample, event: GpusSampled) -> None:
+    """Forgets those who have left, and gets to know what belongs to the holder. A later daemon is to know them too.
+
+    A look that one of them may have come after is too old to forget anybody by: the next will do that.
+    """
+    if sample.processes is None:
+        return
+    there = {process.pid: process.start_time for process in sample.processes}
     if gpu.lock is not None:  # its holder may be about to use it
-        gpu.tenants.add(turn.state.locks[gpu.lock].owner.process.pid)
+        holder = turn.state.locks[gpu.lock].owner.process
+        there[holder.pid] = holder.start_time
+    asked_at = turn.now if event.asked_at is None else event.asked_at
+    unseen = gpu.tenants.keys() - there.keys()
+    too_old = any(gpu.tenants[pid] > asked_at or pid == event.holders.get(gpu.uuid) for pid in unseen)
+    new = sample.kin - gpu.tenants.keys()
+    gpu.tenants |= dict.fromkeys(new, turn.now)
+    if new:
+        gpu.tenants_written = False
+    if too_old:
+        return
+    for pid in unseen:
+        del gpu.tenants[pid]
+    if unseen or not gpu.tenants_written:
+        gpu.tenants_written = True
+        turn.do(TenantsSeen(gpu.uuid, {pid: there[pid] for pid in gpu.tenants}))
 
 
 def _tell_health(turn: Turn, gpu: Gpu, sample: Sample) -> None:

@@ -40,7 +40,7 @@ def grant(turn: Turn, request: Request, gpus: tuple[str, ...]) -> Lock:
     for uuid in gpus:
         gpu = turn.state.gpus[uuid]
         gpu.lock = lock.id
-        gpu.tenants.add(lock.owner.process.pid)
+        gpu.tenants[lock.owner.process.pid] = turn.now
         move(turn, gpu, Step.GRANT)
     watch_age(turn, lock)
     turn.do(LockGranted(lock))

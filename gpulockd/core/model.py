@@ -84,6 +84,8 @@ class GpuProcess:
     container: str = ""
     tie: Tie = Tie.NONE
     """To the GPU's last holder, of one that keeps it in quarantine."""
+    start_time: int = 0
+    """As in `Process`; 0 where nobody has looked, or it cannot be seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +149,11 @@ class Gpu:
     elsewhere: LeaseHolder | None = None
     """Who has the lease instead."""
     sample: Sample = Sample()
-    tenants: set[int] = field(default_factory=set)
-    """Pids on it that have had a lock on it, or may have had one of an earlier daemon: they may keep a context, and are
-    no strangers."""
+    tenants: dict[int, float] = field(default_factory=dict)
+    """Pids on it that have had a lock on it, or may have had one of an earlier daemon, and since when: they may keep a
+    context, and are no strangers."""
+    tenants_written: bool = True
+    """Whether the journal knows whom looks have added to them."""
 
     @property
     def uuid(self) -> str:

@@ -78,7 +78,7 @@ def gates(state: State, gpu: Gpu) -> list[str]:
 def strangers(gpu: Gpu) -> list[GpuProcess]:
     """Who used it, when the driver was last asked, without ever having had a lock on it."""
     culprits = {culprit.pid for culprit in gpu.quarantine.culprits} if gpu.quarantine is not None else set()
-    known = gpu.tenants | gpu.sample.kin | culprits
+    known = gpu.tenants.keys() | gpu.sample.kin | culprits
     return [process for process in gpu.sample.processes or () if process.pid not in known]
 
 

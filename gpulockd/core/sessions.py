@@ -8,7 +8,7 @@ from .deadlines import Alarm
 from .events import DoorOpened, ProcessExited, Restored, SessionAdopted, SessionClosed, SessionIntroduced, SessionOpened
 from .forms import grant_view, who
 from .lock import end
-from .model import GpuState, Lock, Session, State
+from .model import GpuState, Lock, Session
 from .placement import Step, move, regate_all
 from .requests import rekey, withdraw
 from .turn import Turn
@@ -116,13 +116,15 @@ def restored(turn: Turn, event: Restored) -> None:
     for uuid, reason in event.drains.items():
         if uuid in state.gpus:
             state.gpus[uuid].drained = reason
-    _know_clients(state)
+    _know_clients(turn)
+    for uuid in event.tenants.keys() & state.gpus.keys():
+        state.gpus[uuid].tenants |= dict.fromkeys(event.tenants[uuid], turn.now)
     for lock in event.locks:
         state.locks[lock.id] = lock
         for uuid in lock.gpus:
             if uuid in state.gpus:
                 state.gpus[uuid].lock = lock.id
-                state.gpus[uuid].tenants.add(lock.owner.process.pid)
+                state.gpus[uuid].tenants[lock.owner.process.pid] = turn.now
                 move(turn, state.gpus[uuid], Step.GRANT)
         session = places.adopted(turn, lock.session, lock.owner)
         if session is None:
@@ -138,11 +140,11 @@ def restored(turn: Turn, event: Restored) -> None:
     regate_all(turn)
 
 
-def _know_clients(state: State) -> None:
+def _know_clients(turn: Turn) -> None:
     """No session says which GPUs its client had before: of those that are still connected, whoever is on a GPU may have
     had it. With the first word of the driver those that are not on it are forgotten."""
-    clients = {session.owner.process.pid for session in state.sessions.values()}
-    for gpu in state.gpus.values():
+    clients = {session.owner.process.pid: turn.now for session in turn.state.sessions.values()}
+    for gpu in turn.state.gpus.values():
         gpu.tenants |= clients
 
 

@@ -18,6 +18,7 @@ from ..core.actions import (
     RequestLeft,
     RequestUnmet,
     RequestWaits,
+    TenantsSeen,
 )
 from ..ports import Clock
 from .rows import ended_values, lock_values, quarantine_row, request_values, unmet_values
@@ -42,12 +43,14 @@ class Kind(IntEnum):
     """GPU, reason or None, by whom, when"""
     UNMET = 7
     """id, `unmet_values`"""
+    TENANTS = 8
+    """GPU, those that are left of its tenants, each as pid, start time and boot id"""
 
 
 Entry: TypeAlias = Sequence[Any]
 
 # Looking a member up in its class costs as much as the rest of an entry.
-GRANTED, CHANGED, ENDED, WAITS, LEFT, QUARANTINED, DRAINED, UNMET = map(int, Kind)
+GRANTED, CHANGED, ENDED, WAITS, LEFT, QUARANTINED, DRAINED, UNMET, TENANTS = map(int, Kind)
 
 
 def entry_of(record: Record, clock: Clock) -> Entry:
@@ -90,6 +93,10 @@ def _drained(record: DrainSet, clock: Clock) -> Entry:
     return (DRAINED, record.gpu, record.reason, record.by, clock.wall())
 
 
+def _tenants(record: TenantsSeen, clock: Clock) -> Entry:
+    return (TENANTS, record.gpu, [(pid, began, clock.boot_id) for pid, began in record.start_times.items()])
+
+
 _ENTRIES: Mapping[type[Record], Callable[[Any, Clock], Entry]] = {
     LockGranted: _granted,
     LockChanged: _changed,
@@ -99,6 +106,7 @@ _ENTRIES: Mapping[type[Record], Callable[[Any, Clock], Entry]] = {
     RequestUnmet: _unmet,
     QuarantineSet: _quarantined,
     DrainSet: _drained,
+    TenantsSeen: _tenants,
 }
 
 

@@ -42,6 +42,8 @@ WISH_FIELDS = (
     "levels", "default_hold", "variant",
 )  # fmt: skip
 _WISH, _ENDS_AT, _RECALL, _USAGE = map(LOCK_COLUMNS.index, ("wish", "ends_at", "recall", "usage"))
+PROCESS = slice(LOCK_COLUMNS.index("pid"), LOCK_COLUMNS.index("boot_id") + 1)
+"""Of `lock_values`: pid, start time and boot id."""
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 

@@ -162,6 +162,8 @@ class SqliteJournal:
             with self._reading_what_was_kept():
                 self._enter_pending()
             with self._transaction():
+                if self._log.gap:
+                    self._execute("UPDATE meta SET id = randomblob(16)")
                 self._execute("UPDATE meta SET log = ?", (self._log.begin(),))
 
     def _enter_pending(self) -> None:
@@ -207,6 +209,7 @@ class SqliteJournal:
             ]
             self._tables.enter([entry_of(record, self._clock) for record in moved])
             self._execute("DELETE FROM requests")  # nobody who waited lives
+            self._execute("DELETE FROM tenants")
             self._execute(
                 "UPDATE meta SET highest_token = max(highest_token, ?), boot_id = ?, booted_at = ?",
                 (highest, self._clock.boot_id, booted_at(self._clock)),

@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..ports import Saved
-from .entries import CHANGED, DRAINED, ENDED, GRANTED, LEFT, QUARANTINED, UNMET, WAITS, Entry
+from . import tenants
+from .entries import CHANGED, DRAINED, ENDED, GRANTED, LEFT, QUARANTINED, TENANTS, UNMET, WAITS, Entry
 from .ledger import Ledger
 from .past import Bounds
 from .rows import (
     HISTORY_COLUMNS,
     LOCK_COLUMNS,
+    PROCESS,
     QUARANTINE_COLUMNS,
     REQUEST_COLUMNS,
     UNMET_COLUMNS,
@@ -66,6 +68,7 @@ class _Batch:
         self.requests: dict[str, Sequence[Any] | None] = {}
         self.quarantines: dict[str, Sequence[Value] | None] = {}
         self.drains: dict[str, tuple[str | None, str, float]] = {}
+        self.tenants = tenants.Tenants()
         self.highest = 0
         for entry in entries:
             kind, subject = entry[0], entry[1]
@@ -77,6 +80,7 @@ class _Batch:
             elif kind == GRANTED:
                 self.granted[subject] = (entry[2], entry[3])
                 self.highest = subject
+                self.tenants.granted(entry[2], entry[3][PROCESS])
             elif kind == WAITS:
                 self.requests[subject] = entry[2]
             elif kind == LEFT:
@@ -90,6 +94,8 @@ class _Batch:
                 self.unmet.append(entry[2])
             elif kind == QUARANTINED:
                 self.quarantines[subject] = entry[2]
+            elif kind == TENANTS:
+                self.tenants.seen(subject, entry[2])
             elif kind == DRAINED:
                 self.drains[subject] = (entry[2], entry[3], entry[4])
             else:
@@ -124,6 +130,7 @@ class Tables:
         db.executemany(WRITE_QUARANTINE, (row for row in batch.quarantines.values() if row is not None))
         db.executemany(DELETE_DRAIN, ((gpu,) for gpu, (reason, _, _) in batch.drains.items() if reason is None))
         db.executemany(WRITE_DRAIN, ((gpu, *drain) for gpu, drain in batch.drains.items() if drain[0] is not None))
+        batch.tenants.enter(db)
         db.execute("UPDATE meta SET highest_token = max(highest_token, ?)", (batch.highest,))
 
     def _remember(self, table: str, insert: str, rows: Sequence[Sequence[Value]]) -> None:
@@ -145,6 +152,8 @@ class Tables:
             requests=tuple(
                 read_request(row) for row in db.execute("SELECT * FROM requests ORDER BY rank_at, rank_number")
             ),
+            tenants=tenants.load(db),
+            journal=self.meta()["id"],
         )
 
     def ledger(self) -> Ledger:

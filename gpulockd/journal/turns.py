@@ -43,6 +43,8 @@ class TurnLog:
         self._end = os.fstat(self._descriptor).st_size
         self._frayed = False
         """Whether something may follow on `_end` that is no whole record."""
+        self.gap = False
+        """Whether turns that were committed may be lost: the log was emptied, or belonged to another journal."""
 
     @property
     def id(self) -> bytes:
@@ -133,6 +135,7 @@ def open_log(file: Path, known: bytes, *, same_boot: bool) -> TurnLog:
     try:
         turns = TurnLog(file, make=not needed)
         if turns.size <= START or turns.id == known:
+            turns.gap = needed and turns.id != known
             return turns
         turns.close()
         if needed:
@@ -140,7 +143,9 @@ def open_log(file: Path, known: bytes, *, same_boot: bool) -> TurnLog:
         aside = next(path for number in itertools.count(1) if not (path := Path(f"{file}.{number}")).exists())
         file.rename(aside)
         log.warning("%s belongs to no journal that is here: it is kept as %s", file, aside)
-        return TurnLog(file, make=True)
+        turns = TurnLog(file, make=True)
+        turns.gap = True
+        return turns
     except FileNotFoundError:
         raise lost(file, "it is missing") from None
     except OSError as error:

@@ -49,9 +49,15 @@ class Sampler:
             now = self._clock.now()
             if now - self._looked_at < max_age:
                 return
+            holders = self._holders()
             samples = await self._inventory.sample()
             self._looked_at = now
-            self._post(GpusSampled({uuid: self._named(uuid, sample) for uuid, sample in samples.items()}))
+            named = {uuid: self._named(uuid, sample) for uuid, sample in samples.items()}
+            self._post(GpusSampled(named, now, holders))
+
+    def _holders(self) -> dict[str, int]:
+        locks = self._state().locks
+        return {uuid: lock.owner.process.pid for lock in locks.values() for uuid in lock.gpus}
 
     def _named(self, uuid: str, sample: Sample) -> Sample:
         """The sample with its processes' names, and which of them belong to the GPU's holder."""

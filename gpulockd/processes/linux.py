@@ -158,7 +158,8 @@ class LinuxProcesses:
                 self.signal(process, signal)
 
     def annotate(self, processes: Sequence[GpuProcess]) -> tuple[GpuProcess, ...]:
-        """The same, with user, command and container where /proc tells. Notes descent on the way: see `kin`."""
+        """The same, with start time, user, command and container where /proc tells. Notes descent on the way: see
+        `kin`."""
         with contextlib.suppress(OSError):
             self._families.observe(process.pid for process in processes)
         return tuple(map(self._annotated, processes))
@@ -236,10 +237,20 @@ class LinuxProcesses:
             return process
         return replace(
             process,
+            start_time=_start_time(process.pid),
             user=self._users.name(uid),
             command=proc.command(process.pid),
             container=container(proc.cgroup(process.pid)),
         )
+
+
+def _start_time(pid: int) -> int:
+    """0 where it cannot be told."""
+    try:
+        stat = proc.stat(pid)
+    except OSError:
+        return 0
+    return stat.start_time if stat is not None else 0
 
 
 def _open_pidfd(pid: int) -> int | None:

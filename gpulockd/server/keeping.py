@@ -55,15 +55,16 @@ class Keeping:
         self._touched: list[KeptConnection] = []
         self._ask_for_turn: Callable[[], None] = lambda: None
 
-    def begin(self, descriptor: int | None, context: Context) -> None:
-        """Goes on with the roll of an earlier daemon, or begins a new one: nothing is known of its connections then."""
+    def begin(self, descriptor: int | None, context: Context, journal: bytes = b"") -> None:
+        """Goes on with the roll of an earlier daemon, or begins a new one: nothing is known of its connections then.
+        So it is too where the roll is of another journal than the one with this id."""
         try:
-            self.roll = Roll.new(self.room) if descriptor is None else Roll(descriptor, self.room)
+            self.roll = Roll.new(self.room, journal) if descriptor is None else Roll(descriptor, self.room, journal)
         except UnknownRoll as unknown:
             log.warning("no connection of the daemon before can be gone on with: %s", unknown)
             self.store.drop(ROLL)
             descriptor = None
-            self.roll = Roll.new(self.room)
+            self.roll = Roll.new(self.room, journal)
         if descriptor is None:
             self.store.keep(ROLL, self.roll.descriptor, lambda: None)
         self._ask_for_turn = lambda: context.mailbox.post(DeadlineReached())

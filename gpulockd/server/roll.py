@@ -20,6 +20,9 @@ _HEADER = struct.Struct("<8sII")
 _MAGIC = b"gpulroll"
 VERSION = 1
 """Of what a line means. A daemon that finds another one ends the connections."""
+_JOURNAL = 16
+"""Where the id of the journal begins that has what the connections of this roll have been told."""
+_JOURNAL_BYTES = 16
 _FIRST = 64
 """Bytes before the first line."""
 _LINE = struct.Struct("<BBBBxxxxQQ32s64s")
@@ -56,27 +59,31 @@ class Line(NamedTuple):
 
 
 class UnknownRoll(Exception):
-    """It was written by another version, or is none."""
+    """It was written by another version or beside another journal, or is none."""
 
 
 class Roll:
     """The lines by number, from 0. `marks[place(n)]` is the mark of line n, for whoever is in a hurry."""
 
-    def __init__(self, descriptor: int, lines: int) -> None:
+    def __init__(self, descriptor: int, lines: int, journal: bytes = b"") -> None:
         """Maps the roll behind `descriptor`, which stays the caller's, or begins one in an empty file; it has at least
-        so many lines then. Raises `UnknownRoll`."""
+        so many lines then, and belongs to the journal of that id, where one is given. Raises `UnknownRoll`."""
         self.descriptor = descriptor
         size = os.fstat(descriptor).st_size
         if size and (size < _FIRST or _HEADER.unpack(os.pread(descriptor, _HEADER.size, 0)) != _header()):
             raise UnknownRoll(f"descriptor {descriptor} is no roll of version {VERSION}")
+        if size and journal and os.pread(descriptor, _JOURNAL_BYTES, _JOURNAL) not in (journal, bytes(_JOURNAL_BYTES)):
+            raise UnknownRoll("the journal is another one, or may have forgotten what their clients believe in")
         self.lines = max(lines, (size - _FIRST) // _LENGTH)
         os.ftruncate(descriptor, _FIRST + self.lines * _LENGTH)
         self.marks = mmap.mmap(descriptor, 0)
         self.marks[: _HEADER.size] = _HEADER.pack(*_header())
+        if journal:
+            self.marks[_JOURNAL : _JOURNAL + _JOURNAL_BYTES] = journal
 
     @classmethod
-    def new(cls, lines: int) -> Roll:
-        return cls(os.memfd_create("gpulockd-roll", os.MFD_CLOEXEC), lines)
+    def new(cls, lines: int, journal: bytes = b"") -> Roll:
+        return cls(os.memfd_create("gpulockd-roll", os.MFD_CLOEXEC), lines, journal)
 
     @staticmethod
     def place(number: int) -> int:

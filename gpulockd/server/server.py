@@ -67,7 +67,7 @@ class Server:
             adoption.turn_away(passed)
             passed.listener = None
             return frozenset()
-        self._keeping.begin(passed.roll, self._context)
+        self._keeping.begin(passed.roll, self._context, saved.journal)
         self._tell_of_little_room(self._keeping.room)
         judgement = adoption.judged(passed, self._keeping.roll, self._keeping.store, self._admission.recognise)
         for survivor in judgement.survivors:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
+import shutil
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 import msgpack
 import pytest
 
+import gpulock
 from tests.support import processes
 from tests.support.frames import Frames
 from tests.support.pid_one import ManagedDaemon, PidOne
@@ -318,6 +321,38 @@ def test_without_its_roll_every_connection_is_ended(daemon: ManagedDaemon, conne
     with pytest.raises((EOFError, ConnectionError)):
         client.call("queue")
     assert [each["lock"] for each in connect().call("hello", reattach=key)["locks"]] == [lock]
+
+
+def started_anew(state: Path) -> None:
+    for file in state.iterdir():
+        if file.name.startswith("journal"):
+            file.unlink()
+
+
+def without_its_last_turns(state: Path) -> None:
+    os.truncate(state / "journal.sqlite-turns", 0)
+
+
+def by_an_older_copy(state: Path) -> None:
+    for end in ("", "-wal", "-shm"):
+        (state / f"journal.sqlite{end}").unlink()
+    shutil.copyfile(state / "copy", state / "journal.sqlite")
+
+
+@pytest.mark.parametrize("replaced", [started_anew, without_its_last_turns, by_an_older_copy])
+def test_a_journal_that_has_forgotten_locks_leaves_nobody_believing_in_them(
+    daemon: ManagedDaemon, replaced: Callable[[Path], None]
+) -> None:
+    """Whose connection went on would never hear that its GPU is somebody else's by now."""
+    daemon.stop()
+    shutil.copyfile(daemon.state / "journal.sqlite", daemon.state / "copy")
+    daemon.start()
+    with pytest.raises(gpulock.LockLost), gpulock.acquire(gpus=2, socket=daemon.socket) as lock:
+        daemon.kept(1)
+        daemon.kill()
+        replaced(daemon.state)
+        daemon.start()
+        assert wait_until(lambda: lock.lost_reason, "it is told") == "not-reattached"
 
 
 def test_a_listener_of_its_own_is_kept_with_those_who_wait_at_it(tmp_path: Path, manager: PidOne) -> None:

@@ -290,6 +290,26 @@ def test_who_holds_and_who_is_connected_is_no_stranger_to_the_gpu_on_which_it_ha
     assert "gpu.foreign" not in after.host.kinds()
 
 
+def test_who_had_a_gpu_before_is_no_stranger_to_it_though_its_connection_was_lost() -> None:
+    before = play(
+        Host(gpus=2, foreign_waits=True),
+        acquire("anna", (uuid(0),)), granted("anna", 0),
+        release("anna"), released("anna"),
+    )  # fmt: skip
+    after = After(before)
+    anna = GpuProcess(after.process("anna").pid, None)
+    tenants = {uuid(0): frozenset({anna.pid}), "GPU-gone": frozenset({anna.pid})}
+    play(
+        after.host,
+        happens(Restored((), {}, {}, before.state.last_token, frozenset(), tenants=tenants)), claim(0, 1, floor=1),
+        claimed(2, 0, 1),
+        sampled(0, processes=(anna,)),
+        sampled(1, processes=(anna,)),
+        acquire("dora", wait=0), granted("dora", 0),
+        acquire("emil", (uuid(1),), wait=0), refused("emil", "busy"),
+    )  # fmt: skip
+
+
 def test_who_was_no_tenant_by_the_first_look_is_a_stranger_later() -> None:
     before = play(
         Host(gpus=1, foreign_waits=True), acquire("anna"), granted("anna", 0), release("anna"), released("anna")

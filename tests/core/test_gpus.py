@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gpulockd.core.actions import TenantsSeen
 from gpulockd.core.events import GpusDiscovered, GpusSampled
 from gpulockd.core.model import GpuProcess, Sample
 from gpulockd.core.placement import gates
 
 from .script import (
     Host,
+    Step,
     acquire,
     answered,
     clear,
@@ -19,6 +21,7 @@ from .script import (
     happens,
     identity,
     inspect,
+    passes,
     play,
     refused,
     release,
@@ -97,6 +100,69 @@ def test_who_had_a_lock_on_a_gpu_and_is_still_on_it_is_no_stranger() -> None:
         acquire("ben", wait=0), refused("ben", "busy"),
     )  # fmt: skip
     assert [announce.data["pid"] for announce in host.announced if announce.kind == "gpu.foreign"] == [child.pid]
+
+
+def test_a_look_that_finds_other_tenants_is_written_down() -> None:
+    """Not one that finds the same: most do."""
+    host = play(Host(gpus=1), acquire("anna"), granted("anna", 0))
+    anna = host.process("anna")
+    mine, child = GpuProcess(anna.pid, 1, start_time=anna.start_time), GpuProcess(5000, 1, start_time=77)
+    kin = frozenset({child.pid})
+    play(
+        host,
+        sampled(0, processes=(child, STRANGER), kin=kin),
+        sampled(0, processes=(child, STRANGER), kin=kin),
+        sampled(0, processes=(mine, child, STRANGER), kin=kin),
+        sampled(0, fault="no answer"),
+        release("anna"), released("anna"),
+        sampled(0, processes=(mine, child)),
+        sampled(0, processes=(mine,)),
+        sampled(0, processes=()),
+    )  # fmt: skip
+    written = [record.start_times for record in host.records if isinstance(record, TenantsSeen)]
+    assert written == [{anna.pid: anna.start_time, 5000: 77}, {anna.pid: anna.start_time}, {}]
+
+
+def test_a_look_is_too_old_to_forget_anybody_by_who_has_come_since() -> None:
+    """A driver may be slow, and a lock short: whoever had it after the look began may be on the GPU by now."""
+    host = play(Host(gpus=1, foreign_waits=True), passes(10))
+
+    def looked(ago: float, *processes: GpuProcess, holder: str | None = None) -> Step:
+        holders = {} if holder is None else {uuid(0): host.process(holder).pid}
+        return happens(GpusSampled({uuid(0): Sample(processes=processes)}, host.now - ago, holders))
+
+    play(host, acquire("anna"), granted("anna", 0))
+    anna = host.process("anna")
+    mine = GpuProcess(anna.pid, 1, start_time=anna.start_time)
+    play(
+        host,
+        release("anna"), released("anna"),
+        looked(5),
+        looked(0, mine),
+        acquire("ben"), granted("ben", 0),
+        passes(10),
+        release("ben"), released("ben"),
+    )  # fmt: skip
+    play(host, looked(5, mine, holder="ben"))
+    ben = GpuProcess(host.process("ben").pid, 1)
+    play(host, looked(0, mine, ben), acquire("carol", wait=0), granted("carol", 0))
+    assert "gpu.foreign" not in host.kinds()
+    assert not [record for record in host.records if isinstance(record, TenantsSeen)], "what was found is as it was"
+
+
+def test_what_a_look_that_was_too_old_has_found_is_written_down_by_the_next() -> None:
+    host = play(Host(gpus=1), acquire("anna"), granted("anna", 0), release("anna"), released("anna"), passes(10))
+    anna, child = host.process("anna"), GpuProcess(5000, 1, start_time=77)
+    play(host, acquire("ben"), granted("ben", 0))
+    sample = Sample(processes=(child,), kin=frozenset({5000}))
+    play(
+        host,
+        happens(GpusSampled({uuid(0): sample}, host.now, {uuid(0): anna.pid})),
+        release("ben"), released("ben"),
+        passes(10),
+        sampled(0, processes=(child,)),
+    )  # fmt: skip
+    assert [record.start_times for record in host.records if isinstance(record, TenantsSeen)] == [{5000: 77}]
 
 
 def test_while_the_driver_cannot_tell_who_is_on_a_gpu_nobody_becomes_a_stranger() -> None:

@@ -135,7 +135,8 @@ def test_two_live_locks_on_one_gpu_are_refused_with_everything_beside_them(journ
     with pytest.raises(sqlite3.IntegrityError, match=r"lock_gpus\.gpu"):
         journal.commit([LockGranted(lock(2, "GPU-b")), LockGranted(lock(3, "GPU-a"))])
 
-    assert journal.load() == Saved(locks=(lock(1, "GPU-a"),), highest_token=token(1))
+    tenants = {"GPU-a": (lock(1).owner.process,)}
+    assert journal.load() == Saved(locks=(lock(1, "GPU-a"),), highest_token=token(1), tenants=tenants)
 
 
 def test_a_token_that_is_not_above_every_earlier_one_is_refused(journal: SqliteJournal) -> None:

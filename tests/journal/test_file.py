@@ -19,7 +19,7 @@ from gpulockd.ports import StartupRefused
 from tests.support.clock import SetClock
 
 from .conftest import OpenJournal
-from .files.make import CONFINED, CONTENT, HISTORY, HISTORY_5, REQUESTS, UNMET, WATCHED
+from .files.make import CONFINED, CONTENT, HISTORY, HISTORY_5, REQUESTS, TENANTS, UNMET, WATCHED
 from .limits import no_file_longer_than
 from .samples import EPOCH, lock, quarantine, token
 
@@ -175,7 +175,10 @@ def test_a_file_of_every_version_loads(state_dir: Path, open_journal: OpenJourna
         locks, highest, history = (*locks, WATCHED), token(6), list(HISTORY_5)
     if version >= 8:
         locks, highest = (*locks, CONFINED), token(7)
-    assert journal.load() == replace(CONTENT, requests=requests, locks=locks, highest_token=highest)
+    saved = journal.load()
+    assert replace(saved, tenants={}) == replace(CONTENT, requests=requests, locks=locks, highest_token=highest)
+    holders = {gpu: (lock.owner.process,) for lock in locks for gpu in lock.gpus}
+    assert saved.tenants.items() >= ({**holders, **TENANTS} if version >= 9 else holders).items()
     assert journal.history(10) == history
     assert journal.unmet(10) == ([UNMET] if version >= 5 else [])
     journal.commit([LockGranted(lock(100)), LockEnded(lock(100), 1000.0, "released")])

@@ -174,6 +174,24 @@ def test_an_older_copy_of_the_journal_is_refused(state_dir: Path, clock: SetCloc
         SqliteJournal(older, clock)
 
 
+def test_a_journal_that_may_have_forgotten_something_is_another_one(
+    log: Path, state_dir: Path, clock: SetClock, tmp_path: Path
+) -> None:
+    def journal() -> bytes:
+        with closing(SqliteJournal(state_dir, clock)) as opened:
+            return opened.load().journal
+
+    shutil.copyfile(log, tmp_path / "log")
+    ids = [journal(), journal()]
+    assert ids[0] == ids[1] != b""
+    shutil.copyfile(tmp_path / "log", log)  # beside an older copy of its journal, as it were
+    ids += [journal(), journal()]
+    assert ids[1] != ids[2] == ids[3]
+    killed(state_dir, clock, tmp_path / "again")
+    os.truncate(log, 0)
+    assert journal() not in ids
+
+
 def test_what_was_entered_and_not_yet_cleared_is_not_entered_again(
     log: Path, state_dir: Path, clock: SetClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ from gpulockd.processes.users import FOUND_SECONDS, MISSED_SECONDS, Users
 from tests.support.clock import SetClock
 from tests.support.waiting import eventually, wait_until
 
-from .conftest import CLOCK, Start, is_zombie
+from .conftest import CLOCK, Start, identity, is_zombie
 
 DOCKER = "3f4c0e6d1b2a" + "0" * 52
 OTHER = "9" * 64
@@ -69,7 +69,14 @@ async def test_gpu_processes_are_described_where_they_can_be(watcher: LinuxProce
 
     user = pwd.getpwuid(os.geteuid()).pw_name
     assert described == (
-        GpuProcess(worker.pid, 1024, user, "sleep 63", container(proc.cgroup(worker.pid))),
+        GpuProcess(
+            worker.pid,
+            1024,
+            user,
+            "sleep 63",
+            container(proc.cgroup(worker.pid)),
+            start_time=identity(worker.pid).start_time,
+        ),
         gone,
     )
 

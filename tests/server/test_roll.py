@@ -70,6 +70,17 @@ def test_it_grows_with_the_store_and_never_shrinks(roll: Roll) -> None:
         assert list(smaller.used()) == [7, 99]
 
 
+def test_it_belongs_to_one_journal(roll: Roll) -> None:
+    """One of a daemon that did not name its journal belongs to the first that asks."""
+    mine, another = b"m" * 16, b"a" * 16
+    roll.enter(7, session=7, start_time=7)
+    for _ in range(2):
+        with closing(Roll(os.dup(roll.descriptor), 8, mine)) as known:
+            assert known.read(7).session == 7
+    with pytest.raises(UnknownRoll):
+        Roll(roll.descriptor, 8, another)
+
+
 @pytest.mark.parametrize("content", [b"x" * 200, b"gpulroll\x02\x00\x00\x00\x80\x00\x00\x00" + bytes(200), b"short"])
 def test_another_versions_or_anything_else_is_refused(content: bytes) -> None:
     descriptor = os.memfd_create("test")

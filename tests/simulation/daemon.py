@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from gpulockd.core.actions import Announce, Notify, Record, Refusal
-from gpulockd.core.events import Event, GpusDiscovered, LeaseFreed, Restored
+from gpulockd.core.events import Event, GpusDiscovered, LeaseFreed
 from gpulockd.core.model import GpuState, LeaseHolder
 from gpulockd.engine import Engine
 from gpulockd.history import History
 from gpulockd.ports import Claimed, Post, Renewed, Saved, Unavailable
+from gpulockd.restoration import restored
 from gpulockd.server import Limits, Sessions, Sources, Watchers
 from gpulockd.server.admission import Admission
 from gpulockd.server.buffers import Buffers
@@ -101,11 +102,8 @@ class Daemon:
         """What `app` does: what the driver and the journal say comes first, then everybody else."""
         self.world.tell(self.host.name, f"daemon {self.instance} starts")
         saved: Saved = self.host.disk_view(self.host.disk.load())
-        owners = {lock.owner.process for lock in saved.locks} | {each.owner.process for each in saved.requests}
-        alive = frozenset(process for process in owners if self.kernel.alive(process))
         self.engine.post(GpusDiscovered(self.host.machine.gpus))
-        kept = saved.locks, saved.quarantines, saved.drains, saved.highest_token
-        self.engine.post(Restored(*kept, alive, saved.requests))
+        self.engine.post(restored(saved, self.kernel.alive, frozenset()))
         self.loop.start(self._run())
         self.serving = True
 

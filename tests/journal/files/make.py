@@ -24,14 +24,16 @@ from gpulockd.core.actions import (
     RequestLeft,
     RequestUnmet,
     RequestWaits,
+    TenantsSeen,
 )
+from gpulockd.core.model import Process
 from gpulockd.history import Ended, Stranger, Unmet
 from gpulockd.journal import SqliteJournal
 from gpulockd.journal.database import schema_steps
 from gpulockd.journal.sqlite import LOG
 from gpulockd.ports import Saved
 from tests.journal.samples import EPOCH, confined, lock, owner, quarantine, recalled, request, token, watched
-from tests.support.clock import SetClock
+from tests.support.clock import BOOT, SetClock
 
 CONTENT = Saved(
     locks=(lock(2, "GPU-c", "GPU-a"), recalled(3)),
@@ -45,6 +47,8 @@ WATCHED = watched(5)
 """A lock that files have from version 5 on."""
 CONFINED = confined(7)
 """A lock that files have from version 8 on."""
+TENANTS = {"GPU-t": (Process(4242, 987654, BOOT), Process(4711, 99, BOOT))}
+"""What files have from version 9 on, beside those who hold a lock or were the last to."""
 UNMET = Unmet(
     request=f"R{EPOCH}-9",
     user="ada",
@@ -127,6 +131,7 @@ def main() -> int:
                     LockEnded(watched(6), 1000.0, "released"),
                     RequestUnmet(request(9), 1000.0, "timeout"),
                     LockGranted(CONFINED),
+                    TenantsSeen("GPU-t", {4242: 987654, 4711: 99}),
                 ]
             )
             journal._try_to_enter_pending = lambda: None  # type: ignore[method-assign]  # as if it had been killed here
