@@ -15,7 +15,6 @@ from .ports import StartupRefused
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
-_TFD_TIMER_ABSTIME = 1
 _SECOND = 10**9
 
 
@@ -59,10 +58,12 @@ class BootAlarm:
         self._loop.add_reader(self._timer, self._rings)
 
     def set(self, at: float) -> None:
-        # A time of 0 would disarm it.
-        seconds, nanoseconds = divmod(max(1, math.ceil(at * _SECOND)), _SECOND)
-        once_at = (ctypes.c_long * 4)(0, 0, seconds, nanoseconds)
-        self._call("timerfd_settime", self._timer, _TFD_TIMER_ABSTIME, once_at, None)
+        # A time of 0 would disarm it. It is given as what is left: libfaketime takes any point in time for the wall
+        # clock's.
+        left = at - time.clock_gettime(time.CLOCK_BOOTTIME)
+        seconds, nanoseconds = divmod(max(1, math.ceil(left * _SECOND)), _SECOND)
+        once_in = (ctypes.c_long * 4)(0, 0, seconds, nanoseconds)
+        self._call("timerfd_settime", self._timer, 0, once_in, None)
 
     def close(self) -> None:
         if self._timer >= 0:

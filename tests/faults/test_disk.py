@@ -183,9 +183,9 @@ def test_a_configuration_is_not_in_force_where_there_is_no_room_to_keep_it(
                 daemon.call(method, **asked)
             assert refused.value.code == "configuration-unwritable"
             assert daemon.call("config_version")["content"] == file.read_text() == one
+        small_disk.free(daemon)
         daemon.restart()
         assert daemon.call("config_version")["content"] == one
-        small_disk.free(daemon)
         daemon.call("config_apply", content=two)
         entries = daemon.call("config_history")["entries"]
         assert [(each["version"], each["outcome"]) for each in entries] == [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from pathlib import Path
 
@@ -297,4 +296,4 @@ async def test_names_of_another_process_stay_with_whom_it_concerns(inventory: Nv
     nvml.set_processes(0, [FakeProcess(os.getpid(), 1)])
     processes = (await sampled(inventory, nvml)).processes
     assert processes is not None
-    assert dataclasses.astuple(processes[0]) == (os.getpid(), 1, "", "", "")
+    assert processes[0] == GpuProcess(os.getpid(), 1)

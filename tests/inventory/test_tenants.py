@@ -117,6 +117,7 @@ def test_whoever_has_left_a_gpu_once_is_a_stranger_when_it_comes_again(
     nvml.set_processes(0, [FakeProcess(worker.pid, GIB)])
     wait_until(lambda: relations(daemon), "the daemon sees it")
     worker.release()
+    wait_until(lambda: not daemon.call("status")["locks"], "it has let go")
     nvml.set_processes(0, [])
     wait_until(lambda: not relations(daemon), "the daemon sees that it has left")
     daemon.kill()
