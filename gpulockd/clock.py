@@ -40,7 +40,7 @@ class BootClock:
         return time.time()
 
     def alarm(self, ring: Callable[[], None]) -> BootAlarm:
-        return BootAlarm(ring)
+        return BootAlarm(self.now, ring)
 
 
 class BootAlarm:
@@ -50,7 +50,8 @@ class BootAlarm:
     To be made on a running event loop's thread. Raises `OSError` where no descriptor is left.
     """
 
-    def __init__(self, ring: Callable[[], None]) -> None:
+    def __init__(self, now: Callable[[], float], ring: Callable[[], None]) -> None:
+        self._now = now
         self._ring = ring
         self._loop = asyncio.get_running_loop()
         self._libc = ctypes.CDLL(None, use_errno=True)
@@ -60,7 +61,7 @@ class BootAlarm:
     def set(self, at: float) -> None:
         # A time of 0 would disarm it. It is given as what is left: libfaketime takes any point in time for the wall
         # clock's.
-        left = at - time.clock_gettime(time.CLOCK_BOOTTIME)
+        left = at - self._now()
         seconds, nanoseconds = divmod(max(1, math.ceil(left * _SECOND)), _SECOND)
         once_in = (ctypes.c_long * 4)(0, 0, seconds, nanoseconds)
         self._call("timerfd_settime", self._timer, 0, once_in, None)

@@ -101,9 +101,8 @@ class Families:
         if family := self._present.pop(process, None):
             self._remember(family)
 
-    def observe(self, pids: Iterable[int]) -> None:
-        """Remembers of which noted processes these descend."""
-        look = functools.cache(proc.stat)
+    def observe(self, pids: Iterable[int], look: Look = proc.stat) -> None:
+        """Remembers of which noted processes these descend, as far as `look` tells."""
         for pid in pids:
             lineage = _lineage(pid, look)
             for ancestor in lineage[1:]:

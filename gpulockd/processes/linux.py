@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import os
 import select
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from ..core.model import GpuProcess, Owner, Process
 from ..ports import Clock, Post, StartupRefused
 from . import cgroups, proc
 from .container import container
-from .families import Families
+from .families import Families, Look
 from .proc import Stat
 from .users import Users
 
@@ -160,9 +161,10 @@ class LinuxProcesses:
     def annotate(self, processes: Sequence[GpuProcess]) -> tuple[GpuProcess, ...]:
         """The same, with start time, user, command and container where /proc tells. Notes descent on the way: see
         `kin`."""
+        look = functools.cache(proc.stat)
         with contextlib.suppress(OSError):
-            self._families.observe(process.pid for process in processes)
-        return tuple(map(self._annotated, processes))
+            self._families.observe((process.pid for process in processes), look)
+        return tuple(self._annotated(process, look) for process in processes)
 
     def close(self) -> None:
         for watched in self._watched.values():
@@ -231,23 +233,23 @@ class LinuxProcesses:
         if self._by_pid.get(watched.process.pid) is watched:
             del self._by_pid[watched.process.pid]
 
-    def _annotated(self, process: GpuProcess) -> GpuProcess:
+    def _annotated(self, process: GpuProcess, look: Look) -> GpuProcess:
         uid = proc.effective_uid(process.pid)
         if uid is None:
             return process
         return replace(
             process,
-            start_time=_start_time(process.pid),
+            start_time=_start_time(process.pid, look),
             user=self._users.name(uid),
             command=proc.command(process.pid),
             container=container(proc.cgroup(process.pid)),
         )
 
 
-def _start_time(pid: int) -> int:
+def _start_time(pid: int, look: Look) -> int:
     """0 where it cannot be told."""
     try:
-        stat = proc.stat(pid)
+        stat = look(pid)
     except OSError:
         return 0
     return stat.start_time if stat is not None else 0
