@@ -17,8 +17,9 @@ RESTART = "systemctl restart gpulockd, which keeps every lock, place in the queu
 
 def bad(error: ConfigError) -> BadConfiguration:
     """A file that cannot be used: where it is bad, and in what."""
+    first, more = error.problems[0], len(error.problems) - 1
     return BadConfiguration(
-        _in_short(error.problems),
+        f"{first}{f'; and {more} more' if more else ''}",
         hint="nothing was changed; correct it, and try again",
         data={"problems": [dataclasses.asdict(each) for each in error.problems]},
     )
@@ -34,11 +35,6 @@ def needs_restart(problems: Sequence[Problem], changed: Sequence[Change], way_ou
             "changes": [dict(each) for each in change_views(changed)],
         },
     )
-
-
-def _in_short(problems: Sequence[Problem]) -> str:
-    first, more = problems[0], len(problems) - 1
-    return f"{first}{f'; and {more} more' if more else ''}"
 
 
 def not_for_a_canary(keys: Sequence[str]) -> ConfigurationRefused:
