@@ -25,18 +25,16 @@ class Attempt(NamedTuple):
     """How long until it was given up; None: it was granted."""
 
 
-class Load:
-    """Workers that each open a session, ask for the GPU, hold it for a moment, and begin anew with another session."""
+class Crew:
+    """Threads that are at work, by number, until the block is left."""
 
-    def __init__(self, *daemons: Daemon, workers: int = WORKERS, hold: float = HOLD) -> None:
-        """`workers` of each daemon; each holds the GPU for `hold` seconds."""
-        self._hold = hold
-        self._sockets = [daemon.socket for daemon in daemons]
-        self.attempts: list[Attempt] = []
+    def __init__(self, size: int) -> None:
         self._over = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._work, args=(number,)) for number in range(workers * len(daemons))
-        ]
+        self._threads = [threading.Thread(target=self._work, args=(number,)) for number in range(size)]
+
+    def _work(self, number: int) -> None:
+        """Until `_over` is set."""
+        raise NotImplementedError
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -48,6 +46,17 @@ class Load:
         for thread in self._threads:
             thread.join(30)
             assert not thread.is_alive()
+
+
+class Load(Crew):
+    """Workers that each open a session, ask for the GPU, hold it for a moment, and begin anew with another session."""
+
+    def __init__(self, *daemons: Daemon, workers: int = WORKERS, hold: float = HOLD) -> None:
+        """`workers` of each daemon; each holds the GPU for `hold` seconds."""
+        super().__init__(workers * len(daemons))
+        self._hold = hold
+        self._sockets = [daemon.socket for daemon in daemons]
+        self.attempts: list[Attempt] = []
 
     def _work(self, number: int) -> None:
         path = self._sockets[number % len(self._sockets)]

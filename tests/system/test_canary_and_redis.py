@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import pytest
 
@@ -17,7 +16,7 @@ from tests.support.daemon import Daemon
 from tests.support.valkey import Valkey
 from tests.support.waiting import PATIENCE, wait_until
 
-from .load import BASE, HARMLESS, Load, daemon_of, ended, start, view
+from .load import BASE, HARMLESS, Crew, Load, daemon_of, ended, start, view
 
 pytestmark = pytest.mark.system
 
@@ -30,26 +29,14 @@ BUSY = 0.8
 """`canary.max_redis_cpu` at its default."""
 
 
-class Hammer:
+class Hammer(Crew):
     """Clients that send one heavy script after the other for as long as it lasts."""
 
     def __init__(self, server: Valkey) -> None:
+        super().__init__(CLIENTS)
         self._server = server
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._strike) for _ in range(CLIENTS)]
 
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join(30)
-            assert not thread.is_alive()
-
-    def _strike(self) -> None:
+    def _work(self, number: int) -> None:
         with self._server.client() as client:
             while not self._over.is_set():
                 client.eval(HEAVY, 0)
