@@ -126,14 +126,21 @@ def _tell(watch: Watch, notice: Notice) -> None:
 
 
 _watcher: _Watcher | None = None
+_making = threading.Lock()
+"""Several threads may take their first lock at once, and there is to be one watcher."""
 
 
 def watch(watch: Watch) -> None:
     """Sees to it that a connection is looked after. Its mutex must be held, here and for `forget`."""
+    (_watcher or _made()).add(watch)
+
+
+def _made() -> _Watcher:
     global _watcher  # noqa: PLW0603  # one thread in a process
-    if _watcher is None:
-        _watcher = _Watcher()
-    _watcher.add(watch)
+    with _making:
+        if _watcher is None:
+            _watcher = _Watcher()
+        return _watcher
 
 
 def forget(watch: Watch) -> None:
@@ -149,7 +156,8 @@ def see_off(connection: Connection) -> None:
 
 
 def _reset() -> None:
-    global _watcher  # noqa: PLW0603
+    global _watcher, _making  # noqa: PLW0603
+    _making = threading.Lock()  # another thread may have held it when this process was forked
     if _watcher is not None:
         _watcher.abandon()
         _watcher = None
