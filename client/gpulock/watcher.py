@@ -35,6 +35,8 @@ class Watch:
     def __init__(self, connection: Connection, tell: Callable[[Notice], object] = ignore) -> None:
         self.connection = connection
         self.tell = tell
+        self.idle = False
+        """Whether it lies ready for another use, and so is to stay open, as long as it is."""
         self.registered = _NONE
 
 
@@ -99,12 +101,13 @@ class _Watcher:
             if not self.remove(watch):
                 return  # its holder let go of it meanwhile
             connection.attend()
+            watch.idle = watch.idle and connection.link is not None
             notices = connection.take_notices()
             # A release that was sent may still be lost, with the daemon, until it is answered.
             session = connection.session
             if session.phase in ("held", "leaving") or session.releasing or session.unproven:
                 self.add(watch)
-            else:
+            elif not watch.idle:
                 connection.close()
         for notice in notices:
             _tell(watch, notice)
