@@ -20,7 +20,8 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, Self
 
 PAUSE = 0.05
-"""Seconds for which new messages are gathered: most connections that end at all end sooner."""
+"""Seconds for which new messages are gathered, unless somebody relies on them: see `hasten`. Most connections that end
+at all end sooner."""
 RETRY = 1.0
 """Seconds until the next attempt where PID 1 cannot be reached at all, as while it executes itself anew."""
 PATIENCE = 5.0
@@ -74,6 +75,11 @@ class SystemdStore:
         """Removes what is stored by that name. It says nothing to the other end: a socket has to be shut down."""
         if self._queue.pop((name, True), None) is None:  # otherwise it never got there
             self._put((name, False), None)
+
+    def hasten(self) -> None:
+        """Sends what is gathered."""
+        if self._waiting is not None and not self._failing:
+            self._send()
 
     async def settle(self) -> None:
         """Returns when PID 1 has read everything, or after `PATIENCE`."""

@@ -322,6 +322,10 @@ class DescriptorStore(Protocol):
 
     def drop(self, name: str) -> None: ...
 
+    def hasten(self) -> None:
+        """Has everything kept now that is still to be."""
+        ...
+
     async def settle(self) -> None:
         """Returns when everything is kept, or after some seconds at most."""
         ...

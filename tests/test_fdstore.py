@@ -82,6 +82,15 @@ async def test_what_ends_soon_is_not_stored(manager: PidOne, store: SystemdStore
     assert [message for message in manager.messages if "FDNAME" in message] == []
 
 
+async def test_what_somebody_relies_on_is_stored_at_once(manager: PidOne, store: SystemdStore) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        store.keep("client-1.0", theirs.fileno(), lambda: None)
+        store.hasten()
+        store.hasten()
+        assert [name for name, _ in manager.passed()] == ["client-1.0"]
+
+
 async def test_what_is_replaced_is_dropped_first(manager: PidOne, store: SystemdStore) -> None:
     (old, _), (new, _) = pairs = [socket.socketpair() for _ in range(2)]
     store.keep("roll", old.fileno(), lambda: None)

@@ -69,6 +69,8 @@ class Connection:
         self._connecting = asyncio.Lock()
         self._stirred = asyncio.Event()
         self._notices: list[Notice] = []
+        self._patience: Patience | None = None
+        """Of the wait that is under way."""
         self._return: asyncio.Task[None] | None = None
         """Looks for a daemon that went away while a lock was held."""
 
@@ -81,6 +83,8 @@ class Connection:
             self._failure = error
             self.close()
             return
+        if self.session.interrupted:
+            self.session.resume(None if self._patience is None else self._patience.left(now()))
         self._flush()
         self._tell_holder()
         self._stirred.set()
@@ -108,6 +112,7 @@ class Connection:
         patience = Patience(wish.wait_timeout, unavailable_timeout, now())
         reused = self.transport is not None
         session.acquire(wish)
+        self._patience = patience
         self._flush()
         while session.phase == "waiting":
             try:
@@ -159,7 +164,7 @@ class Connection:
         session.release()
         try:
             self._flush()
-            while session.phase != "leaving" and session.releasing:
+            while session.resuming or (session.phase != "leaving" and session.releasing):
                 await self._stir(now() + SLACK)
         except (Away, Silence, GpulockError):
             pass  # it does not lie at rest then

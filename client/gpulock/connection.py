@@ -41,6 +41,8 @@ class Connection:
         """When a daemon that is away has been away for too long; None: it is there."""
         self._pauses = self.session.retry.pauses()
         self._notices: list[Notice] = []
+        self._patience: Patience | None = None
+        """Of the wait that is under way."""
 
     def fileno(self) -> int:
         """-1 while there is no connection."""
@@ -65,6 +67,7 @@ class Connection:
         patience = Patience(wish.wait_timeout, unavailable_timeout, now())
         reused = self.link is not None
         session.acquire(wish)
+        self._patience = patience
         while session.phase == "waiting":
             try:
                 if self.link is None:
@@ -122,7 +125,7 @@ class Connection:
             self._flush()
         except Away:
             return False
-        return self.session.phase == "idle"
+        return self.session.ready
 
     def call(self, method: str, params: Mapping[str, Any], timeout: float) -> Any:
         """The daemon's answer; raises the error that it answered. What else comes waits in `take_notices`.
@@ -174,7 +177,7 @@ class Connection:
             self.retry_at = self._give_up_at
             return
         if (data := self.link.read_now()) is not None:
-            self._notices += self.session.receive(data)
+            self._take_in(data)
         self._flush()
         if self.session.introduced:
             self.retry_at = self._give_up_at = None
@@ -202,7 +205,7 @@ class Connection:
         """Sees to it that there is a connection; raises `DaemonUnavailable` after `patience` seconds."""
         try:
             while self.link is not None and (data := self.link.read_now()) is not None:
-                self._notices += self.session.receive(data)
+                self._take_in(data)
         except Away:
             self.close()  # it went while nobody looked
         end, pauses = now() + patience, self.session.retry.pauses()
@@ -242,7 +245,13 @@ class Connection:
 
     def _read(self, until: float | None) -> None:
         assert self.link is not None
-        self._notices += self.session.receive(self.link.read(until))
+        self._take_in(self.link.read(until))
+
+    def _take_in(self, data: bytes) -> None:
+        self._notices += self.session.receive(data)
+        if self.session.interrupted:
+            self.session.resume(None if self._patience is None else self._patience.left(now()))
+            self._flush()
 
 
 def new(path: str) -> Connection:

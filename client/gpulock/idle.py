@@ -29,8 +29,8 @@ def take(path: str) -> Connection:
             break  # another thread was faster
         connection = watch.connection
         with connection.mutex:
-            session = connection.session
-            if session.phase == "idle":
+            session, watch.idle = connection.session, False
+            if session.ready:
                 watcher.forget(watch)
                 if connection.link is not None or session.doubtful:
                     return connection
@@ -46,8 +46,8 @@ def keep(watch: watcher.Watch) -> None:
     connection, session = watch.connection, watch.connection.session
     kept = _idle.setdefault(connection.path, [])
     if connection.link is not None and len(kept) < MOST:
-        watch.tell = _hear
-        if session.unproven:
+        watch.tell, watch.idle = _hear, True
+        if session.unproven or session.resuming:
             watcher.watch(watch)
         else:
             watcher.forget(watch)

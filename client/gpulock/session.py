@@ -17,6 +17,9 @@ A session has one lock at most, and outlives its connection: when that breaks, t
     lost      release                                            idle
 
 A lock that is being taken back (`loss` is set) stays `held`: its holder has until the deadline to let go.
+
+A connection can outlive the daemon. If that one was killed in the midst of something, the next one says so, and the
+session is `interrupted`: the shell says `resume`, which is to it what a new connection would be.
 """
 
 from __future__ import annotations
@@ -48,6 +51,8 @@ if TYPE_CHECKING:
 
 REATTACH_GRACE = 60.0
 """How long a daemon may be away before a lock counts as lost, unless its `hello` said otherwise."""
+_REPEATABLE = ("beat", "extend", "queue", "status", "watch")
+"""What may be asked twice and is as if it had been once."""
 MAX_WAIT = 1800.0
 """How long a request waits for a daemon that went away, where the caller named no wait of its own."""
 
@@ -92,7 +97,12 @@ class Session:
         """Let go, and perhaps no daemon has heard it: said again to the next."""
         self._said_again: set[int] = set()
         """Which of the releases are so; one that was heard the first time is not held any more."""
-        self._calls: set[int] = set()
+        self._marker: str | None = None
+        """What the next daemon waits for on this connection, before it takes in anything."""
+        self._resuming = False
+        self._watches = False
+        """Whether it hears of events, and is to go on to."""
+        self._calls: dict[int, tuple[str, Mapping[str, Any]]] = {}
         self._ignored: set[int] = set()
         self._answers: dict[int, Response] = {}
 
@@ -103,13 +113,45 @@ class Session:
         self._decoder = Decoder(wire.MAX_REPLY_BYTES)
         self.connection_up = True
         self._outgoing = b""
-        hello = wire.write(wire.Hello(client=self._client, reattach=self.key))
+        hello = wire.write(wire.Hello(client=self._client, reattach=self.key, resumes=True))
         self._hello = self._request("hello", hello)
         if self.phase == "waiting":
             self._wish = self._wish._replace(wait_timeout=wait_left)
             if not self._unheard and not self._doubtful:
                 self._ask()
             # Otherwise the session may have a lock already: `hello` will tell.
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the daemon was killed in the midst of something, and the next one waits for `resume`."""
+        return self._marker is not None
+
+    def resume(self, wait_left: float | None = None) -> None:
+        """Goes on where it was, on the connection that there is, as on a new one. `wait_left`: as for `connected`."""
+        assert self._marker is not None, "nobody has asked for it"
+        resumed = notification(wire.RESUMED, {"marker": self._marker})
+        decoder = self._decoder  # what the daemon says is whole
+        again = {msgid: asked for msgid, asked in self._calls.items() if asked[0] in _REPEATABLE}
+        for msgid in again:
+            del self._calls[msgid]
+        self.disconnected()
+        self.connected(wait_left)
+        self._decoder, self._resuming = decoder, True
+        if self._watches:
+            self._ignored.add(self._request("watch", {}))
+        self._calls.update(again)
+        repeated = b"".join(request(msgid, method, params) for msgid, (method, params) in again.items())
+        self._outgoing = resumed + self._outgoing + repeated
+
+    @property
+    def resuming(self) -> bool:
+        """Whether `resume` was said and is not answered yet."""
+        return self._resuming
+
+    @property
+    def ready(self) -> bool:
+        """Whether `acquire` may be said. While it is `resuming`, that comes after what the daemon has to hear first."""
+        return self.phase == "idle" or (self.phase == "leaving" and self._resuming and not self._unheard)
 
     @property
     def introduced(self) -> bool:
@@ -133,7 +175,8 @@ class Session:
 
     def disconnected(self) -> None:
         """The connection is gone, and everything asked on it with it."""
-        self.connection_up = False
+        self.connection_up = self._resuming = False
+        self._marker = None
         self._outgoing = b""
         self._unheard = self._unheard or self._acquire is not None
         self._hello = self._acquire = None
@@ -177,11 +220,11 @@ class Session:
     # What the caller wants
 
     def acquire(self, wish: wire.Acquire) -> None:
-        assert self.phase == "idle", f"a session has one lock at most; this one is {self.phase}"
+        assert self.ready, f"a session has one lock at most; this one is {self.phase}"
         self.phase, self.grant, self.loss, self.refusal = "waiting", None, None, None
         self.heard = False
         self._wish = wish
-        if self.connection_up:
+        if self.connection_up and not self._doubtful:
             self._ask()
 
     def release(self, *, answered: bool = True) -> None:
@@ -211,7 +254,7 @@ class Session:
     def call(self, method: str, params: Mapping[str, Any]) -> int:
         """Asks anything else; returns the number under which `answer` gives the response."""
         msgid = self._request(method, params)
-        self._calls.add(msgid)
+        self._calls[msgid] = method, params
         return msgid
 
     def answer(self, msgid: int) -> Response | None:
@@ -222,7 +265,7 @@ class Session:
         """Nobody waits for the response to that call any more."""
         self._answers.pop(msgid, None)
         if msgid in self._calls:
-            self._calls.remove(msgid)
+            del self._calls[msgid]
             self._ignored.add(msgid)
 
     def give_up(self) -> Loss | None:
@@ -258,7 +301,8 @@ class Session:
                 if not (again and isinstance(error, NotHeld)):
                     return ReleaseFailed(error)
         elif msgid in self._calls:
-            self._calls.remove(msgid)
+            self._watches = self._watches or self._calls[msgid][0] == "watch"
+            del self._calls[msgid]
             self._answers[msgid] = response
         elif msgid in self._ignored:
             self._ignored.remove(msgid)
@@ -284,6 +328,8 @@ class Session:
                 return Warned(str(params.get("level", "")), params)
             case "event":
                 return Happened(params)  # type: ignore[arg-type]  # the daemon's word
+            case wire.RESUME:
+                self._marker = str(params.get("marker", ""))
             case wire.RELEASE_FAILED:
                 self._quietly_released = None
                 return ReleaseFailed(from_wire(params))
@@ -293,7 +339,7 @@ class Session:
 
     def _introduced(self, response: Response) -> Loss | None:
         answer = response.result if isinstance(response.result, dict) else {}
-        self._unheard = False
+        self._unheard = self._resuming = False
         self.key = answer.get("reattach") or self.key
         self.grace = float(answer.get("reattach_grace", self.grace))
         self.retry = read_retry(answer.get("retry"))

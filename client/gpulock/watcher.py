@@ -35,6 +35,8 @@ class Watch:
     def __init__(self, connection: Connection, tell: Callable[[Notice], object] = ignore) -> None:
         self.connection = connection
         self.tell = tell
+        self.idle = False
+        """Whether it lies ready for another use, and so is to stay open, as long as it is."""
         self.registered = _NONE
 
 
@@ -99,12 +101,13 @@ class _Watcher:
             if not self.remove(watch):
                 return  # its holder let go of it meanwhile
             connection.attend()
+            watch.idle = watch.idle and connection.link is not None
             notices = connection.take_notices()
             # A release that was sent may still be lost, with the daemon, until it is answered.
             session = connection.session
             if session.phase in ("held", "leaving") or session.releasing or session.unproven:
                 self.add(watch)
-            else:
+            elif not watch.idle:
                 connection.close()
         for notice in notices:
             _tell(watch, notice)
@@ -126,14 +129,21 @@ def _tell(watch: Watch, notice: Notice) -> None:
 
 
 _watcher: _Watcher | None = None
+_making = threading.Lock()
+"""Several threads may take their first lock at once, and there is to be one watcher."""
 
 
 def watch(watch: Watch) -> None:
     """Sees to it that a connection is looked after. Its mutex must be held, here and for `forget`."""
+    (_watcher or _made()).add(watch)
+
+
+def _made() -> _Watcher:
     global _watcher  # noqa: PLW0603  # one thread in a process
-    if _watcher is None:
-        _watcher = _Watcher()
-    _watcher.add(watch)
+    with _making:
+        if _watcher is None:
+            _watcher = _Watcher()
+        return _watcher
 
 
 def forget(watch: Watch) -> None:
@@ -149,7 +159,8 @@ def see_off(connection: Connection) -> None:
 
 
 def _reset() -> None:
-    global _watcher  # noqa: PLW0603
+    global _watcher, _making  # noqa: PLW0603
+    _making = threading.Lock()  # another thread may have held it when this process was forked
     if _watcher is not None:
         _watcher.abandon()
         _watcher = None

@@ -58,6 +58,9 @@ PRIORITIES = checks.PRIORITIES
 NOTIFICATIONS = checks.NOTIFICATIONS
 RELEASE_FAILED = "release-failed"
 """The notification of an error in a `release` that was sent as a notification itself."""
+RESUME, RESUMED = "resume", "resumed"
+"""The notification that a daemon before was killed in the midst of something, with a `marker`; and the client's, which
+brings that marker back: its last byte is the last that the daemon passes over."""
 
 DEFAULT_SOCKET = "/run/gpulockd/gpulockd.sock"
 
@@ -82,6 +85,8 @@ class Hello(NamedTuple):
     """Name and version of the client program, for people."""
     reattach: str | None = None
     """The key that an earlier `hello` of this process brought or was answered: its lock is to go on here."""
+    resumes: bool = False
+    """Whether the client understands `RESUME`. The connection of one that does not ends where that would be said."""
 
 
 class Acquire(NamedTuple):
@@ -337,6 +342,7 @@ _CHECKS: Mapping[type, Mapping[str, Check]] = {
         "versions": lambda value: _list(value, lambda each: _integer(each, 0, 2**16), 16),
         "client": _text,
         "reattach": _optional(_text),
+        "resumes": _flag,
     },
     Acquire: {
         "gpus": _gpus,

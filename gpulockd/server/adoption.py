@@ -4,9 +4,10 @@
 |---|---|---|
 | nothing: another session, or no line | | is ended |
 | ended | | is ended, and what it held has too |
-| marked | | is ended, and its client comes back with its key |
-| not marked | has ended, or has another start time | is ended, and what it held has too |
-| not marked | cannot be looked at, for want of a descriptor say | is ended, and its client comes back with its key |
+| marked, and torn, or its client does not know `resume` | | is ended, and its client comes back with its key |
+| otherwise | has ended, or has another start time | is ended, and what it held has too |
+| otherwise | cannot be looked at, for want of a descriptor say | is ended, and its client comes back with its key |
+| marked | lives | goes on as one that begins: its client says again what it wants, see `resumption` |
 | not marked | lives | goes on |
 
 A line without its connection says no more: what it held has ended if the line says so, and is kept for its client
@@ -46,7 +47,7 @@ class Passed:
     """What an earlier daemon opened itself."""
     roll: int | None = None
     clients: dict[tuple[int, int], int] = field(default_factory=dict)
-    """By session and line."""
+    """By first session and line."""
 
 
 def told_apart(inherited: Iterable[Inherited]) -> Passed:
@@ -78,6 +79,8 @@ class Survivor:
 @dataclass(slots=True)
 class Judgement:
     survivors: list[Survivor] = field(default_factory=list)
+    interrupted: list[Survivor] = field(default_factory=list)
+    """Those whose clients have to say again what they want."""
     ended: set[int] = field(default_factory=set)
     """Sessions whose clients are gone for certain."""
     cut: int = 0
@@ -97,19 +100,20 @@ def judged(passed: Passed, roll: Roll, store: DescriptorStore, recognise: Recogn
     strangers = dict(passed.clients)
     for number in roll.used():
         line = roll.read(number)
-        sock = _opened(strangers.pop((line.session, number), None))
+        sock = _opened(strangers.pop((line.first, number), None))
         owner = _owner(line, sock, recognise, judgement)
         if sock is not None and owner is not None:
             roll.move(number, Stage.KEPT)
-            judgement.survivors.append(Survivor(line.session, number, line, owner, sock))
+            kind = judgement.interrupted if line.marked else judgement.survivors
+            kind.append(Survivor(line.session, number, line, owner, sock))
             continue
         if sock is not None:
             _end(sock)
-            store.drop(name_of(line.session, number))
+            store.drop(name_of(line.first, number))
         roll.move(number, Stage.NONE)
-    for (session, number), descriptor in strangers.items():
+    for (first, number), descriptor in strangers.items():
         _end(socket.socket(fileno=descriptor))
-        store.drop(name_of(session, number))
+        store.drop(name_of(first, number))
     return judgement
 
 
@@ -127,7 +131,7 @@ def _owner(line: Line, sock: socket.socket | None, recognise: Recognise, judgeme
         judgement.ended.add(line.session)
     elif sock is None:
         judgement.lost += line.stage is Stage.KEPT
-    elif line.marked:
+    elif line.marked and not line.resumable:
         judgement.cut += 1
     else:
         try:

@@ -92,8 +92,8 @@ class Connection(Flow):
         """The daemon ends, and the connection with it."""
         self._end()
 
-    def introduced(self, key: str, client: str) -> None:
-        """Its session has this key, by digest, and this name for people."""
+    def introduced(self, key: str, client: str, *, resumes: bool) -> None:
+        """Its session has this key, by digest, and this name for people, and may be asked to say `RESUMED`."""
 
     def watched(self) -> None:
         """Its session hears of events from now on."""
@@ -177,9 +177,12 @@ class Connection(Flow):
             self._wake()
 
     def _over(self, how: str, why: str | None) -> None:
+        self._cancel()
+        self._on_end(self, how, why)
+
+    def _cancel(self) -> None:
         for task in self._tasks or ():
             task.cancel()
-        self._on_end(self, how, why)
 
 
 def _told(error: Exception, name: str) -> GpulockError:

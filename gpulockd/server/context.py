@@ -32,7 +32,7 @@ class Caller(Listens, Protocol):
 
     def answer(self, msgid: int, result: Mapping[str, object]) -> None: ...
 
-    def introduced(self, key: str, client: str) -> None:
+    def introduced(self, key: str, client: str, *, resumes: bool) -> None:
         """Notes what its `hello` said, the key by digest."""
         ...
 

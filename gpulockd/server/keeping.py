@@ -36,9 +36,9 @@ ROLL, LISTENER = "roll", "listener"
 log = logging.getLogger(__name__)
 
 
-def name_of(session: int, line: int) -> str:
-    """Of a connection in the store."""
-    return f"client-{session}.{line}"
+def name_of(first: int, line: int) -> str:
+    """Of a connection in the store; `first` is its first session."""
+    return f"client-{first}.{line}"
 
 
 class Keeping:
@@ -97,7 +97,7 @@ class Keeping:
     def release(self, connection: KeptConnection) -> None:
         """It has ended. Its line is used again as late as can be: until the journal knows, it tells of the end."""
         del self._connections[connection.session]
-        self.store.drop(name_of(connection.session, connection.line))
+        self.store.drop(name_of(self.roll.read(connection.line).first, connection.line))
         if connection.line < self.room:  # the others are from when the store was larger
             self._free.append(connection.line)
 
@@ -141,7 +141,7 @@ class Keeping:
         end = asyncio.get_running_loop().time() + PARTING
         while restless := [each for each in self._connections.values() if each.marked]:
             if asyncio.get_running_loop().time() > end:
-                log.warning("%d connections are in the midst of something, and end with this daemon", len(restless))
+                log.warning("%d connections are left in the midst of something", len(restless))
                 for connection in restless:
                     connection.stop()
                 return

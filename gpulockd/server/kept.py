@@ -11,16 +11,21 @@ import socket
 from collections.abc import Coroutine, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from gpulock import rpc
+from gpulock import rpc, wire
 
 from ..core.model import Owner
 from .connection import Connection, Ended
 from .flow import DISCONNECTED
-from .roll import Stage
+from .resumption import PassingOver
+from .roll import TORN, Stage
 
 if TYPE_CHECKING:
     from .context import Context
     from .keeping import Keeping
+
+
+_WHOLE = 16 * 1024
+"""Bytes that one call sends all or none of: Linux makes one packet of them (`unix_stream_sendmsg`)."""
 
 
 class KeptConnection(Connection, asyncio.BufferedProtocol):
@@ -64,6 +69,11 @@ class KeptConnection(Connection, asyncio.BufferedProtocol):
         """It comes from an earlier daemon, with these requests unanswered."""
         self._unanswered.update((msgid, 0) for msgid in waiting)
 
+    def begin_anew(self) -> None:
+        """It comes from an earlier daemon, which may have read of it what nobody knows: has its client say it again."""
+        self._decoder = PassingOver(wire.MAX_REQUEST_BYTES)
+        self._write_through(self._decoder.asking)
+
     # What the event loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -72,6 +82,7 @@ class KeptConnection(Connection, asyncio.BufferedProtocol):
         # Of the first byte that finds no room it is to say so, and so when the last one has: see `resume_writing`.
         self._transport.set_write_buffer_limits(high=0)
         if self._unsent and not self._ended:
+            self._marks[self._place + TORN] = 1
             self._transport.write(b"".join(self._unsent))
             self._unsent.clear()
             self._keeping.see_to(self)
@@ -91,8 +102,9 @@ class KeptConnection(Connection, asyncio.BufferedProtocol):
 
     # What the methods note.
 
-    def introduced(self, key: str, client: str) -> None:
-        self._keeping.roll.introduce(self.line, key, client)
+    def introduced(self, key: str, client: str, *, resumes: bool) -> None:
+        self._keeping.roll.introduce(self.line, key, client, resumes=resumes)
+        self._keeping.store.hasten()  # for the answer says that it is kept
 
     def watched(self) -> None:
         self._keeping.roll.watches(self.line)
@@ -112,6 +124,7 @@ class KeptConnection(Connection, asyncio.BufferedProtocol):
             and not self._unsent
             and not (self._made and self._transport.get_write_buffer_size())
         ):
+            self._marks[self._place + TORN] = 0
             self._marks[self._place] = 0
 
     def _handle(self, frames: Iterator[rpc.Incoming]) -> bool:
@@ -132,16 +145,20 @@ class KeptConnection(Connection, asyncio.BufferedProtocol):
             self._keeping.see_to(self)
 
     def _write_through(self, data: bytes | bytearray | memoryview) -> None:
-        """Writes at once, so that it is known what was sent: the transport would do it later. Half a frame is not to go
-        out without a mark either."""
-        before, self._marks[self._place] = self._marks[self._place], 1
+        """Writes at once, so that it is known what was sent: the transport would do it later."""
+        marks, place = self._marks, self._place
+        before, marks[place] = marks[place], 1
         if not self._unsent and not (self._made and self._transport.get_write_buffer_size()):
+            if len(data) > _WHOLE:
+                marks[place + TORN] = 1
             with contextlib.suppress(OSError):  # no room; or its end, and the transport will say so
                 data = data[self._socket.send(data) :]
             if not data:
-                self._marks[self._place] = before
+                marks[place + TORN] = 0
+                marks[place] = before
                 return
         if self._made:
+            marks[place + TORN] = 1
             self._transport.write(data)
         else:
             self._unsent.append(bytes(data))
@@ -163,11 +180,12 @@ class KeptConnection(Connection, asyncio.BufferedProtocol):
         """Leaves it as it is to the next daemon, or ends it where that one could not go on with it."""
         if self._ended:
             return
-        if self.marked:
+        if self.marked and not self._keeping.roll.read(self.line).resumable:
             self._finish(Stage.NONE)
             super()._end()
             return
         self._ended = True
+        self._cancel()
         if self._made:
             self._transport.abort()
         else:

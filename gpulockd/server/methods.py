@@ -86,7 +86,7 @@ def _hello(context: Context, caller: Caller, msgid: int, params: wire.Hello) -> 
         "quiet": ("release",),
         "restart_safe": caller.restart_safe,
     }
-    caller.introduced(_digest(key), params.client)
+    caller.introduced(_digest(key), params.client, resumes=params.resumes)
     reattach = None if params.reattach is None else _digest(params.reattach)
     context.mailbox.post(SessionIntroduced(caller.session, msgid, params.client, caller.key, reattach, answer))
 

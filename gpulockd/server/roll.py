@@ -3,8 +3,9 @@
 It is a file without a name (`memfd_create`), mapped, and kept beside the connections. To write to it costs what writing
 to memory costs, and SIGKILL takes nothing back. A line says what the journal does not know of a connection: whose it
 is, the digest of its key, and above all its *mark*. That is 1 from before anything is read of it until everything
-that was read is answered and the journal has what came of it. Whatever connection has a mark when the next daemon
-looks may have lost a request, or half of one, and is ended.
+that was read is answered and the journal has what came of it. Of whatever connection has a mark when the next daemon
+looks, a request may be lost, or half of one: its client is asked what it still waits for. A line is *torn* while half a
+frame may have gone out: nothing can be said to that client any more, and its connection is ended.
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ _JOURNAL = 16
 _JOURNAL_BYTES = 16
 _FIRST = 64
 """Bytes before the first line."""
-_LINE = struct.Struct("<BBBBxxxxQQ32s64s")
-_LENGTH = 128
+_LINE = struct.Struct("<BBBBBxxxQQ32s64sQ")
+_NUMBER = struct.Struct("<Q")
+_LENGTH = _LINE.size
 _KEY_BYTES, _CLIENT_BYTES = 32, 64
-_STATE, _FLAGS = 1, 2
-_HAS_KEY, _WATCHES = 1, 2
+_STATE, _FLAGS, TORN, _SESSION = 1, 2, 4, 8
+"""Where in a line these are; the mark is its first byte."""
+_HAS_KEY, _WATCHES, _RESUMES = 1, 2, 4
 
 
 class Stage(enum.IntEnum):
@@ -49,6 +52,8 @@ class Line(NamedTuple):
     marked: bool
     stage: Stage
     session: int
+    first: int
+    """The session that began with the connection, by which the store knows it."""
     start_time: int
     """Of its process, as in `core.model.Process`."""
     key: str | None
@@ -56,6 +61,14 @@ class Line(NamedTuple):
     client: str
     """The client's name for itself, or the beginning of it."""
     watches: bool
+    resumes: bool
+    """Whether its client can be asked what it still waits for."""
+    torn: bool
+
+    @property
+    def resumable(self) -> bool:
+        """Whether the next daemon can go on with it though it is marked."""
+        return self.resumes and not self.torn
 
 
 class UnknownRoll(Exception):
@@ -95,27 +108,31 @@ class Roll:
         return (number for number, stage in enumerate(stages) if stage != Stage.NONE)
 
     def read(self, number: int) -> Line:
-        marked, stage, flags, length, session, start_time, key, client = _LINE.unpack_from(
+        marked, stage, flags, length, torn, session, start_time, key, client, first = _LINE.unpack_from(
             self.marks, self.place(number)
         )
         return Line(
             bool(marked),
             Stage(stage),
             session,
+            first or session,
             start_time,
             key.hex() if flags & _HAS_KEY else None,
             client[:length].decode(errors="replace"),
             bool(flags & _WATCHES),
+            bool(flags & _RESUMES),
+            bool(torn),
         )
 
     def enter(self, number: int, session: int, start_time: int) -> None:
         """A new connection, of which nothing was read."""
-        _LINE.pack_into(self.marks, self.place(number), 0, Stage.OPEN, 0, 0, session, start_time, b"", b"")
+        _LINE.pack_into(self.marks, self.place(number), 0, Stage.OPEN, 0, 0, 0, session, start_time, b"", b"", session)
 
-    def introduce(self, number: int, key: str, client: str) -> None:
+    def introduce(self, number: int, key: str, client: str, *, resumes: bool = False) -> None:
         """What its `hello` said. Its mark has to be set: half of this would be worse than nothing."""
         place = self.place(number)
-        marked, stage, flags, _, session, start_time, _, _ = _LINE.unpack_from(self.marks, place)
+        marked, stage, flags, _, torn, session, start_time, _, _, first = _LINE.unpack_from(self.marks, place)
+        flags = flags & ~_RESUMES | (_RESUMES if resumes else 0)
         name = client.encode()[:_CLIENT_BYTES].decode(errors="ignore").encode()
         _LINE.pack_into(
             self.marks,
@@ -124,11 +141,19 @@ class Roll:
             stage,
             flags | _HAS_KEY,
             len(name),
+            torn,
             session,
             start_time,
             bytes.fromhex(key),
             name,
+            first,
         )
+
+    def begin_anew(self, number: int, session: int) -> None:
+        """Another session goes on with the connection, which stays marked."""
+        place = self.place(number)
+        self.marks[place + _FLAGS] &= ~_WATCHES
+        _NUMBER.pack_into(self.marks, place + _SESSION, session)
 
     def watches(self, number: int) -> None:
         self.marks[self.place(number) + _FLAGS] |= _WATCHES

@@ -73,14 +73,20 @@ class Server:
         for survivor in judgement.survivors:
             waiting = [request.msgid for request in saved.requests if request.session == survivor.session]
             self._admission.go_on_with(survivor, waiting)
+        for interrupted in judgement.interrupted:
+            self._admission.begin_anew_with(interrupted)
         self._keeping.open()
         if passed.clients:
             self._announce(
                 Announce(
                     "server.adopted",
-                    f"{len(judgement.survivors)} connections of the daemon before go on, {judgement.cut} were in the "
-                    f"midst of something and are ended",
-                    data={"adopted": len(judgement.survivors), "cut": judgement.cut},
+                    f"{len(judgement.survivors)} connections of the daemon before go on; {len(judgement.interrupted)} "
+                    f"were in the midst of something and begin anew, {judgement.cut} are ended",
+                    data={
+                        "adopted": len(judgement.survivors),
+                        "interrupted": len(judgement.interrupted),
+                        "cut": judgement.cut,
+                    },
                 )
             )
         if judgement.lost:

@@ -33,6 +33,9 @@ class Told:
     def introduced(self) -> bool:
         return self.session.introduced
 
+    def interrupted(self) -> bool:
+        return self.session.interrupted
+
     def refusal(self) -> Exception | None:
         return self.session.refusal
 
@@ -98,7 +101,7 @@ def test_the_first_write_has_hello_and_acquire_in_one(told: Told) -> None:
     told.session.acquire(wire.Acquire(gpus=2, task="ocr"))
     told.session.connected(wait_left=30.0)
     assert told.sends() == [
-        ("hello", {"client": "test 1"}),
+        ("hello", {"client": "test 1", "resumes": True}),
         ("acquire", {"gpus": 2, "task": "ocr", "wait_timeout": 30.0}),
     ]
     assert told.phase() == "waiting"
@@ -332,12 +335,12 @@ def test_warnings_and_events_are_passed_on(holding: Told) -> None:
 
 class TestReconnecting:
     def test_a_holder_shows_its_key_and_goes_on(self, holding: Told) -> None:
-        assert holding.reconnected() == [("hello", {"client": "test 1", "reattach": "key-1"})]
+        assert holding.reconnected() == [("hello", {"client": "test 1", "reattach": "key-1", "resumes": True})]
         assert not holding.introduced()
         assert holding.hears("hello", **hello(grant(), key="key-2")) == []
         assert holding.phase() == "held"
         assert holding.introduced()
-        assert holding.reconnected() == [("hello", {"client": "test 1", "reattach": "key-2"})]
+        assert holding.reconnected() == [("hello", {"client": "test 1", "reattach": "key-2", "resumes": True})]
 
     def test_a_lock_that_the_daemon_does_not_know_is_lost(self, holding: Told) -> None:
         holding.reconnected()
@@ -385,7 +388,8 @@ class TestReconnecting:
         told.session.connected(60.0)
         told.sends()
         told.hears("hello", **hello())
-        assert told.reconnected(wait_left=12.5) == [("hello", {"client": "test 1", "reattach": "key-1"})]
+        [(greeting, _)] = told.reconnected(wait_left=12.5)
+        assert greeting == "hello"
         told.hears("hello", **hello())
         assert told.sends() == [("acquire", {"task": "x", "wait_timeout": 12.5})]
 
@@ -401,7 +405,7 @@ class TestReconnecting:
     def test_a_key_of_its_own_is_good_from_the_first_hello_on(self) -> None:
         told = Told(key="mine")
         told.session.connected()
-        assert told.sends() == [("hello", {"client": "test 1", "reattach": "mine"})]
+        assert told.sends() == [("hello", {"client": "test 1", "reattach": "mine", "resumes": True})]
 
     def test_a_lock_granted_with_the_daemons_last_breath_is_not_asked_for_twice(self, told: Told) -> None:
         told.session.acquire(wire.Acquire())
@@ -485,6 +489,122 @@ class TestReconnecting:
         holding.session.release()
         assert holding.session.give_up() is None
         assert holding.phase() == "idle"
+
+
+class TestResuming:
+    """The next daemon says that the one before was killed in the midst of something, on the same connection."""
+
+    @staticmethod
+    def resumed(told: Told, wait_left: float | None = None) -> list[tuple[str, dict[str, Any]]]:
+        """What the session says to it, the marker and `hello` apart."""
+        told.sends()  # and the daemon before has read it
+        assert told.notified("resume", marker="between the two") == []
+        assert told.interrupted()
+        told.session.resume(wait_left)
+        assert not told.interrupted()
+        marker, greeting, *rest = told.sends()
+        assert marker == ("resumed", {"marker": "between the two"})
+        assert greeting[0] == "hello"
+        assert greeting[1]["reattach"] == "key-1"
+        return rest
+
+    def test_the_marker_is_the_last_that_the_daemon_passes_over(self, holding: Told) -> None:
+        holding.notified("resume", marker="between the two")
+        holding.session.resume()
+        _, of_the_next = holding.session.take_outgoing().split(b"between the two")
+        [greeting] = rpc.Decoder(wire.MAX_REQUEST_BYTES).feed(of_the_next)
+        assert isinstance(greeting, rpc.Request)
+        assert greeting.method == "hello"
+
+    def test_a_holder_goes_on(self, holding: Told) -> None:
+        assert self.resumed(holding) == []
+        assert holding.session.resuming
+        assert holding.hears("hello", **hello(grant())) == []
+        assert holding.phase() == "held"
+        assert not holding.session.resuming
+
+    def test_a_lock_that_the_daemon_does_not_know_is_lost(self, holding: Told) -> None:
+        self.resumed(holding)
+        [loss] = holding.hears("hello", **hello())
+        assert isinstance(loss, Loss)
+        assert holding.phase() == "lost"
+
+    @pytest.mark.parametrize("granted", [False, True])
+    def test_a_waiter_asks_again_unless_it_has_the_lock(self, told: Told, granted: bool) -> None:
+        told.session.acquire(wire.Acquire(task="x"))
+        told.session.connected(60.0)
+        told.sends()
+        told.hears("hello", **hello())
+        assert self.resumed(told, wait_left=12.5) == []
+        told.hears("hello", **hello(*[grant()] * granted))
+        assert told.sends() == ([] if granted else [("acquire", {"task": "x", "wait_timeout": 12.5})])
+        assert told.phase() == ("held" if granted else "waiting")
+
+    @pytest.mark.parametrize("answered", [False, True])
+    def test_a_release_is_said_again(self, holding: Told, answered: bool) -> None:
+        holding.session._quiet = True
+        holding.session.release(answered=answered)
+        assert self.resumed(holding) == []
+        holding.hears("hello", **hello(grant()))
+        assert holding.sends() == [("release", {"lock": "L1-1"})]
+        assert holding.hears_error("release", NotHeld("it was heard the first time")) == []
+        assert holding.phase() == "idle"
+
+    def test_the_next_lock_is_asked_for_after_the_release_of_the_last(self, holding: Told) -> None:
+        holding.session.release()
+        self.resumed(holding)
+        assert holding.phase() == "leaving"
+        assert holding.session.ready
+        holding.session.acquire(wire.Acquire(task="next"))
+        assert holding.sends() == []
+        holding.hears("hello", **hello(grant()))
+        assert holding.sends() == [("release", {"lock": "L1-1"}), ("acquire", {"task": "next"})]
+
+    def test_a_lock_is_let_go_before_the_daemon_has_welcomed_its_holder(self, holding: Told) -> None:
+        self.resumed(holding)
+        holding.session.release()
+        assert holding.session.ready
+        holding.session.acquire(wire.Acquire(task="next"))
+        holding.hears("hello", **hello(grant()))
+        assert holding.sends() == [("release", {"lock": "L1-1"}), ("acquire", {"task": "next"})]
+
+    def test_a_session_on_a_new_connection_is_not_ready_before_it_is_welcomed(self, holding: Told) -> None:
+        """Its daemon may accept and say nothing: who wants a lock now goes another way."""
+        self.resumed(holding)
+        holding.session.release()
+        holding.reconnected()
+        assert not holding.session.ready
+
+    def test_what_may_be_asked_twice_is_and_anything_else_fails(self, holding: Told) -> None:
+        beat = holding.session.call("beat", {"progress": 0.5})
+        reload = holding.session.call("reload", {})
+        assert self.resumed(holding) == [("beat", {"progress": 0.5})]
+        failed = holding.session.answer(reload)
+        assert failed is not None
+        assert isinstance(from_wire(failed.error), DaemonUnavailable)
+        holding.hears("hello", **hello(grant()))
+        holding.hears("beat", lock="L1-1")
+        answered = holding.session.answer(beat)
+        assert answered is not None
+        assert answered.result == {"lock": "L1-1"}
+
+    def test_a_watcher_goes_on_watching(self, told: Told) -> None:
+        told.session.connected()
+        told.sends()
+        told.hears("hello", **hello())
+        watch = told.session.call("watch", {})
+        told.sends()
+        told.hears("watch")
+        assert told.session.answer(watch) is not None
+        assert self.resumed(told) == [("watch", {})]
+        told.hears("hello", **hello())
+        assert told.hears("watch") == []
+
+    def test_a_daemon_that_is_killed_again_asks_again(self, holding: Told) -> None:
+        self.resumed(holding)
+        assert self.resumed(holding) == []
+        holding.hears("hello", **hello(grant()))
+        assert holding.phase() == "held"
 
 
 class TestCalls:

@@ -283,6 +283,76 @@ class TestHoldingOn:
         assert not held.handle.lost
 
 
+def interrupted(caller: Caller, *locks: dict[str, Any]) -> None:
+    """The next daemon has the connection, and does not know what was said on it."""
+    caller.resume()
+    assert caller.welcome(locks=locks).params["reattach"] == "the-key"
+
+
+class TestResuming:
+    """On one connection all the while."""
+
+    @pytest.fixture(autouse=True)
+    def one_connection(self, peer: ScriptedPeer) -> Iterator[None]:
+        yield
+        assert len(peer.callers) == 1
+
+    def test_a_waiter_waits_on(self, client: Client, peer: ScriptedPeer) -> None:
+        request = client.begin(wait_timeout=30)
+        caller = peer.accept()
+        caller.welcome()
+        caller.expect("acquire")
+        interrupted(caller)
+        asked = caller.expect("acquire")
+        assert 20 < asked.params["wait_timeout"] <= 30
+        caller.answer(asked, **grant())
+        assert request.result(PATIENCE).id == "L1-1"
+
+    def test_a_holder_holds_on_and_what_it_asks_is_answered(self, client: Client, peer: ScriptedPeer) -> None:
+        held, caller = hold(client, peer)
+        interrupted(caller, grant())
+
+        def interrupt_beat() -> None:
+            caller.expect("beat")
+            interrupted(caller, grant())
+            caller.answer(caller.expect("beat"), lock="L1-1")
+
+        with meanwhile(interrupt_beat):
+            client.beat(held, 0.5, "")
+        assert not held.handle.lost
+
+    def test_a_lock_that_is_not_known_any_more_is_lost(self, client: Client, peer: ScriptedPeer) -> None:
+        held, caller = hold(client, peer)
+        interrupted(caller)
+        wait_until(lambda: held.handle.lost_reason == "not-reattached", "it is told")
+
+    def test_a_release_is_said_again_before_the_next_lock(self, client: Client, peer: ScriptedPeer) -> None:
+        held, caller = hold(client, peer)
+
+        def interrupt_release() -> None:
+            caller.expect("release")
+            interrupted(caller, grant())
+            caller.answer(caller.expect("release"), lock="L1-1")
+            caller.answer(caller.expect("acquire"), **grant("L1-2"))
+
+        with meanwhile(interrupt_release):
+            client.release(held)
+            assert client.acquire().id == "L1-2"
+
+    def test_the_next_lock_finds_out(self, client: Client, peer: ScriptedPeer) -> None:
+        """A connection that lies idle is not looked after."""
+        held, caller = hold(client, peer)
+        with meanwhile(lambda: caller.answer(caller.expect("release"), lock="L1-1")):
+            client.release(held)
+
+        def serve() -> None:
+            interrupted(caller)
+            caller.answer(caller.expect("acquire"), **grant("L1-2"))
+
+        with meanwhile(serve):
+            assert client.acquire().id == "L1-2"
+
+
 class TestReleasing:
     def test_it_is_a_request(self, client: Client, peer: ScriptedPeer) -> None:
         held, caller = hold(client, peer)

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,8 +16,8 @@ from typing import Any
 import pytest
 
 import gpulock
-from gpulock import idle
-from gpulock.connection import Connection
+from gpulock import idle, watcher
+from gpulock.connection import Connection, new
 from gpulock.errors import NotHeld, NotPermitted, to_wire
 from gpulock.notices import ReleaseFailed
 from gpulock.patience import UNAVAILABLE_TIMEOUT
@@ -332,6 +333,29 @@ class TestTheWatcher:
         for lock in locks:
             lock.release()
 
+    def test_there_is_one_for_threads_that_begin_together(
+        self, background: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        together, made = threading.Barrier(2), []
+
+        class Made(watcher._Watcher):
+            def __init__(self) -> None:
+                made.append(self)
+                with suppress(threading.BrokenBarrierError):
+                    together.wait(0.2)  # for whoever makes another one
+                super().__init__()
+
+            def add(self, watch: watcher.Watch) -> None:
+                assert self is made[0]
+
+        monkeypatch.setattr(watcher, "_Watcher", Made)
+        monkeypatch.setattr(watcher, "_watcher", None)
+        watched = [background.submit(watcher.watch, watcher.Watch(new("/nowhere"))) for _ in range(2)]
+        for each in watched:
+            each.result(PATIENCE)
+        assert len(made) == 1
+        made[0].abandon()
+
     def test_a_callback_that_fails_does_not_end_it(
         self, peer: ScriptedPeer, background: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -363,11 +387,11 @@ class TestTheWatcher:
 
     def test_acquire_and_release_do_not_wake_it(self, daemon: Daemon) -> None:
         gpulock.acquire(socket=daemon.socket).release()
-        [watcher] = watchers()
-        before = switches(watcher)
+        [thread] = watchers()
+        before = switches(thread)
         for _ in range(49):
             gpulock.acquire(socket=daemon.socket).release()
-        assert switches(watcher) - before < 10
+        assert switches(thread) - before < 10
 
 
 def switches(thread: threading.Thread) -> int:

@@ -180,4 +180,4 @@ def test_the_limits_are_those_of_the_code() -> None:
 
 def test_every_notification_is_listed() -> None:
     listed = {names(row[0])[0] for row in table(DOCUMENT, "notification").rows}
-    assert listed == {"queued", "warning", "lost", "event", "error", wire.RELEASE_FAILED}
+    assert listed == {"queued", "warning", "lost", "event", "error", wire.RELEASE_FAILED, wire.RESUME}

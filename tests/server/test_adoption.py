@@ -16,7 +16,7 @@ from gpulockd.server.activation import Inherited
 from gpulockd.server.admission import Admission
 from gpulockd.server.adoption import Judgement, Passed, judged, told_apart
 from gpulockd.server.peer import Peer
-from gpulockd.server.roll import Roll, Stage
+from gpulockd.server.roll import TORN, Roll, Stage
 from tests.server.house import RecordedProcesses
 
 STARTED = 100
@@ -36,6 +36,9 @@ class Dropped:
     def drop(self, name: str) -> None:
         self.names.append(name)
 
+    def hasten(self) -> None:
+        """Nothing here waits."""
+
     async def settle(self) -> None:
         raise NotImplementedError
 
@@ -52,9 +55,20 @@ class Before:
         """Of the process at the other end; None: it has ended."""
         self.failure: OSError | None = None
 
-    def leave(self, session: int, stage: Stage = Stage.KEPT, *, marked: bool = False, stored: bool = True) -> None:
+    def leave(
+        self,
+        session: int,
+        stage: Stage = Stage.KEPT,
+        *,
+        marked: bool = False,
+        stored: bool = True,
+        resumes: bool = False,
+        torn: bool = False,
+    ) -> None:
         self.roll.enter(session, session, STARTED)
+        self.roll.introduce(session, "ab" * 32, "test 1", resumes=resumes)
         self.roll.move(session, stage)
+        self.roll.marks[self.roll.place(session) + TORN] = int(torn)
         self.roll.marks[self.roll.place(session)] = int(marked)
         if stored:
             self.clients[session], theirs = socket.socketpair()
@@ -117,6 +131,35 @@ def test_only_what_is_unmarked_and_alive_goes_on(before: Before) -> None:
     assert list(before.roll.used()) == [1, 4]
     for survivor in judgement.survivors:
         survivor.socket.close()
+
+
+def test_what_is_marked_begins_anew_where_its_client_can_be_told(before: Before) -> None:
+    before.leave(1, marked=True, resumes=True)
+    before.leave(2, marked=True, resumes=True, torn=True)
+    before.leave(3, marked=True)
+    judgement = before.judged()
+    assert [survivor.session for survivor in judgement.interrupted] == [1]
+    assert judgement.survivors == []
+    assert judgement.cut == 2
+    assert [session for session in (1, 2, 3) if before.ended(session)] == [2, 3]
+    assert before.roll.read(1).marked, "until its client has said what it wants"
+    judgement.interrupted[0].socket.close()
+
+
+def test_a_connection_is_known_by_its_first_session(before: Before) -> None:
+    """The store has it by that name, whichever session went on with it."""
+    before.leave(1, marked=True, resumes=True)
+    before.roll.begin_anew(1, 9)
+    [survivor] = before.judged().interrupted
+    assert survivor.session == 9
+    survivor.socket.close()
+
+
+def test_a_client_in_the_midst_of_something_that_has_ended(before: Before) -> None:
+    before.leave(1, marked=True, resumes=True)
+    before.start_time = None
+    judgement = before.judged()
+    assert (judgement.interrupted, judgement.ended) == ([], {1})
 
 
 @pytest.mark.parametrize("now", [None, STARTED + 1], ids=["it has ended", "its pid was used again"])

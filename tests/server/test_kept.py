@@ -11,7 +11,7 @@ from typing import Any
 import msgpack
 import pytest
 
-from gpulockd.core.events import AcquireRequested, BeatReported
+from gpulockd.core.events import AcquireRequested, BeatReported, SessionOpened
 from gpulockd.server.adoption import Survivor
 from gpulockd.server.roll import Line, Stage
 from tests.server.conftest import MakeServer
@@ -37,6 +37,9 @@ class Store:
 
     def drop(self, name: str) -> None:
         self.dropped.append(name)
+
+    def hasten(self) -> None:
+        """Nothing here waits."""
 
     async def settle(self) -> None:
         raise NotImplementedError
@@ -207,6 +210,39 @@ def test_what_was_answered_before_there_was_a_transport_leaves_no_mark(server: S
         rests(server, number)
 
 
+def test_a_connection_that_begins_anew_is_marked_until_its_client_has_spoken(server: Server, store: Store) -> None:
+    keeping = server.house.keeping
+    assert keeping is not None
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    number = 5
+    keeping.roll.enter(number, 77, 1)
+    keeping.roll.introduce(number, "ab" * 32, "test 1", resumes=True)
+    keeping.roll.marks[keeping.roll.place(number)] = 1
+    owner = server.house.processes.identify(os.getpid(), 0, 0, None)
+    admission = server.house.server._admission
+
+    def begin() -> None:
+        admission.begin_anew_with(Survivor(77, number, keeping.roll.read(number), owner, theirs))
+        admission.begin()
+
+    server.do(begin)
+    with ours, Frames(server.path) as other:
+        said = msgpack.unpackb(ours.recv(1 << 16))
+        assert said[:2] == [2, "resume"]
+        ours.sendall(b"d of a frame" + pack([0, 7, "release", []]))
+        for _ in range(3):
+            assert other.call("release") == {}
+        assert line(server, number).marked
+        ours.sendall(pack([2, "resumed", said[2]]) + pack([0, 8, "beat", []]))
+        assert msgpack.unpackb(ours.recv(1 << 16)) == [1, 8, None, {}], "the release was not for this daemon"
+        rests(server, number)
+        assert line(server, number).session == 78
+        assert 78 in [event.session for event in server.core.seen(SessionOpened)]
+        ours.close()
+        wait_until(lambda: store.dropped == ["client-77.5"], "it is removed by the name that the store has")
+
+
 def test_its_end_is_heard_whoever_else_has_a_descriptor_of_it(server: Server, store: Store) -> None:
     with Frames(server.path) as rude, Frames(server.path) as leaving:
         assert rude.call("release") == leaving.call("release") == {}
@@ -231,10 +267,12 @@ def test_over_the_limit_a_connection_is_as_good_as_any_but_for_a_restart(server:
             client.close()
 
 
+@pytest.mark.parametrize("resumes", [False, True])
 @pytest.mark.parametrize("kind", ["rests", "waits", "is worked at", "half a frame"])
-def test_a_daemon_that_stops_leaves_what_rests_and_ends_the_others(server: Server, kind: str) -> None:
+def test_a_daemon_that_stops_leaves_what_rests_or_can_begin_anew(server: Server, kind: str, resumes: bool) -> None:
     server.core.script[BeatReported] = lambda event: None
     with Frames(server.path) as client:
+        client.send("hello", resumes=resumes)
         assert client.call("release") == {}
         match kind:
             case "waits":
@@ -250,7 +288,7 @@ def test_a_daemon_that_stops_leaves_what_rests_and_ends_the_others(server: Serve
             case _:
                 rests(server)
         server.do(server.house.server.stop)
-        goes_on = kind in ("rests", "waits")
+        goes_on = resumes or kind in ("rests", "waits")
         if goes_on:
             client.socket.settimeout(0.2)
         with pytest.raises(TimeoutError if goes_on else (EOFError, ConnectionError)):

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from gpulockd.server.roll import Line, Roll, Stage, UnknownRoll
+from gpulockd.server.roll import TORN, Line, Roll, Stage, UnknownRoll
 
 KEY = "ab" * 32
 
@@ -26,22 +26,51 @@ def reread(roll: Roll, lines: int = 8) -> Roll:
 
 def test_a_line_is_read_as_it_was_written(roll: Roll) -> None:
     roll.enter(3, session=2**40, start_time=987654321)
-    roll.introduce(3, KEY, "gpulock 1.0")
+    roll.introduce(3, KEY, "gpulock 1.0", resumes=True)
     roll.watches(3)
     roll.move(3, Stage.KEPT)
     roll.marks[roll.place(3)] = 1
     with closing(reread(roll)) as later:
         assert list(later.used()) == [3]
-        assert later.read(3) == Line(True, Stage.KEPT, 2**40, 987654321, KEY, "gpulock 1.0", True)
+        assert later.read(3) == Line(
+            True, Stage.KEPT, 2**40, 2**40, 987654321, KEY, "gpulock 1.0", watches=True, resumes=True, torn=False
+        )
 
 
 def test_a_new_connection_on_an_old_line_has_nothing_of_the_one_before(roll: Roll) -> None:
     roll.enter(0, session=1, start_time=1)
-    roll.introduce(0, KEY, "x" * 500)
+    roll.introduce(0, KEY, "x" * 500, resumes=True)
+    roll.watches(0)
+    roll.marks[roll.place(0)] = roll.marks[roll.place(0) + TORN] = 1
+    roll.begin_anew(0, session=7)
+    roll.enter(0, session=2, start_time=2)
+    assert roll.read(0) == Line(False, Stage.OPEN, 2, 2, 2, None, "", watches=False, resumes=False, torn=False)
+
+
+def test_a_session_that_goes_on_with_a_connection_watches_nothing_yet(roll: Roll) -> None:
+    roll.enter(0, session=1, start_time=5)
+    roll.introduce(0, KEY, "gpulock 1.0", resumes=True)
     roll.watches(0)
     roll.marks[roll.place(0)] = 1
-    roll.enter(0, session=2, start_time=2)
-    assert roll.read(0) == Line(False, Stage.OPEN, 2, 2, None, "", False)
+    roll.begin_anew(0, session=2)
+    line = roll.read(0)
+    assert (line.session, line.first, line.watches) == (2, 1, False)
+    assert (line.marked, line.resumes, line.key) == (True, True, KEY)
+
+
+@pytest.mark.parametrize(("resumes", "torn", "resumable"), [(True, 0, True), (True, 1, False), (False, 0, False)])
+def test_nothing_can_be_said_behind_half_a_frame(roll: Roll, resumes: bool, torn: int, resumable: bool) -> None:
+    roll.enter(0, session=1, start_time=1)
+    roll.introduce(0, KEY, "gpulock 1.0", resumes=resumes)
+    roll.marks[roll.place(0) + TORN] = torn
+    assert roll.read(0).resumable is resumable
+
+
+def test_who_says_hello_again_may_know_less(roll: Roll) -> None:
+    roll.enter(0, session=1, start_time=1)
+    roll.introduce(0, KEY, "", resumes=True)
+    roll.introduce(0, KEY, "")
+    assert not roll.read(0).resumes
 
 
 def test_a_long_name_is_cut_between_its_characters(roll: Roll) -> None:

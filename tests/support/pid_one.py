@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from gpulockd.server.roll import Roll, Stage
+from gpulockd.server.roll import Line, Roll, Stage
 
 from . import processes
 from .daemon import Daemon
@@ -76,14 +76,18 @@ class PidOne:
 
     def marked(self) -> int:
         """How many of them a daemon that is killed now leaves in the midst of something."""
+        return sum(line.marked for line in self.lines() if line.stage is not Stage.ENDED)
+
+    def lines(self) -> list[Line]:
+        """What the roll says."""
         with self._mutex:
             for name, descriptor in self._store:
                 if name == "roll":
                     roll = Roll(os.dup(descriptor), 0)
                     lines = [roll.read(number) for number in roll.used()]
                     roll.close()
-                    return sum(line.marked for line in lines if line.stage is not Stage.ENDED)
-        return 0
+                    return lines
+        return []
 
     def forget(self) -> None:
         """As after `systemctl stop`."""

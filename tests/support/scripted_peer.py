@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from gpulock import rpc
+from gpulock import rpc, wire
 from gpulock.errors import GpulockError, to_wire
 
 from .waiting import PATIENCE
@@ -81,6 +81,13 @@ class Caller:
         assert isinstance(notified, rpc.Notification), f"expected a notification, and the client sent {notified!r}"
         assert notified.method == method, f"expected {method!r}, and the client sent {notified!r}"
         return notified
+
+    def resume(self, marker: str = "the-marker") -> None:
+        """Has the client begin anew, and passes over what it has said before it does."""
+        self.notify(wire.RESUME, marker=marker)
+        while not isinstance(said := self._next(), rpc.Notification) or said.method != wire.RESUMED:
+            pass
+        assert said.params == {"marker": marker}
 
     def _next(self) -> rpc.Request | rpc.Notification:
         while not self._requests:

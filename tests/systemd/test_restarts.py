@@ -126,17 +126,14 @@ def test_nobody_notices_a_restart(machine: Machine) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_a_kill_ends_no_connection_but_those_in_the_midst_of_a_request(machine: Machine) -> None:
-    kills, replaced = 10, 0
+def test_nobody_notices_a_kill(machine: Machine) -> None:
     with load(machine) as working:
-        for _ in range(kills):
-            before = working.sockets()
+        before = working.sockets()
+        for _ in range(10):
             working.replace_daemon("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "gpulockd.service")
             working.go_on()
-            replaced += len(before.items() - working.sockets().items())
+        assert working.sockets() == before
         assert working.complaints() == []
-    all_of_them = kills * len(working.workers)
-    assert replaced <= all_of_them / 10, f"{replaced} of {all_of_them} connections were replaced over {kills} kills"
 
 
 def test_an_upgrade_as_operations_md_does_it_and_back(machine: Machine, tmp_path: Path) -> None:
