@@ -84,7 +84,7 @@ class Laws(RuleBasedStateMachine):
         self.leased: dict[str, int] = {}
         self.elsewhere = {uuid(index) for index in elsewhere}  # what another host has leased
         self.forgotten = 0  # the highest epoch that an emptied store has known; the other host knows it
-        self.lease_good_at = -math.inf
+        self.good_at = dict.fromkeys(self.on_gpu, -math.inf)  # when what renewed its lease last was sent
         # The journal: what a new daemon would find.
         self.kept: dict[str, Lock] = {}
         self.quarantines: dict[str, Quarantine] = {}
@@ -168,8 +168,8 @@ class Laws(RuleBasedStateMachine):
             assert epoch is not None, "law 7: granted without a lease"
             assert lock.token >> 32 >= epoch, "the token is older than the lease"
             self.holder[gpu] = lock.id
+            assert self.now - self.good_at[gpu] < STOP, "law 6: granted on a lease that is too old"
             self.last_token[gpu] = lock.token
-        assert self.now - self.lease_good_at < STOP, "law 6: granted on a lease that is too old"
 
     def perform(self, action: Action) -> None:
         match action:
@@ -342,8 +342,7 @@ class Laws(RuleBasedStateMachine):
             epoch = max(claim.floor, *(self.counter[gpu] for gpu in granted)) + 1
             self.counter.update({gpu: max(epoch, self.counter[gpu]) for gpu in (*granted, *claim.held)})
             self.leased.update(dict.fromkeys(granted, epoch))
-            if not claim.held:
-                self.lease_good_at = max(self.lease_good_at, sent_at)  # otherwise older leases count
+            self.good_at.update(dict.fromkeys(granted, sent_at))
         refused = {gpu: LeaseHolder("other", 1, TTL) for gpu in claim.gpus if gpu in self.elsewhere}
         self.feed(
             events.LeasesClaimed(sent_at, dict.fromkeys(granted, self.leased[granted[0]]) if granted else {}, refused)
@@ -351,8 +350,7 @@ class Laws(RuleBasedStateMachine):
 
     def store_renews(self, sent_at: float, renewal: RenewLeases) -> None:
         kept = frozenset(gpu for gpu, epoch in renewal.epochs.items() if self.leased.get(gpu) == epoch)
-        if kept:
-            self.lease_good_at = max(self.lease_good_at, sent_at)
+        self.good_at.update({gpu: max(self.good_at[gpu], sent_at) for gpu in kept})
         other = LeaseHolder("other", 1, TTL)
         lost = {gpu: other if gpu in self.elsewhere else None for gpu in renewal.epochs if gpu not in kept}
         self.feed(events.LeasesRenewed(sent_at, kept, lost))
@@ -365,7 +363,7 @@ class Laws(RuleBasedStateMachine):
             self.feed(events.LeaseFreed(frozenset({gpu})))
         elif gpu not in self.elsewhere:
             if self.machine.state.gpus[gpu].epoch is not None:
-                self.now = max(self.now, self.lease_good_at + TTL)
+                self.now = max(self.now, self.good_at[gpu] + TTL)
             self.leased.pop(gpu, None)
             self.elsewhere.add(gpu)
             self.counter[gpu] = max(self.counter[gpu], self.forgotten) + 1
@@ -383,13 +381,15 @@ class Laws(RuleBasedStateMachine):
                 self.feed(events.GpusSampled({uuid(gpu): Sample(fault="GPU is lost" if what == "sick" else None)}))
             case "store emptied":
                 self.forgotten = max(self.forgotten, *self.counter.values())
+                # A host learns of another one's tokens from the store alone.
+                self.last_token = {gpu: min(token, self.highest) for gpu, token in self.last_token.items()}
                 self.counter = dict.fromkeys(self.counter, 0)
                 self.leased.clear()
             case "journal":
                 self.feed(events.JournalFailed("disk full"))
                 self.feed(events.JournalRecovered())
             case "daemon killed":
-                self.lease_good_at = -math.inf
+                self.good_at = dict.fromkeys(self.on_gpu, -math.inf)
                 self.boot()
 
     @invariant()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -70,9 +71,11 @@ def test_an_end_is_shown_from_its_event_and_asks_for_no_history(busy: Peer, top:
     has_ended(busy, "L3-19", documents.history()["locks"][0]["token"])  # it was in the history already
     has_ended(busy, "L3-98", 12_884_901_998, how="died")
     top.wait_for("L3-98 .* died")
+    top.wait_for("q quit")
     assert busy.count("history") == 1
+    frame = re.findall(r"(?s)\x1b\[H(.*?q quit)", top.output)[-1]
     # It is in one row; the GPU that it left behind names it too.
-    assert top.output.rpartition("\x1b[H")[2].replace("after lock L3-19", "").count("L3-19") == 1
+    assert frame.replace("after lock L3-19", "").count("L3-19") == 1
 
 
 def test_it_asks_again_when_something_happens_and_else_only_now_and_then(busy: Peer, top: PseudoTerminal) -> None:
