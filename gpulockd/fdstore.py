@@ -5,7 +5,8 @@ name, `BARRIER=1` to hear that everything before it was read. There is no answer
 without a word what is above its limit, so whoever stores has to count.
 
 PID 1 may be slow, and its queue is short. What it does not take at once waits here, in order, and the event loop goes
-on. A connection that ends before its turn came is not worth PID 1's time: it is neither stored nor removed.
+on. A connection that ends before its turn came, without a `hello`, is not worth PID 1's time: it is neither stored nor
+removed.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class Connection:
         self._stirred = asyncio.Event()
         self._notices: list[Notice] = []
         self._patience: Patience | None = None
-        """Of the wait that is under way."""
+        """Of the last wait."""
         self._return: asyncio.Task[None] | None = None
         """Looks for a daemon that went away while a lock was held."""
 

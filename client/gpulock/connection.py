@@ -42,7 +42,7 @@ class Connection:
         self._pauses = self.session.retry.pauses()
         self._notices: list[Notice] = []
         self._patience: Patience | None = None
-        """Of the wait that is under way."""
+        """Of the last wait."""
 
     def fileno(self) -> int:
         """-1 while there is no connection."""

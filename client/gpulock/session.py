@@ -51,8 +51,11 @@ if TYPE_CHECKING:
 
 REATTACH_GRACE = 60.0
 """How long a daemon may be away before a lock counts as lost, unless its `hello` said otherwise."""
-_REPEATABLE = ("beat", "extend", "queue", "status", "watch")
-"""What may be asked twice and is as if it had been once."""
+_REPEATABLE = (
+    *("beat", "canary", "config", "config_history", "config_version", "describe", "extend", "history"),
+    *("queue", "status", "watch", "why"),
+)
+"""What may be asked twice and is as if it had been once: questions, and what a holder says of itself."""
 MAX_WAIT = 1800.0
 """How long a request waits for a daemon that went away, where the caller named no wait of its own."""
 
@@ -130,14 +133,14 @@ class Session:
         """Goes on where it was, on the connection that there is, as on a new one. `wait_left`: as for `connected`."""
         assert self._marker is not None, "nobody has asked for it"
         resumed = notification(wire.RESUMED, {"marker": self._marker})
-        decoder = self._decoder  # what the daemon says is whole
+        decoder, watches = self._decoder, self._watches  # what the daemon says is whole
         again = {msgid: asked for msgid, asked in self._calls.items() if asked[0] in _REPEATABLE}
         for msgid in again:
             del self._calls[msgid]
         self.disconnected()
         self.connected(wait_left)
-        self._decoder, self._resuming = decoder, True
-        if self._watches:
+        self._decoder, self._resuming, self._watches = decoder, True, watches
+        if watches:
             self._ignored.add(self._request("watch", {}))
         self._calls.update(again)
         repeated = b"".join(request(msgid, method, params) for msgid, (method, params) in again.items())
@@ -175,7 +178,7 @@ class Session:
 
     def disconnected(self) -> None:
         """The connection is gone, and everything asked on it with it."""
-        self.connection_up = self._resuming = False
+        self.connection_up = self._resuming = self._watches = False
         self._marker = None
         self._outgoing = b""
         self._unheard = self._unheard or self._acquire is not None
@@ -301,8 +304,8 @@ class Session:
                 if not (again and isinstance(error, NotHeld)):
                     return ReleaseFailed(error)
         elif msgid in self._calls:
-            self._watches = self._watches or self._calls[msgid][0] == "watch"
-            del self._calls[msgid]
+            method, _ = self._calls.pop(msgid)
+            self._watches = self._watches or (method == "watch" and response.error is None)
             self._answers[msgid] = response
         elif msgid in self._ignored:
             self._ignored.remove(msgid)

@@ -36,7 +36,7 @@ class Watch:
         self.connection = connection
         self.tell = tell
         self.idle = False
-        """Whether it lies ready for another use, and so is to stay open, as long as it is."""
+        """Whether it lies ready for another use: it is not closed then, until it has lost its connection once."""
         self.registered = _NONE
 
 

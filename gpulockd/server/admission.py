@@ -66,7 +66,6 @@ class Admission:
         self._refusing = False
         self._adoptions: set[asyncio.Task[None]] = set()
         self._survivors: list[tuple[Connection, socket.socket]] = []
-        self._interrupted: list[Survivor] = []
 
     def number_above(self, session: int) -> None:
         """New sessions get numbers above that one: it is another's in the journal, or on a connection that goes on."""
@@ -95,7 +94,7 @@ class Admission:
         session, line, owner, sock = survivor.session, survivor.line, survivor.owner, survivor.socket
         self.number_above(session)
         connection = self._keeping.adopt(session, survivor.number, owner, self._context, self._leave, sock)
-        connection.resume(waiting)
+        connection.owe(waiting)
         connection.key = line.key or connection.key
         self._enter(connection)
         self._context.mailbox.post(SessionAdopted(session, owner, line.client, line.key))
@@ -105,9 +104,16 @@ class Admission:
 
     def begin_anew_with(self, interrupted: Survivor) -> None:
         """Opens another session on the connection of one of which something may be lost: as if its client had come
-        back by its key, and on the connection that it has. Nothing is said to it before `begin`."""
-        self.number_above(interrupted.session)
-        self._interrupted.append(interrupted)
+        back by its key, and on the connection that it has. Nothing is read of it before `begin`."""
+        assert self._keeping is not None, "nothing survives without a store"
+        self._last += 1
+        number, owner, sock = interrupted.number, interrupted.owner, interrupted.socket
+        self._keeping.roll.begin_anew(number, self._last)
+        connection = self._keeping.adopt(self._last, number, owner, self._context, self._leave, sock)
+        self._enter(connection)
+        self._context.mailbox.post(SessionOpened(connection.session, owner))
+        connection.begin_anew()
+        self._survivors.append((connection, sock))
 
     async def settle(self) -> None:
         """Returns when every connection that was admitted can be read from, and so can be kept from being read."""
@@ -119,20 +125,6 @@ class Admission:
         survivors, self._survivors = self._survivors, []
         for connection, sock in survivors:
             self._connect(connection, sock)
-        interrupted, self._interrupted = self._interrupted, []
-        for each in interrupted:
-            self._begin_anew(each)
-
-    def _begin_anew(self, interrupted: Survivor) -> None:
-        assert self._keeping is not None, "nothing survives without a store"
-        self._last += 1
-        number, owner, sock = interrupted.number, interrupted.owner, interrupted.socket
-        self._keeping.roll.begin_anew(number, self._last)
-        connection = self._keeping.adopt(self._last, number, owner, self._context, self._leave, sock)
-        self._enter(connection)
-        self._context.mailbox.post(SessionOpened(connection.session, owner))
-        connection.begin_anew()
-        self._connect(connection, sock)
 
     def admit(self, sock: socket.socket) -> None:
         """Opens a session on a connected, non-blocking socket, or tells the client why not and closes it.

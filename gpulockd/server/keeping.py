@@ -132,14 +132,15 @@ class Keeping:
     # The end.
 
     async def part(self, turned: Callable[[], Awaitable[None]]) -> None:
-        """Reads nothing more, and returns once everything that was read is answered; what is not after `PARTING` ends.
+        """Reads nothing more, and returns once everything that was read is answered, or after `PARTING`. What is not
+        then ends, unless its client can be asked for it again.
 
         `turned` returns after a turn of the engine.
         """
         for connection in self._connections.values():
             connection.part()
         end = asyncio.get_running_loop().time() + PARTING
-        while restless := [each for each in self._connections.values() if each.marked]:
+        while restless := [each for each in self._connections.values() if each.restless]:
             if asyncio.get_running_loop().time() > end:
                 log.warning("%d connections are left in the midst of something", len(restless))
                 for connection in restless:

@@ -65,7 +65,7 @@ class KeptConnection(Connection, asyncio.BufferedProtocol):
     def mark(self) -> None:
         self._marks[self._place] = 1
 
-    def resume(self, waiting: Iterable[int]) -> None:
+    def owe(self, waiting: Iterable[int]) -> None:
         """It comes from an earlier daemon, with these requests unanswered."""
         self._unanswered.update((msgid, 0) for msgid in waiting)
 
@@ -165,10 +165,16 @@ class KeptConnection(Connection, asyncio.BufferedProtocol):
 
     # Leaving it to the next daemon.
 
+    @property
+    def restless(self) -> bool:
+        """Whether something is still to be answered. A client that has not said yet what it wants may never do, and the
+        next daemon will ask it as well."""
+        return self.marked and not (isinstance(self._decoder, PassingOver) and self._decoder.waiting)
+
     def part(self) -> None:
         """Reads no more, but for the rest of a frame. What was read is still answered."""
         self._parting = True
-        if self._made and not self._ended and not self._decoder.pending:
+        if self._made and not self._ended and not (self.restless and self._decoder.pending):
             self._transport.pause_reading()
 
     def _go_on(self) -> None:

@@ -37,6 +37,11 @@ class PassingOver(rpc.Decoder):
         return super().feed(data)
 
     @property
+    def waiting(self) -> bool:
+        """Whether the marker has not come yet."""
+        return self._marker is not None
+
+    @property
     def pending(self) -> int:
-        """Until the marker has come, something is always to come."""
+        """While it is waiting, something is always to come."""
         return super().pending if self._marker is None else len(self._marker)

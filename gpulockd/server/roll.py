@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 _HEADER = struct.Struct("<8sII")
 _MAGIC = b"gpulroll"
-VERSION = 1
+VERSION = 2
 """Of what a line means. A daemon that finds another one ends the connections."""
 _JOURNAL = 16
 """Where the id of the journal begins that has what the connections of this roll have been told."""
@@ -115,7 +115,7 @@ class Roll:
             bool(marked),
             Stage(stage),
             session,
-            first or session,
+            first,
             start_time,
             key.hex() if flags & _HAS_KEY else None,
             client[:length].decode(errors="replace"),

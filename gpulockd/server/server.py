@@ -57,8 +57,9 @@ class Server:
         self._listener: Listener | None = None
 
     def adopt(self, saved: Saved) -> frozenset[int]:
-        """Takes over the connections of an earlier daemon that systemd kept, and posts `SessionAdopted` for each that
-        goes on; nothing is read of them before `start`. Returns the sessions that have ended for certain."""
+        """Takes over the connections of an earlier daemon that systemd kept. Posts `SessionAdopted` for each that goes
+        on, `SessionOpened` for each that begins anew; nothing is read of them before `start`. Returns the sessions that
+        have ended for certain."""
         passed = self._passed = adoption.told_apart(inherited())
         sessions = {session for session, _ in passed.clients}
         sessions |= {lock.session or 0 for lock in saved.locks} | {request.session for request in saved.requests}
@@ -73,6 +74,7 @@ class Server:
         for survivor in judgement.survivors:
             waiting = [request.msgid for request in saved.requests if request.session == survivor.session]
             self._admission.go_on_with(survivor, waiting)
+        self._admission.number_above(max((each.session for each in judgement.interrupted), default=0))
         for interrupted in judgement.interrupted:
             self._admission.begin_anew_with(interrupted)
         self._keeping.open()

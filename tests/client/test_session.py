@@ -600,6 +600,22 @@ class TestResuming:
         told.hears("hello", **hello())
         assert told.hears("watch") == []
 
+    def test_who_was_refused_or_came_by_another_connection_watches_nothing(self, told: Told) -> None:
+        told.session.connected()
+        told.sends()
+        told.hears("hello", **hello())
+        told.session.call("watch", {})
+        told.sends()
+        told.hears_error("watch", Busy("too many watch"))
+        assert self.resumed(told) == []
+        told.hears("hello", **hello())
+        told.session.call("watch", {})
+        told.sends()
+        told.hears("watch")
+        told.reconnected()
+        told.hears("hello", **hello())
+        assert self.resumed(told) == []
+
     def test_a_daemon_that_is_killed_again_asks_again(self, holding: Told) -> None:
         self.resumed(holding)
         assert self.resumed(holding) == []

@@ -222,11 +222,16 @@ def test_a_connection_that_begins_anew_is_marked_until_its_client_has_spoken(ser
     owner = server.house.processes.identify(os.getpid(), 0, 0, None)
     admission = server.house.server._admission
 
-    def begin() -> None:
+    def begin_anew() -> None:
+        admission.number_above(77)
         admission.begin_anew_with(Survivor(77, number, keeping.roll.read(number), owner, theirs))
-        admission.begin()
 
-    server.do(begin)
+    server.do(begin_anew)
+    server.do(lambda: None)
+    assert [event.session for event in server.core.seen(SessionOpened)] == [78], (
+        "so its process is watched from here on"
+    )
+    server.do(admission.begin)
     with ours, Frames(server.path) as other:
         said = msgpack.unpackb(ours.recv(1 << 16))
         assert said[:2] == [2, "resume"]
@@ -234,11 +239,11 @@ def test_a_connection_that_begins_anew_is_marked_until_its_client_has_spoken(ser
         for _ in range(3):
             assert other.call("release") == {}
         assert line(server, number).marked
+        assert not keeping._connections[78].restless, "it holds up no stop"
         ours.sendall(pack([2, "resumed", said[2]]) + pack([0, 8, "beat", []]))
         assert msgpack.unpackb(ours.recv(1 << 16)) == [1, 8, None, {}], "the release was not for this daemon"
         rests(server, number)
         assert line(server, number).session == 78
-        assert 78 in [event.session for event in server.core.seen(SessionOpened)]
         ours.close()
         wait_until(lambda: store.dropped == ["client-77.5"], "it is removed by the name that the store has")
 

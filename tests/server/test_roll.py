@@ -110,7 +110,7 @@ def test_it_belongs_to_one_journal(roll: Roll) -> None:
         Roll(roll.descriptor, 8, another)
 
 
-@pytest.mark.parametrize("content", [b"x" * 200, b"gpulroll\x02\x00\x00\x00\x80\x00\x00\x00" + bytes(200), b"short"])
+@pytest.mark.parametrize("content", [b"x" * 200, b"gpulroll\x01\x00\x00\x00\x80\x00\x00\x00" + bytes(200), b"short"])
 def test_another_versions_or_anything_else_is_refused(content: bytes) -> None:
     descriptor = os.memfd_create("test")
     try:
