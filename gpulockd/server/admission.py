@@ -22,6 +22,7 @@ from .adoption import Survivor
 from .connection import Connection
 from .context import Context
 from .keeping import Keeping
+from .kept import KeptConnection
 from .peer import Peer, peer_of
 from .sessions import Sessions
 from .watchers import Watchers
@@ -90,30 +91,30 @@ class Admission:
     def go_on_with(self, survivor: Survivor, waiting: Iterable[int]) -> None:
         """Goes on with a session of an earlier daemon, of which the requests `waiting` are unanswered. Nothing is read
         of it before `begin`."""
-        assert self._keeping is not None, "nothing survives without a store"
-        session, line, owner, sock = survivor.session, survivor.line, survivor.owner, survivor.socket
-        self.number_above(session)
-        connection = self._keeping.adopt(session, survivor.number, owner, self._context, self._leave, sock)
+        line = survivor.line
+        connection = self._take_over(survivor, survivor.session)
         connection.owe(waiting)
         connection.key = line.key or connection.key
-        self._enter(connection)
-        self._context.mailbox.post(SessionAdopted(session, owner, line.client, line.key))
+        self._context.mailbox.post(SessionAdopted(survivor.session, survivor.owner, line.client, line.key))
         if line.watches:
             self._context.watchers.add(connection)
-        self._survivors.append((connection, sock))
 
     def begin_anew_with(self, interrupted: Survivor) -> None:
         """Opens another session on the connection of one of which something may be lost: as if its client had come
         back by its key, and on the connection that it has. Nothing is read of it before `begin`."""
-        assert self._keeping is not None, "nothing survives without a store"
         self._last += 1
-        number, owner, sock = interrupted.number, interrupted.owner, interrupted.socket
-        self._keeping.roll.begin_anew(number, self._last)
-        connection = self._keeping.adopt(self._last, number, owner, self._context, self._leave, sock)
-        self._enter(connection)
-        self._context.mailbox.post(SessionOpened(connection.session, owner))
+        connection = self._take_over(interrupted, self._last)
+        self._context.mailbox.post(SessionOpened(self._last, interrupted.owner))
         connection.begin_anew()
-        self._survivors.append((connection, sock))
+
+    def _take_over(self, survivor: Survivor, session: int) -> KeptConnection:
+        assert self._keeping is not None, "nothing survives without a store"
+        connection = self._keeping.adopt(
+            session, survivor.number, survivor.owner, self._context, self._leave, survivor.socket
+        )
+        self._enter(connection)
+        self._survivors.append((connection, survivor.socket))
+        return connection
 
     async def settle(self) -> None:
         """Returns when every connection that was admitted can be read from, and so can be kept from being read."""

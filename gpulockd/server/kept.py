@@ -71,6 +71,7 @@ class KeptConnection(Connection, asyncio.BufferedProtocol):
 
     def begin_anew(self) -> None:
         """It comes from an earlier daemon, which may have read of it what nobody knows: has its client say it again."""
+        self._keeping.roll.begin_anew(self.line, self.session)
         self._decoder = PassingOver(wire.MAX_REQUEST_BYTES)
         self._write_through(self._decoder.asking)
 

@@ -71,10 +71,11 @@ class Server:
         self._keeping.begin(passed.roll, self._context, saved.journal)
         self._tell_of_little_room(self._keeping.room)
         judgement = adoption.judged(passed, self._keeping.roll, self._keeping.store, self._admission.recognise)
+        taken_over = (*judgement.survivors, *judgement.interrupted)
+        self._admission.number_above(max((each.session for each in taken_over), default=0))
         for survivor in judgement.survivors:
             waiting = [request.msgid for request in saved.requests if request.session == survivor.session]
             self._admission.go_on_with(survivor, waiting)
-        self._admission.number_above(max((each.session for each in judgement.interrupted), default=0))
         for interrupted in judgement.interrupted:
             self._admission.begin_anew_with(interrupted)
         self._keeping.open()

@@ -67,6 +67,22 @@ def line(server: Server, number: int = 0) -> Line:
     return keeping.roll.read(number)
 
 
+def left_behind(server: Server, number: int, session: int, *, resumes: bool = False) -> tuple[socket.socket, Survivor]:
+    """A connection of an earlier daemon, and its client's end. One that `resumes` was in the midst of something."""
+    keeping = server.house.keeping
+    assert keeping is not None
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    keeping.roll.enter(number, session, 1)
+    if resumes:
+        keeping.roll.introduce(number, "ab" * 32, "test 1", resumes=True)
+        keeping.roll.marks[keeping.roll.place(number)] = 1
+    else:
+        keeping.roll.move(number, Stage.KEPT)
+    owner = server.house.processes.identify(os.getpid(), 0, 0, None)
+    return ours, Survivor(session, number, keeping.roll.read(number), owner, theirs)
+
+
 def rests(server: Server, number: int = 0) -> None:
     wait_until(lambda: not line(server, number).marked, "nothing of it is before the daemon")
 
@@ -181,18 +197,12 @@ def test_what_the_core_never_hears_of_leaves_no_mark(
 
 def test_what_was_answered_before_there_was_a_transport_leaves_no_mark(server: Server) -> None:
     """A request of an earlier daemon is answered while that one's connections are not read yet."""
-    keeping = server.house.keeping
-    assert keeping is not None
-    ours, theirs = socket.socketpair()
-    theirs.setblocking(False)
     number = 5
-    keeping.roll.enter(number, 77, 1)
-    keeping.roll.move(number, Stage.KEPT)
-    owner = server.house.processes.identify(os.getpid(), 0, 0, None)
+    ours, survivor = left_behind(server, number, session=77)
     admission = server.house.server._admission
 
     def answer_early() -> None:
-        admission.go_on_with(Survivor(77, number, keeping.roll.read(number), owner, theirs), [7, 8])
+        admission.go_on_with(survivor, [7, 8])
         server.core.sessions.answer(77, 7, {"filler": "x" * 1_000_000})
         server.core.sessions.answer(77, 8, {})
 
@@ -213,18 +223,13 @@ def test_what_was_answered_before_there_was_a_transport_leaves_no_mark(server: S
 def test_a_connection_that_begins_anew_is_marked_until_its_client_has_spoken(server: Server, store: Store) -> None:
     keeping = server.house.keeping
     assert keeping is not None
-    ours, theirs = socket.socketpair()
-    theirs.setblocking(False)
     number = 5
-    keeping.roll.enter(number, 77, 1)
-    keeping.roll.introduce(number, "ab" * 32, "test 1", resumes=True)
-    keeping.roll.marks[keeping.roll.place(number)] = 1
-    owner = server.house.processes.identify(os.getpid(), 0, 0, None)
+    ours, survivor = left_behind(server, number, session=77, resumes=True)
     admission = server.house.server._admission
 
     def begin_anew() -> None:
         admission.number_above(77)
-        admission.begin_anew_with(Survivor(77, number, keeping.roll.read(number), owner, theirs))
+        admission.begin_anew_with(survivor)
 
     server.do(begin_anew)
     server.do(lambda: None)
