@@ -6,10 +6,8 @@ import asyncio
 import os
 import random
 import re
-import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgpack
@@ -19,7 +17,9 @@ import gpulock
 from gpulock import aio
 from tests.support.frames import Frames
 from tests.support.pid_one import ManagedDaemon, PidOne
-from tests.support.waiting import PATIENCE, wait_until
+from tests.support.waiting import wait_until
+
+from .storm import Storm
 
 pytestmark = pytest.mark.system
 
@@ -117,26 +117,22 @@ def torn(daemon: ManagedDaemon) -> bool:
     return any(line.torn for line in daemon.manager.lines())
 
 
-class Storm:
-    """Threads, and tasks of one event loop, that take locks and give them back on one connection each."""
+class Clients(Storm):
+    """Threads, and tasks of one event loop, of which each has its locks on one connection."""
 
     def __init__(self, path: str, threads: int, tasks: int) -> None:
         self.path = path
-        self.over = threading.Event()
-        self.grants = 0
         self.sockets: set[int] = set()
         """The inodes of all the connections that locks came over."""
-        self._held: set[int] = set()
-        self._mutex = threading.Lock()
-        self._pool = ThreadPoolExecutor(threads + 1)
-        self._ends = [self._pool.submit(self._run) for _ in range(threads)]
-        self._ends.append(self._pool.submit(lambda: asyncio.run(self._run_tasks(tasks))))
+        super().__init__([*[self._run] * threads, lambda: asyncio.run(self._run_tasks(tasks))])
 
     def _run(self) -> None:
         while not self.over.is_set():
-            with gpulock.acquire(socket=self.path, wait_timeout=60) as lock:
-                self._enter(lock.gpus[0].index, lock._connection.fileno())
-                self._leave(lock.gpus[0].index)
+            with (
+                gpulock.acquire(socket=self.path, wait_timeout=60) as lock,
+                self.holding(lock.gpus[0].index, lock.id),
+            ):
+                self._came_over(lock._connection.fileno())
 
     async def _run_tasks(self, tasks: int) -> None:
         async with asyncio.TaskGroup() as group:
@@ -146,39 +142,21 @@ class Storm:
     async def _run_task(self) -> None:
         while not self.over.is_set():
             async with aio.acquire(socket=self.path, wait_timeout=60) as lock:
-                transport = lock._connection.transport
-                assert transport is not None
-                self._enter(lock.gpus[0].index, transport.get_extra_info("socket").fileno())
-                await asyncio.sleep(0)
-                self._leave(lock.gpus[0].index)
+                with self.holding(lock.gpus[0].index, lock.id):
+                    transport = lock._connection.transport
+                    assert transport is not None
+                    self._came_over(transport.get_extra_info("socket").fileno())
+                    await asyncio.sleep(0)
 
-    def _enter(self, gpu: int, descriptor: int) -> None:
-        with self._mutex:
+    def _came_over(self, descriptor: int) -> None:
+        with self.mutex:
             self.sockets.add(os.fstat(descriptor).st_ino)
-            assert gpu not in self._held, f"GPU {gpu} is held twice"
-            self._held.add(gpu)
-            self.grants += 1
-
-    def _leave(self, gpu: int) -> None:
-        with self._mutex:
-            self._held.remove(gpu)
-
-    def go_on(self, grants: int) -> None:
-        before = self.grants
-        wait_until(lambda: self.grants >= before + grants or any(end.done() for end in self._ends), "locks are granted")
-
-    def end(self) -> None:
-        """Raises what went wrong for any of them."""
-        self.over.set()
-        for end in self._ends:
-            end.result(PATIENCE)
-        self._pool.shutdown()
 
 
 @pytest.mark.timeout(300)
 def test_whenever_it_is_killed_every_client_keeps_its_connection(daemon: ManagedDaemon) -> None:
     workers, chance = 8, random.Random(4)
-    storm = Storm(daemon.socket, threads=workers // 2, tasks=workers // 2)
+    storm = Clients(daemon.socket, threads=workers // 2, tasks=workers // 2)
     try:
         wait_until(lambda: len(storm.sockets) == daemon.manager.clients() == workers, "each has one that is kept")
         while interrupted(daemon) < 2 * workers:

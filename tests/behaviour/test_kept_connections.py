@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ import gpulock
 from tests.support import processes
 from tests.support.frames import Frames
 from tests.support.pid_one import ManagedDaemon, PidOne
-from tests.support.waiting import PATIENCE, wait_until
+from tests.support.waiting import wait_until
+
+from .storm import Storm
 
 pytestmark = pytest.mark.system
 
@@ -394,37 +397,26 @@ def test_without_a_store_nothing_changes(daemon: ManagedDaemon, connect: Any) ->
     assert len(back["locks"]) == 1
 
 
-class Storm:
-    """Clients that take and give back locks for as long as the storm lasts, each on a connection of its own.
+class Requests(Storm):
+    """Clients of which each has a connection of its own.
 
     A request on a connection that did not break is answered, and answered once: `Frames` would not know the second.
     """
 
     def __init__(self, path: str, clients: int) -> None:
         self.path = path
-        self.over = threading.Event()
-        self.grants = 0
         self.broken = 0
-        self.faults: list[Exception] = []
-        self.held: dict[int, int] = {}
-        self._mutex = threading.Lock()
-        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(clients)]
-        for thread in self._threads:
-            thread.start()
+        super().__init__([partial(self._run, number) for number in range(clients)])
 
     def _run(self, number: int) -> None:
-        try:
-            while not self.over.is_set():
-                try:
-                    with Frames(self.path) as frames:
-                        frames.call("hello", reattach=f"storm {number}")
-                        self._work(frames, number)
-                except (EOFError, ConnectionError):
-                    with self._mutex:
-                        self.broken += 1
-                        self.held = {gpu: holder for gpu, holder in self.held.items() if holder != number}
-        except Exception as error:  # noqa: BLE001  # `end` tells of it, in the thread of the test
-            self.faults.append(error)
+        while not self.over.is_set():
+            try:
+                with Frames(self.path) as frames:
+                    frames.call("hello", reattach=f"storm {number}")
+                    self._work(frames, number)
+            except (EOFError, ConnectionError):
+                with self.mutex:
+                    self.broken += 1
 
     def _work(self, frames: Frames, number: int) -> None:
         for lock in frames.call("hello", reattach=f"storm {number}")["locks"]:
@@ -432,25 +424,9 @@ class Storm:
         while not self.over.is_set():
             lock = frames.call("acquire", wait_timeout=60)
             (gpu,) = (gpu["index"] for gpu in lock["gpus"])
-            with self._mutex:
-                assert gpu not in self.held, f"{number} was granted GPU {gpu}, which {self.held[gpu]} has"
-                self.held[gpu] = number
-                self.grants += 1
-            with self._mutex:
-                del self.held[gpu]
+            with self.holding(gpu, number):
+                pass  # to ask for the next one is all that it wants it for
             frames.call("release", lock=lock["lock"])
-
-    def go_on(self, grants: int) -> None:
-        """Lets so many locks be granted."""
-        before = self.grants
-        wait_until(lambda: self.grants >= before + grants, "locks are granted")
-
-    def end(self) -> None:
-        self.over.set()
-        for thread in self._threads:
-            thread.join(PATIENCE)
-        assert not self.faults, self.faults
-        assert not any(thread.is_alive() for thread in self._threads), "a client waits still"
 
 
 @pytest.mark.parametrize(("how", "times"), [("kill", 4), ("stop", 3)])
@@ -458,7 +434,7 @@ def test_under_a_storm_of_requests_none_is_lost_and_none_answered_twice(
     daemon: ManagedDaemon, how: str, times: int
 ) -> None:
     lulls = random.Random(7)
-    storm = Storm(daemon.socket, clients=6)
+    storm = Requests(daemon.socket, clients=6)
     try:
         for _ in range(times):
             storm.go_on(20)
